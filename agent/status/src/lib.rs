@@ -1,0 +1,251 @@
+//! The agent's report about itself, as it travels over the admin socket: what `takt status` shows and
+//! what the summary at the end of a run holds.
+//!
+//! Plain data. A field's name ends in its unit. Figures cover the time since the agent's start.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// All that an agent says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of the agent.
+    pub version: String,
+    /// Name of the site.
+    pub site: String,
+    /// Seconds since the start.
+    pub uptime_s: f64,
+    /// What the process as a whole is doing.
+    pub phase: Phase,
+    /// Loop groups, in the order of the configuration.
+    pub groups: Vec<Group>,
+    /// Units, in the order of the configuration.
+    pub units: Vec<Unit>,
+    /// Devices, in the order of the configuration.
+    pub devices: Vec<Device>,
+    /// Commands since the start.
+    pub commands: Commands,
+    /// The link to the broker; `None` if none is configured.
+    pub mqtt: Option<MqttLink>,
+    /// The plan in force.
+    pub plan: Plan,
+    /// Real-time set-up as read back.
+    pub realtime: Realtime,
+}
+
+/// What the process is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Threads are being set up.
+    Starting,
+    /// Cycles run.
+    Running,
+    /// Bringing the plant to rest before the end.
+    Stopping,
+}
+
+/// Median, tail and extreme of a distribution, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Median.
+    pub p50_us: f64,
+    /// 99th percentile.
+    pub p99_us: f64,
+    /// 99.9th percentile.
+    pub p999_us: f64,
+    /// Largest.
+    pub max_us: f64,
+    /// How many values.
+    pub samples: u64,
+}
+
+/// A loop group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Name.
+    pub name: String,
+    /// Period.
+    pub period_us: u64,
+    /// Deadline, from the grid point.
+    pub deadline_us: u64,
+    /// `running`, `stopping` or `safe`.
+    pub mode: String,
+    /// Cycles run.
+    pub cycles: u64,
+    /// Misses: grid points skipped and cycles that ended late.
+    pub missed_deadlines: u64,
+    /// Of these: grid points that passed without a cycle.
+    pub skipped: u64,
+    /// Of these: cycles that ended after their deadline.
+    pub late: u64,
+    /// Misses by cause.
+    pub missed_by_cause: BTreeMap<String, u64>,
+    /// The last misses in words, newest last.
+    pub misses: Vec<String>,
+    /// From the grid point until the thread ran.
+    pub wake_up: Distribution,
+    /// From the thread's running until the last output was handed over.
+    pub cycle_time: Distribution,
+    /// Worst-case response by analysis, with the declared or measured budget.
+    pub response_us: u64,
+    /// Units that the last cycle saw with an input that is not usable.
+    pub units_blind: u16,
+    /// Telemetry records that did not fit.
+    pub records_dropped: u64,
+    /// The thread's settings as read back.
+    pub thread: Thread,
+}
+
+/// A real-time thread's settings as read back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Thread {
+    /// Scheduling policy.
+    pub policy: String,
+    /// Priority.
+    pub priority: i32,
+    /// Cores it may run on.
+    pub cores: Vec<usize>,
+}
+
+/// A unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unit {
+    /// Name.
+    pub name: String,
+    /// Its group.
+    pub group: String,
+    /// Its device.
+    pub device: String,
+    /// State of its supervisor.
+    pub mode: String,
+    /// Interlocks that hold it.
+    pub trips: Vec<String>,
+    /// Worst quality among its inputs.
+    pub quality: String,
+    /// Age of its inputs.
+    pub input_age_us: f64,
+    /// Wind at the nacelle.
+    pub wind_mps: f64,
+    /// Rotor speed.
+    pub rotor_rpm: f64,
+    /// Measured pitch.
+    pub pitch_deg: f64,
+    /// Electrical power.
+    pub power_kw: f64,
+    /// The power limit in force.
+    pub power_limit_kw: f64,
+    /// What an operator's command left standing, in words.
+    pub overrides: Vec<String>,
+}
+
+/// A device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// Name.
+    pub name: String,
+    /// The bus it hangs on.
+    pub bus: String,
+    /// `connected`, `connecting`, `quarantined`.
+    pub state: String,
+    /// Requests sent.
+    pub transactions: u64,
+    /// Complete scans.
+    pub scans: u64,
+    /// Acknowledged writes.
+    pub writes: u64,
+    /// Outputs that were late and therefore dropped.
+    pub outputs_expired: u64,
+    /// Sum of all faults.
+    pub errors: u64,
+    /// Faults by name; only those that occurred.
+    pub errors_by_name: BTreeMap<String, u64>,
+    /// From request to answer.
+    pub round_trip: Distribution,
+    /// Age of the inputs when a cycle used them.
+    pub input_age: Distribution,
+}
+
+/// Commands since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Commands {
+    /// Messages on command topics.
+    pub received: u64,
+    /// Accepted and answered so.
+    pub acknowledged: u64,
+    /// Carried out by a cycle.
+    pub executed: u64,
+    /// Refused and answered so.
+    pub refused: u64,
+    /// Refusals by reason.
+    pub refused_by_reason: BTreeMap<String, u64>,
+}
+
+/// The link to the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MqttLink {
+    /// Address.
+    pub broker: String,
+    /// Whether it is up.
+    pub connected: bool,
+    /// Messages that left.
+    pub published: u64,
+    /// Messages that the broker acknowledged.
+    pub acknowledged: u64,
+    /// Messages sent again after a reconnect.
+    pub resent: u64,
+    /// Messages that wait for an acknowledgement.
+    pub pending: u64,
+}
+
+/// The plan in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// Name.
+    pub name: String,
+    /// Number.
+    pub epoch: u32,
+    /// The file it came from.
+    pub file: String,
+    /// Why the last reload was refused, if it was.
+    pub refused: Option<String>,
+}
+
+/// Real-time set-up as read back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Realtime {
+    /// `required` or `preferred`.
+    pub wanted: String,
+    /// Whether everything wanted was obtained.
+    pub obtained: bool,
+    /// Memory locked, read back in KiB.
+    pub locked_kib: u64,
+    /// What is missing, in words; empty if nothing.
+    pub degraded: Vec<String>,
+}
+
+impl Report {
+    /// All that keeps this agent from being what it should be, in words; empty if nothing.
+    #[must_use]
+    pub fn degradations(&self) -> Vec<String> {
+        let mut reasons = self.realtime.degraded.clone();
+        for group in &self.groups {
+            if group.mode == "safe" {
+                reasons.push(format!("group {} is in its safe state", group.name));
+            }
+            if group.units_blind > 0 {
+                reasons
+                    .push(format!("group {}: {} units without usable inputs", group.name, group.units_blind));
+            }
+        }
+        for device in self.devices.iter().filter(|device| device.state != "connected") {
+            reasons.push(format!("device {} is {}", device.name, device.state));
+        }
+        if let Some(mqtt) = self.mqtt.as_ref().filter(|mqtt| !mqtt.connected) {
+            reasons.push(format!("no connection to the broker {}", mqtt.broker));
+        }
+        reasons.extend(self.plan.refused.as_ref().map(|why| format!("plan refused: {why}")));
+        reasons
+    }
+}
