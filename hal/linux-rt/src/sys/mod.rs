@@ -1,0 +1,32 @@
+//! The C library behind safe functions: the project's only `unsafe` code.
+//!
+//! Each function wraps one call, checks what the kernel cannot, and turns a failure into a
+//! [`CallError`]. Policy, retries and meaning live in the callers.
+
+mod descriptor;
+mod limits;
+mod schedule;
+mod time;
+
+pub(crate) use descriptor::{
+    SignalSet, block_signals, read_u64, signal_descriptor, signal_read, timer_descriptor, timer_set,
+    wait_readable,
+};
+pub(crate) use limits::{lock_all_memory, malloc_option, memory_lock_limit, thread_usage};
+pub(crate) use schedule::{
+    Attributes, affinity, current_thread_id, raise_timer_precision, scheduling, set_scheduling, stack_bytes,
+    timer_slack_ns,
+};
+pub(crate) use time::{Clock, clock_nanos, clock_resolution_nanos, wait_until};
+
+use crate::errno::{CallError, Errno};
+
+/// The result of a call that reports failure as -1 with `errno`.
+fn check(call: &'static str, result: libc::c_int) -> Result<libc::c_int, CallError> {
+    if result == -1 { Err(CallError { call, errno: Errno::last() }) } else { Ok(result) }
+}
+
+/// The result of a call that returns the error number itself.
+fn check_returned(call: &'static str, result: libc::c_int) -> Result<(), CallError> {
+    if result == 0 { Ok(()) } else { Err(CallError { call, errno: Errno::from_raw(result) }) }
+}

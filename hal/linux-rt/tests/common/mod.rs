@@ -1,0 +1,29 @@
+//! Runs the body of a test in a process of its own, for what changes the whole process.
+
+use std::env;
+use std::process::{Command, Output};
+
+const CHILD: &str = "TAKT_TEST_CHILD";
+const DONE: &str = "takt-test-child-done";
+
+/// Runs this very test, by its `name`, in a new process that runs `body`; asserts that it succeeded and
+/// really ran.
+pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
+    if let Some(output) = run_in_own_process(name, body) {
+        let text = String::from_utf8_lossy(&output.stdout);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains(DONE), "{}:\n{text}\n{error}", output.status);
+    }
+}
+
+/// As [`in_own_process`], and returns how the process ended; in the child it returns `None`.
+pub(crate) fn run_in_own_process(name: &str, body: impl FnOnce()) -> Option<Output> {
+    if env::var_os(CHILD).is_some_and(|child| child == name) {
+        body();
+        println!("{DONE}");
+        return None;
+    }
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--include-ignored"]).env(CHILD, name);
+    Some(command.output().unwrap())
+}

@@ -1,0 +1,69 @@
+//! Locked memory, each test in a process of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::hint::black_box;
+
+use common::in_own_process;
+use hal_linux_rt::counters;
+use hal_linux_rt::memory::{self, MemoryError, MemoryPlan};
+
+const PLAN: MemoryPlan = MemoryPlan { heap_bytes: 8 << 20, stack_bytes: 128 << 10, arenas_max: Some(2) };
+
+#[test]
+#[cfg_attr(not(takt_lock_memory), ignore = "needs CAP_IPC_LOCK")]
+fn locked_memory_is_read_back_from_the_kernel() {
+    in_own_process("locked_memory_is_read_back_from_the_kernel", || {
+        assert_eq!(memory::read_back().unwrap().locked_bytes, 0);
+        let report = memory::lock(&PLAN).unwrap();
+        assert!(report.locked_bytes >= PLAN.heap_bytes as u64, "{report:?}");
+        assert!(report.resident_bytes >= PLAN.heap_bytes as u64, "{report:?}");
+    });
+}
+
+#[test]
+#[cfg_attr(not(takt_lock_memory), ignore = "needs CAP_IPC_LOCK")]
+fn memory_that_comes_later_is_locked_too() {
+    in_own_process("memory_that_comes_later_is_locked_too", || {
+        let before = memory::lock(&PLAN).unwrap().locked_bytes;
+        let later = vec![0_u8; 64 << 20];
+        black_box(&later);
+        assert!(memory::read_back().unwrap().locked_bytes >= before + (48 << 20));
+    });
+}
+
+#[test]
+#[cfg_attr(not(takt_lock_memory), ignore = "needs CAP_IPC_LOCK")]
+fn the_steady_state_faults_nothing_though_it_allocates() {
+    in_own_process("the_steady_state_faults_nothing_though_it_allocates", || {
+        memory::lock(&PLAN).unwrap();
+        let round = || {
+            for bytes in [64, 4 << 10, 300 << 10, 2 << 20] {
+                black_box(vec![1_u8; bytes]);
+            }
+            memory::prefault_stack(64 << 10);
+        };
+        round();
+        let before = counters::of_current_thread().unwrap();
+        for _ in 0..50 {
+            round();
+        }
+        let used = counters::of_current_thread().unwrap().since(&before);
+        assert_eq!((used.faults_minor, used.faults_major), (0, 0));
+    });
+}
+
+#[test]
+fn a_refusal_tells_the_limit_and_the_remedy() {
+    let error = MemoryError::Call {
+        error: hal_linux_rt::CallError { call: "mlockall", errno: hal_linux_rt::Errno::ENOMEM },
+        limit: Some(memory::LockLimit { soft_bytes: Some(8 << 20), hard_bytes: Some(8 << 20) }),
+        size_bytes: Some(100 << 20),
+    };
+    let text = error.to_string();
+    for part in ["mlockall: ENOMEM", "limit is 8192 KiB", "102400 KiB", "CAP_IPC_LOCK"] {
+        assert!(text.contains(part), "`{part}` is missing in: {text}");
+    }
+}
