@@ -1,0 +1,103 @@
+//! The embedded broker carries what Takt needs of MQTT 5, and serves MQTT 3.1.1 clients on the same port.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
+use rumqttc::v5::{Client, Connection, Event, MqttOptions};
+use sim_broker::{BrokerError, EmbeddedBroker};
+
+fn broker() -> EmbeddedBroker {
+    EmbeddedBroker::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
+}
+
+fn subscriber(broker: &EmbeddedBroker, id: &str, filter: &str) -> (Client, Connection) {
+    let address = broker.address();
+    let mut options = MqttOptions::new(id, address.ip().to_string(), address.port());
+    options.set_keep_alive(Duration::from_secs(5));
+    let (client, mut connection) = Client::new(options, 16);
+    client.subscribe(filter, QoS::AtLeastOnce).unwrap();
+    loop {
+        let event = connection.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
+        if let Event::Incoming(Packet::SubAck(_)) = event {
+            return (client, connection);
+        }
+    }
+}
+
+fn next_publish(connection: &mut Connection) -> Publish {
+    loop {
+        let event = connection.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
+        if let Event::Incoming(Packet::Publish(publish)) = event {
+            return publish;
+        }
+    }
+}
+
+#[test]
+fn properties_of_mqtt_5_arrive_unchanged() {
+    let broker = broker();
+    let (client, mut connection) = subscriber(&broker, "five", "takt/v1/site/t1/cmd/+");
+    let sent = PublishProperties {
+        response_topic: Some("answers/op1".to_owned()),
+        correlation_data: Some(vec![0, 255, 7].into()),
+        user_properties: vec![("takt-seq".to_owned(), "42".to_owned())],
+        ..PublishProperties::default()
+    };
+    client
+        .publish_with_properties("takt/v1/site/t1/cmd/stop", QoS::AtLeastOnce, false, "{}", sent.clone())
+        .unwrap();
+    let received = next_publish(&mut connection);
+    assert_eq!(&received.payload[..], b"{}");
+    let properties = received.properties.unwrap();
+    assert_eq!(properties.response_topic, sent.response_topic);
+    assert_eq!(properties.correlation_data, sent.correlation_data);
+    assert_eq!(properties.user_properties, sent.user_properties);
+}
+
+#[test]
+fn a_publisher_of_mqtt_3_1_1_reaches_a_subscriber_of_mqtt_5_on_one_port() {
+    let broker = broker();
+    let (_client, mut connection) = subscriber(&broker, "five", "plant/#");
+    let address = broker.address();
+    let options = rumqttc::MqttOptions::new("four", address.ip().to_string(), address.port());
+    let (old, mut old_connection) = rumqttc::Client::new(options, 4);
+    old.publish("plant/stop", rumqttc::QoS::AtLeastOnce, false, "now").unwrap();
+    loop {
+        let event = old_connection.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
+        if let rumqttc::Event::Incoming(rumqttc::Packet::PubAck(_)) = event {
+            break;
+        }
+    }
+    assert_eq!(&next_publish(&mut connection).payload[..], b"now");
+}
+
+#[test]
+fn a_retained_message_waits_for_the_subscriber() {
+    let broker = broker();
+    let (client, mut connection) = subscriber(&broker, "first", "takt/v1/site/t1/state");
+    client.publish("takt/v1/site/t1/state", QoS::AtLeastOnce, true, "running").unwrap();
+    assert_eq!(&next_publish(&mut connection).payload[..], b"running");
+    let (_late, mut late_connection) = subscriber(&broker, "late", "takt/v1/site/t1/state");
+    assert_eq!(&next_publish(&mut late_connection).payload[..], b"running");
+}
+
+#[test]
+fn a_taken_address_is_refused_with_its_name() {
+    let broker = broker();
+    let error = EmbeddedBroker::start(broker.address()).unwrap_err();
+    assert!(matches!(error, BrokerError::Listen { .. }));
+    assert!(error.to_string().contains(&broker.address().to_string()), "{error}");
+}
+
+#[test]
+fn a_dropped_broker_no_longer_answers() {
+    let address = broker().address();
+    let gone = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        std::net::TcpStream::connect(address).is_err()
+    });
+    assert!(gone, "{address} still accepts");
+}
