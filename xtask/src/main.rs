@@ -1,0 +1,129 @@
+//! The program behind `cargo xtask`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::Failure;
+use xtask::check::{Choice, Step, check};
+use xtask::demo::demo;
+use xtask::test::{Selection, test};
+use xtask::workspace::Workspace;
+
+/// Developer commands of Takt.
+///
+/// New here? `cargo xtask demo` shows control loops driving simulated turbines; `cargo xtask test` runs
+/// every test; `cargo xtask check` is what a change has to pass.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: XtaskCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum XtaskCommand {
+    /// Build the programs and run the demo: turbines under closed-loop control over a real bus
+    ///
+    /// Builds takt, takt-agent and takt-sim in release mode, then becomes `takt demo`: the terminal,
+    /// Ctrl-C and the exit code are its own.
+    #[command(after_help = "Examples:
+  cargo xtask demo                            four turbines until Ctrl-C
+  cargo xtask demo --turbines 50 --seconds 60
+  cargo xtask demo -- --help                  the options of the demo itself")]
+    Demo {
+        /// Arguments for `takt demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+
+    /// Run all tests, with the real parts that they need
+    ///
+    /// Looks for the parts (Mosquitto, strace, the reference data) and installs what is missing with
+    /// apt-get when run as root on Debian; otherwise it says what to do. Tests whose part is missing are
+    /// reported as ignored, never as passed; with CI=true a missing part is a failure.
+    ///
+    /// The reference data is the folder that TAKT_DATA names, or a folder shared/data beside the checkout.
+    #[command(after_help = "Examples:
+  cargo xtask test
+  cargo xtask test --package hal-modbus
+  cargo xtask test --package hal-modbus late_replies")]
+    Test {
+        /// Test only this package (may be repeated)
+        #[arg(long, short, value_name = "PACKAGE")]
+        package: Vec<String>,
+        /// Leave the machine as it is: install nothing
+        #[arg(long)]
+        install_nothing: bool,
+        /// Run only tests whose name contains this text
+        #[arg(value_name = "TEST_NAME")]
+        filters: Vec<String>,
+    },
+
+    /// Check all that has to be green before a change goes in
+    ///
+    /// Runs every step even if one fails, prints the time and verdict of each, and exits with 1 if one
+    /// failed. Tools that are missing are installed with `cargo install --locked` at pinned versions.
+    #[command(after_help = "Examples:
+  cargo xtask check
+  cargo xtask check --only fmt --only clippy
+  cargo xtask check --skip fuzz")]
+    Check {
+        /// Run only this step (may be repeated)
+        #[arg(long, value_name = "STEP")]
+        only: Vec<Step>,
+        /// Leave this step out (may be repeated)
+        #[arg(long, value_name = "STEP")]
+        skip: Vec<Step>,
+    },
+}
+
+fn main() -> ExitCode {
+    match execute(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: XtaskCommand) -> Result<(), Failure> {
+    match command {
+        XtaskCommand::Demo { arguments } => match demo(&arguments)? {},
+        XtaskCommand::Test { package, install_nothing, filters } => {
+            let selection = Selection { packages: package, filters, install_nothing };
+            test(&Workspace::load()?, &selection).1
+        }
+        XtaskCommand::Check { only, skip } => check(&Workspace::load()?, &Choice { only, skip }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn demo_arguments(line: &str) -> Vec<String> {
+        let words = ["cargo xtask", "demo"].into_iter().chain(line.split_whitespace());
+        match Arguments::try_parse_from(words).unwrap().command {
+            XtaskCommand::Demo { arguments } => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_arguments_of_the_demo_need_no_dashes_before_them() {
+        assert_eq!(demo_arguments("--turbines 4"), ["--turbines", "4"]);
+        assert_eq!(
+            demo_arguments("-- --turbines 4 --json out.json"),
+            ["--turbines", "4", "--json", "out.json"]
+        );
+        assert_eq!(demo_arguments("-- --help"), ["--help"]);
+        assert!(demo_arguments("").is_empty());
+    }
+}

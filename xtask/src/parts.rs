@@ -1,0 +1,174 @@
+//! The real parts that tests need from the machine: foreign programs and reference data.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Failure;
+use crate::process::{find_program, run};
+use crate::workspace::Workspace;
+
+/// The environment variable that names the folder of reference data.
+pub const DATA_VARIABLE: &str = "TAKT_DATA";
+
+/// Where the reference data is looked for when the variable is not set, from the checkout's root.
+const DATA_BESIDE_CHECKOUT: &str = "../shared/data";
+
+/// A program of somebody else that tests run against.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// What it is called.
+    pub name: &'static str,
+    /// The program whose presence proves the part.
+    pub program: &'static str,
+    /// The Debian package that holds it.
+    pub package: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+}
+
+/// All programs that tests need.
+pub const PARTS: [Part; 3] = [
+    Part {
+        name: "Mosquitto",
+        program: "mosquitto",
+        package: "mosquitto",
+        purpose: "the real MQTT broker that the client is tested against",
+    },
+    Part {
+        name: "Mosquitto clients",
+        program: "mosquitto_pub",
+        package: "mosquitto-clients",
+        purpose: "a foreign MQTT publisher and subscriber",
+    },
+    Part {
+        name: "strace",
+        program: "strace",
+        package: "strace",
+        purpose: "counts the system calls of a cycle",
+    },
+];
+
+/// Whether and where each part is.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The folder of reference data.
+    pub data: Option<PathBuf>,
+    /// What is not there, each with what to do about it.
+    pub missing: Vec<Failure>,
+}
+
+/// Looks for all parts, installs what is missing where that is allowed, and says what it found.
+///
+/// # Errors
+/// If `TAKT_DATA` is set to something that is no folder.
+pub fn provide(workspace: &Workspace, may_install: bool) -> Result<Found, Failure> {
+    let mut found = Found::default();
+    let absent: Vec<Part> = PARTS.into_iter().filter(|p| find_program(p.program).is_none()).collect();
+    if !absent.is_empty() && may_install && is_debian() && is_root() {
+        install(&absent);
+    }
+    for part in PARTS {
+        match find_program(part.program) {
+            Some(path) => println!("part {}: {}", part.name, path.display()),
+            None => {
+                println!("part {}: missing ({})", part.name, part.purpose);
+                found.missing.push(missing(part));
+            }
+        }
+    }
+    found.data = data(&workspace.root, env::var_os(DATA_VARIABLE).map(PathBuf::from))?;
+    match &found.data {
+        Some(folder) => println!("part reference data: {}", folder.display()),
+        None => {
+            println!("part reference data: missing");
+            found.missing.push(Failure::new(
+                "the reference data is missing: tests against published figures are ignored",
+                format!(
+                    "set {DATA_VARIABLE} to its folder, or put it into a folder shared/data beside the checkout"
+                ),
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// The folder of reference data: where the variable says, or beside the checkout.
+fn data(root: &Path, variable: Option<PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    if let Some(folder) = variable {
+        return match fs::canonicalize(&folder) {
+            Ok(path) if path.is_dir() => Ok(Some(path)),
+            Ok(_) | Err(_) => Err(Failure::new(
+                format!("{DATA_VARIABLE} is `{}`, which is no folder", folder.display()),
+                format!("correct {DATA_VARIABLE}, or unset it to run without the tests that need it"),
+            )),
+        };
+    }
+    let beside = root.join(DATA_BESIDE_CHECKOUT);
+    Ok(fs::canonicalize(beside).ok().filter(|path| path.is_dir()))
+}
+
+/// Installs Debian packages; what fails is told by what is still missing afterwards.
+fn install(parts: &[Part]) {
+    let packages: Vec<&str> = parts.iter().map(|p| p.package).collect();
+    println!("installing the missing Debian packages: {}", packages.join(" "));
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet");
+        command
+    };
+    let updated = run(apt().arg("update"));
+    let installed = run(apt().args(["install", "--yes", "--no-install-recommends"]).args(&packages));
+    for failure in [updated, installed].into_iter().filter_map(Result::err) {
+        println!("{failure}");
+    }
+}
+
+fn missing(part: Part) -> Failure {
+    let remedy = if is_debian() {
+        format!("as root: apt-get install {}", part.package)
+    } else {
+        format!("install `{}` with your system's package manager", part.program)
+    };
+    Failure::new(format!("{} is missing: {}", part.name, part.purpose), remedy)
+}
+
+fn is_debian() -> bool {
+    Path::new("/etc/debian_version").exists() && find_program("apt-get").is_some()
+}
+
+/// Whether our effective user is root, from the `Uid:` line (real, effective, saved, file system).
+fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    line.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_beside_the_checkout_is_found() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("checkout");
+        fs::create_dir_all(&root).unwrap();
+        assert_eq!(data(&root, None), Ok(None));
+        fs::create_dir_all(place.path().join("shared/data")).unwrap();
+        assert_eq!(data(&root, None), Ok(Some(place.path().canonicalize().unwrap().join("shared/data"))));
+    }
+
+    #[test]
+    fn the_variable_wins_over_the_folder_beside_the_checkout() {
+        let place = tempfile::tempdir().unwrap();
+        let named = place.path().canonicalize().unwrap();
+        assert_eq!(data(place.path(), Some(named.clone())), Ok(Some(named)));
+    }
+
+    #[test]
+    fn a_variable_that_names_no_folder_is_refused() {
+        let failure = data(Path::new("/"), Some(PathBuf::from("/no/such/folder"))).unwrap_err();
+        assert!(failure.what.contains("/no/such/folder") && failure.remedy.contains(DATA_VARIABLE));
+    }
+}
