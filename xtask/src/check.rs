@@ -111,7 +111,11 @@ pub fn check(workspace: &Workspace, choice: &Choice) -> Result<(), Failure> {
 
 fn run_step(step: Step, workspace: &Workspace, tally: &mut Option<Tally>) -> Result<(), Failure> {
     match step {
-        Step::Fmt => run(cargo().args(["fmt", "--all", "--check"])),
+        Step::Fmt => {
+            let fuzz = workspace.root.join("fuzz/Cargo.toml");
+            run(cargo().args(["fmt", "--all", "--check"]))
+                .and(run(cargo().args(["fmt", "--check", "--manifest-path"]).arg(fuzz)))
+        }
         Step::Architecture => keeps_the_rules(workspace),
         Step::Typos => {
             let typos = tools::TYPOS.provide()?;
