@@ -13,11 +13,19 @@
 //! - block: registers that one request reads or writes.
 //! - safe action: what an output does when nobody may or can command it.
 
+mod budget;
 mod codec;
+mod frame;
+mod poll;
 mod profile;
 mod profile_toml;
 mod register;
+mod serial;
 mod unit;
 
+pub use budget::{BusBudget, BusDevice, DeviceCost, Medium, Refusal, Report};
+pub use frame::{TransactionBytes, exchange_bytes, read_bytes, write_bytes};
+pub use poll::{Attempt, PollOrder, RetryPolicy, Standing};
 pub use profile::{Block, DeviceProfile, Exchange, InputTag, OutputTag, SafeAction};
 pub use register::{Register, RegisterTable, RegisterType, WordOrder};
+pub use serial::SerialTiming;
