@@ -1,1 +1,37 @@
-//! placeholder
+//! The cycle: read inputs, step controllers, gate, write outputs, record.
+//!
+//! # Problem
+//!
+//! Every period, each unit of a loop group must get outputs that follow from one complete scan of its
+//! inputs, in bounded time, whatever the rest of the process does.
+//!
+//! # Model
+//!
+//! [`Executive::cycle`] is the whole cycle in one function. It is given the time, reads and writes
+//! process images through [`Bus`], and talks to the other threads through single-producer
+//! single-consumer rings alone ([`ports`]). It never allocates, frees, locks, formats, wakes or
+//! makes a system call. [`Grid`] says when a cycle is due and whether one was missed.
+//!
+//! # Terms
+//!
+//! - unit: a turbine with its controller, its device and its demand.
+//! - demand: what the plan, overlaid by operators' commands and the group's mode, asks of a unit.
+//! - miss: a cycle that ended after its deadline, or a grid point that passed without a cycle.
+
+mod binding;
+mod bus;
+mod demand;
+mod executive;
+mod grid;
+mod ports;
+mod record;
+mod unit;
+
+pub use binding::{BindError, TurbineBinding};
+pub use bus::Bus;
+pub use demand::{Command, CommandAction, Overrides, PlanDemand};
+pub use executive::{Executive, GroupMode, GroupSettings};
+pub use grid::{Grid, Tick};
+pub use ports::{ControlPorts, CyclePorts, Executed, PlanTable, ports};
+pub use record::{CycleRecord, Record, UnitRecord};
+pub use unit::Unit;

@@ -92,6 +92,8 @@ pub struct Group {
     pub response_us: u64,
     /// Units that the last cycle saw with an input that is not usable.
     pub units_blind: u16,
+    /// Whether no cycle was reported for a second: the thread hangs.
+    pub stalled: bool,
     /// Telemetry records that did not fit.
     pub records_dropped: u64,
     /// The thread's settings as read back.
@@ -231,6 +233,9 @@ impl Report {
     pub fn degradations(&self) -> Vec<String> {
         let mut reasons = self.realtime.degraded.clone();
         for group in &self.groups {
+            if group.stalled {
+                reasons.push(format!("group {} runs no cycles", group.name));
+            }
             if group.mode == "safe" {
                 reasons.push(format!("group {} is in its safe state", group.name));
             }

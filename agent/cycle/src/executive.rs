@@ -1,0 +1,202 @@
+//! The executive: one loop group, one cycle after another.
+
+use core::sync::atomic::Ordering;
+
+use hal_units::{Duration, Instant};
+
+use crate::demand::PlanDemand;
+use crate::unit::{UnitCycle, WriteTerms};
+use crate::{Bus, CyclePorts, CycleRecord, Executed, PlanTable, Record, Tick, Unit};
+
+/// What a group as a whole is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupMode {
+    /// Units follow their demands.
+    Running,
+    /// Asked to come to rest: all units stop.
+    Stopping,
+    /// Too many consecutive misses: all units stop until a reset.
+    Safe {
+        /// The cycle at which it was entered.
+        since_cycle: u64,
+    },
+}
+
+impl GroupMode {
+    /// The word for people and for JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Safe { .. } => "safe",
+        }
+    }
+}
+
+/// What does not change while a group runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// Time between two grid points.
+    pub period: Duration,
+    /// Time from the grid point by which a cycle must have ended.
+    pub deadline: Duration,
+    /// Outputs expire this long after the grid point.
+    pub output_validity: Duration,
+    /// Consecutive misses that lead to the safe state; at least 1.
+    pub consecutive_misses_max: u32,
+    /// Term of office that outputs carry.
+    pub epoch: u32,
+}
+
+/// One loop group.
+pub struct Executive<B> {
+    settings: GroupSettings,
+    bus: B,
+    units: Box<[Unit]>,
+    plan: Box<PlanTable>,
+    ports: CyclePorts,
+    mode: GroupMode,
+    consecutive_misses: u32,
+    /// Whose turn it is to report; one unit a cycle.
+    turn: usize,
+    records_dropped: u64,
+}
+
+/// A unit that the plan does not name keeps still.
+const UNPLANNED: PlanDemand =
+    PlanDemand { request: agent_plan::Request::Stop, power_limit: hal_units::Watts::ZERO };
+
+impl<B: Bus> Executive<B> {
+    /// A group at rest under its first plan.
+    #[must_use]
+    pub fn new(
+        settings: GroupSettings,
+        bus: B,
+        units: Box<[Unit]>,
+        plan: Box<PlanTable>,
+        ports: CyclePorts,
+    ) -> Self {
+        Self {
+            settings,
+            bus,
+            units,
+            plan,
+            ports,
+            mode: GroupMode::Running,
+            consecutive_misses: 0,
+            turn: 0,
+            records_dropped: 0,
+        }
+    }
+
+    /// The whole cycle. `clock` is read once, at the end.
+    pub fn cycle(&mut self, tick: Tick, clock: impl Fn() -> Instant) -> CycleRecord {
+        let now = tick.woke_at;
+        self.take_plan();
+        self.take_commands(tick.cycle);
+        self.take_mode();
+
+        let dt = self.settings.period * tick.skipped.saturating_add(1);
+        let terms = WriteTerms {
+            expires_at: tick.scheduled_at + self.settings.output_validity,
+            epoch: self.settings.epoch,
+        };
+        let stops = self.mode != GroupMode::Running;
+        let mut record = self.blank_record(tick);
+        for (at, unit) in self.units.iter_mut().enumerate() {
+            let demand = self.plan.demands.get(at).unwrap_or(&UNPLANNED);
+            let inputs = unit.read(self.bus.inputs(unit.device()), now);
+            let step = unit.step(&inputs, demand, stops, dt);
+            let device = unit.device();
+            if let Some(outputs) = unit.write(&step, terms, now) {
+                self.bus.publish(device, outputs);
+            }
+            let seen = unit.report((at as u16, tick.cycle, now), &inputs, &step, demand);
+            count(&mut record, &seen);
+            if seen.changed || at == self.turn {
+                let full = self.ports.telemetry.enqueue(Record::Unit(seen.record)).is_err();
+                self.records_dropped += u64::from(full);
+            }
+        }
+
+        record.finished_at = clock();
+        self.judge(&mut record);
+        let full = self.ports.telemetry.enqueue(Record::Cycle(record)).is_err();
+        self.records_dropped += u64::from(full);
+        self.turn = if self.turn + 1 < self.units.len() { self.turn + 1 } else { 0 };
+        record
+    }
+
+    /// Takes a new plan if the old one can be sent back.
+    fn take_plan(&mut self) {
+        if self.ports.retired.ready()
+            && let Some(plan) = self.ports.plans.dequeue()
+        {
+            let old = core::mem::replace(&mut self.plan, plan);
+            if let Err(old) = self.ports.retired.enqueue(old) {
+                // Not reached: readiness was checked, and this thread alone fills the ring. Losing the
+                // table would be better than freeing it here.
+                core::mem::forget(old);
+            }
+        }
+    }
+
+    /// Takes commands as long as their execution can be told.
+    fn take_commands(&mut self, cycle: u64) {
+        while self.ports.executed.ready() {
+            let Some(command) = self.ports.commands.dequeue() else { break };
+            if let Some(unit) = self.units.get_mut(usize::from(command.unit)) {
+                unit.command(command.action);
+            }
+            if command.action == crate::CommandAction::Reset && matches!(self.mode, GroupMode::Safe { .. }) {
+                self.mode = GroupMode::Running;
+                self.consecutive_misses = 0;
+            }
+            let told = self.ports.executed.enqueue(Executed { token: command.token, cycle });
+            debug_assert!(told.is_ok(), "readiness was checked, and this thread alone fills the ring");
+        }
+    }
+
+    fn take_mode(&mut self) {
+        if self.ports.stop.load(Ordering::Relaxed) {
+            self.mode = GroupMode::Stopping;
+        }
+    }
+
+    fn blank_record(&self, tick: Tick) -> CycleRecord {
+        CycleRecord {
+            cycle: tick.cycle,
+            scheduled_at: tick.scheduled_at,
+            woke_at: tick.woke_at,
+            finished_at: tick.woke_at,
+            skipped: tick.skipped,
+            late: false,
+            units_blind: 0,
+            units_at_rest: 0,
+            input_age_max: Duration::ZERO,
+            mode: self.mode,
+            plan_epoch: self.plan.epoch,
+            records_dropped: self.records_dropped,
+        }
+    }
+
+    /// Judges the cycle: a miss, or one too many.
+    fn judge(&mut self, record: &mut CycleRecord) {
+        record.late = record.finished_at > record.scheduled_at + self.settings.deadline;
+        let misses = record.skipped.saturating_add(u32::from(record.late));
+        self.consecutive_misses =
+            if misses == 0 { 0 } else { self.consecutive_misses.saturating_add(misses) };
+        if self.mode == GroupMode::Running && self.consecutive_misses >= self.settings.consecutive_misses_max
+        {
+            self.mode = GroupMode::Safe { since_cycle: record.cycle };
+        }
+        record.mode = self.mode;
+    }
+}
+
+fn count(record: &mut CycleRecord, seen: &UnitCycle) {
+    record.units_blind += u16::from(seen.blind);
+    record.units_at_rest += u16::from(seen.at_rest);
+    record.input_age_max = record.input_age_max.max(seen.record.input_age);
+}

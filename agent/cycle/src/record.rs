@@ -1,0 +1,78 @@
+//! What a cycle tells the other threads: fixed-size records on a ring.
+
+use control_loops_controllers::turbine::{ModeName, TripSet};
+use hal_process_image::Quality;
+use hal_units::{Duration, Instant, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
+
+use crate::GroupMode;
+
+/// One cycle of a group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CycleRecord {
+    /// Number of the grid point.
+    pub cycle: u64,
+    /// The grid point.
+    pub scheduled_at: Instant,
+    /// When the thread was running again.
+    pub woke_at: Instant,
+    /// When the last output was handed over.
+    pub finished_at: Instant,
+    /// Grid points that passed without a cycle before this one.
+    pub skipped: u32,
+    /// Whether this cycle ended after its deadline.
+    pub late: bool,
+    /// Units with an input that is not usable.
+    pub units_blind: u16,
+    /// Units that stand safely: nothing turns under load.
+    pub units_at_rest: u16,
+    /// The oldest scan that this cycle used.
+    pub input_age_max: Duration,
+    /// Mode of the group.
+    pub mode: GroupMode,
+    /// Epoch of the plan in force.
+    pub plan_epoch: u32,
+    /// Records that did not fit into the ring since the start.
+    pub records_dropped: u64,
+}
+
+/// One unit, as a cycle saw and commanded it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UnitRecord {
+    /// Position of the unit in its group.
+    pub unit: u16,
+    /// Number of the cycle.
+    pub cycle: u64,
+    /// State of the supervisor.
+    pub mode: ModeName,
+    /// Interlocks that hold it.
+    pub trips: TripSet,
+    /// The worst quality among the inputs.
+    pub quality: Quality,
+    /// Age of the scan.
+    pub input_age: Duration,
+    /// Time since the device last acknowledged outputs.
+    pub unacknowledged_for: Duration,
+    /// Wind at the nacelle.
+    pub wind_speed: MetersPerSecond,
+    /// Rotor speed.
+    pub rotor_speed: RadiansPerSecond,
+    /// Electrical power.
+    pub power: Watts,
+    /// Measured pitch.
+    pub pitch: Radians,
+    /// Commanded torque.
+    pub torque_command: NewtonMeters,
+    /// Commanded pitch.
+    pub pitch_command: Radians,
+    /// The power limit in force.
+    pub power_limit: Watts,
+}
+
+/// What travels on the telemetry ring.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Record {
+    /// A cycle ended.
+    Cycle(CycleRecord),
+    /// A unit's turn to report, or a unit whose state has changed.
+    Unit(UnitRecord),
+}
