@@ -1,0 +1,158 @@
+//! The safety interlock: apart from the controller, and always winning.
+//!
+//! It sees the same inputs and demand as the controller, knows nothing of modes, and gives one answer:
+//! the set of latched causes. As long as that is not empty the turbine is in emergency stop.
+//!
+//! A signal that was never there is not lost: a channel that watches for a loss is armed by the first
+//! good value. Until then the supervisor does not start the turbine, so that nothing is unprotected;
+//! and an agent that boots before its device does not wait for a reset.
+
+use control_loops_blocks::Interlock;
+use hal_units::Duration;
+
+use super::io::usable;
+use super::{SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs};
+
+/// Latched trips, see the table in [`SafetyInterlock::step`].
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SafetyInterlock {
+    channels: [Interlock; Trip::COUNT],
+    armed: Armed,
+}
+
+/// What has been good at least once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Armed {
+    acknowledged: bool,
+    device: bool,
+    speed: bool,
+    pitch: bool,
+    vibration: bool,
+    grid: bool,
+    grid_signal: bool,
+}
+
+/// The inputs as the interlock sees them, speeds at the generator.
+struct Seen {
+    generator_radps: Option<f64>,
+    rotor_radps: Option<f64>,
+    pitch: bool,
+    acceleration_mps2: Option<f64>,
+    grid: Option<f64>,
+    plc: Option<f64>,
+    unacknowledged: bool,
+    emergency_stop: bool,
+}
+
+impl Seen {
+    /// The higher of the two speeds; NaN-free, 0 if both are unknown.
+    fn speed_radps(&self) -> f64 {
+        let generator = self.generator_radps.map_or(0.0, f64::abs);
+        generator.max(self.rotor_radps.map_or(0.0, f64::abs))
+    }
+}
+
+impl SafetyInterlock {
+    /// Nothing tripped, nothing armed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The latched causes.
+    #[must_use]
+    pub fn trips(&self) -> TripSet {
+        let tripped = |(trip, channel): (Trip, &Interlock)| channel.is_tripped().then_some(trip);
+        Trip::ALL.into_iter().zip(&self.channels).filter_map(tripped).collect()
+    }
+
+    /// One step; returns the latched causes.
+    ///
+    /// | trip | cause | delay | armed by |
+    /// |---|---|---|---|
+    /// | overspeed | the higher speed above 125 % | 0.1 s | - |
+    /// | overspeed_hard | the higher speed above 130 % | 0.02 s | - |
+    /// | vibration | tower acceleration beyond 3 m/s2 | 0.2 s | - |
+    /// | grid_loss | grid signal says no | 0.15 s | a yes |
+    /// | lost_commands | no write acknowledged for 1 s | - | an acknowledged write |
+    /// | device_safe_state | the device says so | - | a normal state |
+    /// | speed_sensors | both speeds bad | 0.5 s | a good speed |
+    /// | speed_mismatch | both good, apart by 12 rad/s | 1 s | - |
+    /// | pitch_sensor | pitch bad | 0.5 s | a good pitch |
+    /// | vibration_sensor | tower acceleration bad | 0.5 s | a good value |
+    /// | grid_sensor | grid signal bad | 0.5 s | a good value |
+    /// | emergency_stop_command | commanded | - | - |
+    ///
+    /// The numbers are those of [`SafetyParameters::NREL_5MW`]. A reset releases, on its rising edge, the
+    /// causes that are gone.
+    pub fn step(
+        &mut self,
+        p: &SafetyParameters,
+        gearbox_ratio: f64,
+        inputs: &TurbineInputs,
+        demand: &TurbineDemand,
+        dt: Duration,
+    ) -> TripSet {
+        let seen = Seen {
+            generator_radps: usable(&inputs.generator_speed),
+            rotor_radps: usable(&inputs.rotor_speed).map(|rotor| rotor * gearbox_ratio),
+            pitch: usable(&inputs.pitch).is_some(),
+            acceleration_mps2: usable(&inputs.tower_acceleration),
+            grid: usable(&inputs.grid_ok),
+            plc: usable(&inputs.plc_state),
+            unacknowledged: inputs.outputs_unacknowledged_for > p.unacknowledged_max,
+            emergency_stop: demand.emergency_stop,
+        };
+        self.armed.by(&seen);
+        let armed = self.armed;
+        for (trip, channel) in Trip::ALL.into_iter().zip(&mut self.channels) {
+            channel.step(armed.cause(trip, &seen, p), demand.reset, delay(trip, p), dt);
+        }
+        self.trips()
+    }
+}
+
+impl Armed {
+    fn by(&mut self, seen: &Seen) {
+        self.acknowledged |= !seen.unacknowledged;
+        self.device |= seen.plc.is_some_and(|state| state < 0.5);
+        self.speed |= seen.generator_radps.is_some() || seen.rotor_radps.is_some();
+        self.pitch |= seen.pitch;
+        self.vibration |= seen.acceleration_mps2.is_some();
+        self.grid |= seen.grid.is_some_and(|grid| grid >= 0.5);
+        self.grid_signal |= seen.grid.is_some();
+    }
+
+    fn cause(&self, trip: Trip, seen: &Seen, p: &SafetyParameters) -> bool {
+        match trip {
+            Trip::Overspeed => seen.speed_radps() > p.overspeed.get(),
+            Trip::OverspeedHard => seen.speed_radps() > p.overspeed_hard.get(),
+            Trip::Vibration => seen.acceleration_mps2.is_some_and(|a| a.abs() > p.vibration.get()),
+            Trip::GridLoss => self.grid && seen.grid.is_some_and(|grid| grid < 0.5),
+            Trip::LostCommands => self.acknowledged && seen.unacknowledged,
+            Trip::DeviceSafeState => self.device && seen.plc.is_some_and(|state| state > 1.5),
+            Trip::SpeedSensors => self.speed && seen.generator_radps.is_none() && seen.rotor_radps.is_none(),
+            Trip::SpeedMismatch => match (seen.generator_radps, seen.rotor_radps) {
+                (Some(generator), Some(rotor)) => (generator - rotor).abs() > p.speed_mismatch.get(),
+                (Some(_) | None, None) | (None, Some(_)) => false,
+            },
+            Trip::PitchSensor => self.pitch && !seen.pitch,
+            Trip::VibrationSensor => self.vibration && seen.acceleration_mps2.is_none(),
+            Trip::GridSensor => self.grid_signal && seen.grid.is_none(),
+            Trip::EmergencyStopCommand => seen.emergency_stop,
+        }
+    }
+}
+
+const fn delay(trip: Trip, p: &SafetyParameters) -> Duration {
+    match trip {
+        Trip::Overspeed => p.overspeed_delay,
+        Trip::OverspeedHard => p.overspeed_hard_delay,
+        Trip::Vibration => p.vibration_delay,
+        Trip::GridLoss => p.grid_delay,
+        Trip::SpeedMismatch => p.speed_mismatch_delay,
+        Trip::SpeedSensors | Trip::PitchSensor | Trip::VibrationSensor | Trip::GridSensor => p.sensor_delay,
+        // The time without an acknowledgement comes in measured; the other two are decisions.
+        Trip::LostCommands | Trip::DeviceSafeState | Trip::EmergencyStopCommand => Duration::ZERO,
+    }
+}

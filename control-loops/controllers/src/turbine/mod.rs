@@ -1,0 +1,49 @@
+//! Control of a variable-speed, pitch-regulated wind turbine.
+//!
+//! # Problem
+//!
+//! Below rated wind the generator torque keeps the rotor at its best tip-speed ratio; above, the blade
+//! pitch keeps the speed, and the torque the power. Around that, somebody must start and stop the
+//! machine, and somebody who trusts neither must be able to stop it.
+//!
+//! # Model
+//!
+//! Three layers, from the inside:
+//!
+//! - [`BaselineLaw`]: speed filter, torque regions and pitch PI of the NREL 5-MW reference turbine
+//!   (Jonkman and others 2009, NREL/TP-500-38060, and the public controller of that turbine);
+//! - [`TurbineController`]: the supervisor. It has eight modes, see [`ModeName`], and reaches the law
+//!   only in two of them, run and derated;
+//! - [`SafetyInterlock`]: looks at the same inputs, knows nothing of modes, and always wins.
+//!
+//! Every output passes one last limiter: whatever the layers want, pitch and torque stay within their
+//! limits and rates.
+//!
+//! # Terms
+//!
+//! Speeds and torques are those of the high-speed shaft unless a name says `rotor`. Pitch 0 is the
+//! fine position, 90 degrees is feather. Power is electrical unless a name says `mechanical`.
+
+mod interlock;
+mod io;
+mod law;
+mod mode;
+mod parameters;
+mod start_up;
+mod supervisor;
+mod trips;
+mod wind;
+mod yaw;
+
+pub use interlock::SafetyInterlock;
+pub use io::{RunRequest, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineStep};
+pub use law::{BaselineLaw, LawCommand, LawParameters, LawState, TorqueRegion};
+pub use mode::{Mode, ModeName, Operation};
+pub use parameters::{
+    ParameterError, SafetyParameters, SupervisionParameters, TurbineParameters, YawParameters,
+};
+pub use start_up::StartUp;
+pub use supervisor::{CONTROL_STEP_MAX, TurbineController, TurbineState};
+pub use trips::{Trip, TripSet};
+pub use wind::{WindBand, WindMonitor};
+pub use yaw::YawDrive;

@@ -1,0 +1,324 @@
+//! The turbine controller: supervisor, law, interlock and last limiter in one step.
+
+use control_loops_blocks::{Hysteresis, RateLimit, RateLimits};
+use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond};
+
+use super::io::usable;
+use super::mode::{Situation, mode_from_measurements};
+use super::{
+    BaselineLaw, Mode, Operation, SafetyInterlock, Trip, TripSet, TurbineDemand, TurbineInputs,
+    TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
+};
+
+/// After a pause longer than this the control moves as if only this time had passed: outputs go on
+/// from where they were instead of jumping. Timers count the whole pause.
+pub const CONTROL_STEP_MAX: Duration = Duration::from_millis(200);
+
+/// Everything a controller remembers. Plain data: a standby that takes it over goes on identically.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TurbineState {
+    /// What the turbine is doing.
+    pub mode: Mode,
+    /// The safety interlock.
+    pub interlock: SafetyInterlock,
+    /// The slow wind measurement.
+    pub wind: WindMonitor,
+    /// The yaw drive.
+    pub yaw: YawDrive,
+    /// Last pitch command, rad.
+    pub pitch: RateLimit,
+    /// Last torque command, N m.
+    pub torque: RateLimit,
+    /// Generator on the grid.
+    pub connected: bool,
+    /// The brake: closed while on. Its input is the negative rotor speed.
+    pub brake: Hysteresis,
+    /// Last power limit that was a number, share of rated power.
+    pub power_share_wanted: f64,
+    /// Whether the state stems from measurements.
+    pub seeded: bool,
+}
+
+/// Drives one turbine.
+///
+/// One `step` per cycle, 10 to 100 Hz. It finishes in bounded time, allocates nothing, and for any
+/// inputs gives outputs that are finite and within the limits and rates of the parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TurbineController {
+    parameters: TurbineParameters,
+    law: BaselineLaw,
+    state: TurbineState,
+}
+
+/// What a mode wants before the last limiter has its say.
+struct Wanted {
+    pitch: Radians,
+    pitch_rate: RadiansPerSecond,
+    torque: NewtonMeters,
+    connected: bool,
+    brake: Brake,
+    may_yaw: bool,
+}
+
+/// Who decides on the brake.
+enum Brake {
+    /// Open.
+    Open,
+    /// Closed at low rotor speed.
+    AtRest,
+    /// Closed at any speed.
+    Now,
+}
+
+impl TurbineController {
+    /// A controller that has seen nothing: it takes its state from the first usable measurements.
+    ///
+    /// The parameters should have passed [`TurbineParameters::check`].
+    #[must_use]
+    pub fn new(parameters: TurbineParameters) -> Self {
+        let feather = parameters.law.pitch_max;
+        let state = TurbineState {
+            mode: Mode::Parked,
+            interlock: SafetyInterlock::new(),
+            wind: WindMonitor::NEW,
+            yaw: YawDrive::ALIGNED,
+            pitch: RateLimit::new(feather.get()),
+            torque: RateLimit::new(0.0),
+            connected: false,
+            brake: Hysteresis::new(false),
+            power_share_wanted: 1.0,
+            seeded: false,
+        };
+        Self { parameters, law: BaselineLaw::new(parameters.law), state }
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub const fn parameters(&self) -> &TurbineParameters {
+        &self.parameters
+    }
+
+    /// Everything the controller remembers.
+    #[must_use]
+    pub const fn state(&self) -> TurbineState {
+        self.state
+    }
+
+    /// Continues from a state; the next step is the one that its owner would have made.
+    pub fn restore(&mut self, state: TurbineState) {
+        self.state = state;
+    }
+
+    /// Takes mode, pitch and torque from measurements, so that a turning turbine goes on without a
+    /// bump. What the interlock has latched stays latched. Does nothing while speed or pitch is unknown.
+    pub fn reseed(&mut self, inputs: &TurbineInputs) {
+        let (Some(speed), Some(pitch_rad)) = (self.speed(inputs), usable(&inputs.pitch)) else {
+            return;
+        };
+        let limits = &self.parameters.law;
+        let pitch = Radians(pitch_rad).limit(limits.pitch_min, limits.pitch_max);
+        let torque = NewtonMeters(usable(&inputs.generator_torque).unwrap_or(0.0))
+            .limit(NewtonMeters::ZERO, limits.torque_max);
+        let mode = mode_from_measurements(speed, pitch, torque, &self.parameters, &self.law);
+        let connected = mode.operation().is_some();
+        let state = &mut self.state;
+        state.mode = mode;
+        state.connected = connected;
+        state.pitch = RateLimit::new(pitch.get());
+        state.torque = RateLimit::new(if connected { torque.get() } else { 0.0 });
+        state.wind = WindMonitor::NEW;
+        state.yaw = YawDrive::ALIGNED;
+        state.seeded = true;
+    }
+
+    /// One cycle; `dt` is the time since the last one.
+    pub fn step(&mut self, inputs: &TurbineInputs, demand: &TurbineDemand, dt: Duration) -> TurbineStep {
+        if !self.state.seeded {
+            self.reseed(inputs);
+        }
+        let safety = &self.parameters.safety;
+        let trips = self.state.interlock.step(safety, self.parameters.gearbox_ratio, inputs, demand, dt);
+        let situation = self.look(inputs, demand, trips, dt);
+        self.state.mode = self.state.mode.next(&situation, &self.parameters, &self.law);
+
+        let control_dt = dt.min(CONTROL_STEP_MAX);
+        let wanted = self.act(&situation, control_dt);
+        let outputs = self.limited(&wanted, &situation, inputs, control_dt);
+        self.report(&situation, outputs)
+    }
+
+    fn look(
+        &mut self,
+        inputs: &TurbineInputs,
+        demand: &TurbineDemand,
+        trips: TripSet,
+        dt: Duration,
+    ) -> Situation {
+        let share = demand.power_limit / self.parameters.rated_power;
+        if !share.is_nan() {
+            self.state.power_share_wanted = share.clamp(0.0, 1.0);
+        }
+        let wind = self.state.wind.step(usable(&inputs.wind_speed), &self.parameters.supervision, dt);
+        Situation {
+            trips,
+            request: demand.request,
+            wind,
+            ready: self.is_ready(inputs),
+            speed: self.speed(inputs),
+            power_share_wanted: self.state.power_share_wanted,
+            pitch: Radians(self.state.pitch.value()),
+            torque: NewtonMeters(self.state.torque.value()),
+            connected: self.state.connected,
+        }
+    }
+
+    /// Generator speed, from the rotor's sensor if its own is bad.
+    fn speed(&self, inputs: &TurbineInputs) -> Option<RadiansPerSecond> {
+        let rotor = || usable(&inputs.rotor_speed).map(|rotor| rotor * self.parameters.gearbox_ratio);
+        usable(&inputs.generator_speed).or_else(rotor).map(RadiansPerSecond)
+    }
+
+    /// A start needs everything that the interlock watches.
+    fn is_ready(&self, inputs: &TurbineInputs) -> bool {
+        let good = |sample| usable(sample).is_some();
+        self.state.seeded
+            && good(&inputs.generator_speed)
+            && good(&inputs.rotor_speed)
+            && good(&inputs.pitch)
+            && good(&inputs.tower_acceleration)
+            && usable(&inputs.grid_ok).is_some_and(|grid| grid >= 0.5)
+            && usable(&inputs.plc_state).is_some_and(|state| state < 0.5)
+            && inputs.outputs_unacknowledged_for <= self.parameters.safety.unacknowledged_max
+    }
+
+    /// What the mode wants. The brake rule: open where the rotor shall turn; closed only below the low
+    /// rotor speed when stopping, also in an emergency; at any speed only if even the hard overspeed
+    /// limit was passed, because then the blades do not hold the rotor and the brake is what is left.
+    fn act(&mut self, s: &Situation, dt: Duration) -> Wanted {
+        let p = &self.parameters;
+        let rules = &p.supervision;
+        let feather = Wanted {
+            pitch: p.law.pitch_max,
+            pitch_rate: rules.stop_pitch_rate,
+            torque: NewtonMeters::ZERO,
+            connected: false,
+            brake: Brake::Open,
+            may_yaw: false,
+        };
+        match &mut self.state.mode {
+            Mode::Idle => Wanted { may_yaw: true, ..feather },
+            Mode::StartUp(start) => Wanted {
+                pitch: start.step(&self.law, rules, s.speed, s.pitch, dt),
+                pitch_rate: p.law.pitch_rate_max,
+                may_yaw: true,
+                ..feather
+            },
+            Mode::Run(operation) | Mode::Derated(operation) => {
+                let (pitch, torque) = produce(operation, s, &self.law, rules.power_ramp_per_s, dt);
+                Wanted {
+                    pitch,
+                    pitch_rate: p.law.pitch_rate_max,
+                    torque,
+                    connected: true,
+                    may_yaw: true,
+                    ..feather
+                }
+            }
+            Mode::NormalStop(ramp) => {
+                let ramp = NewtonMeters(ramp.step(dt));
+                let curve = s.speed.map_or(s.torque, |speed| self.law.torque_curve(speed).0);
+                let slow = s.speed.is_some_and(|speed| speed < rules.disconnect_speed);
+                let done = s.torque <= NewtonMeters::ZERO && (slow || ramp <= NewtonMeters::ZERO);
+                Wanted {
+                    torque: ramp.min(curve),
+                    connected: s.connected && !done,
+                    brake: Brake::AtRest,
+                    ..feather
+                }
+            }
+            Mode::EmergencyStop => Wanted {
+                pitch_rate: p.law.pitch_rate_max,
+                connected: s.connected && !s.trips.contains(Trip::GridLoss) && s.torque > NewtonMeters::ZERO,
+                brake: if s.trips.contains(Trip::OverspeedHard) { Brake::Now } else { Brake::AtRest },
+                ..feather
+            },
+            Mode::Parked | Mode::Service => Wanted { brake: Brake::AtRest, ..feather },
+        }
+    }
+
+    /// The last limiter: whatever was wanted, this is what goes out.
+    fn limited(
+        &mut self,
+        wanted: &Wanted,
+        s: &Situation,
+        inputs: &TurbineInputs,
+        dt: Duration,
+    ) -> TurbineOutputs {
+        let p = &self.parameters;
+        let state = &mut self.state;
+        let pitch_rate = wanted.pitch_rate.min(p.law.pitch_rate_max);
+        let pitch = wanted.pitch.limit(p.law.pitch_min, p.law.pitch_max);
+        state.pitch.step(pitch.get(), RateLimits::both(pitch_rate.get()), dt);
+        state.connected = wanted.connected;
+        if state.connected {
+            let torque = wanted.torque.limit(NewtonMeters::ZERO, p.law.torque_max);
+            state.torque.step(torque.get(), RateLimits::both(p.law.torque_rate_max.get()), dt);
+        } else {
+            state.torque = RateLimit::new(0.0);
+        }
+        let brake = match wanted.brake {
+            Brake::Open => state.brake.step(f64::NEG_INFINITY, 0.0, 0.0),
+            Brake::Now => state.brake.step(f64::INFINITY, 0.0, 0.0),
+            Brake::AtRest => {
+                let rules = &p.supervision;
+                let rotor_radps = s.speed.map_or(f64::NAN, |speed| speed.get().abs() / p.gearbox_ratio);
+                let (close, open) = (rules.brake_rotor_speed, rules.brake_release_rotor_speed);
+                state.brake.step(-rotor_radps, -close.get(), -open.get())
+            }
+        };
+        let yaw_rate = state.yaw.step(usable(&inputs.yaw_error), wanted.may_yaw, &p.yaw, dt);
+        TurbineOutputs {
+            generator_torque: NewtonMeters(state.torque.value()).limit(NewtonMeters::ZERO, p.law.torque_max),
+            pitch: Radians(state.pitch.value()).limit(p.law.pitch_min, p.law.pitch_max),
+            yaw_rate,
+            brake,
+            generator_connected: state.connected,
+        }
+    }
+
+    fn report(&self, s: &Situation, outputs: TurbineOutputs) -> TurbineStep {
+        let state = &self.state;
+        let operation = state.mode.operation();
+        let share = operation.map_or(s.power_share_wanted, |operation| operation.power_share.value());
+        TurbineStep {
+            outputs,
+            mode: state.mode.name(),
+            trips: s.trips,
+            wind: s.wind,
+            region: operation.map(|operation| operation.law.region),
+            power_limit: self.parameters.rated_power * share,
+            seeded: state.seeded,
+            holding: s.speed.is_none(),
+        }
+    }
+}
+
+/// Law and power ramp; an unknown speed holds both outputs.
+fn produce(
+    operation: &mut Operation,
+    s: &Situation,
+    law: &BaselineLaw,
+    power_ramp_per_s: f64,
+    dt: Duration,
+) -> (Radians, NewtonMeters) {
+    let Some(speed) = s.speed else { return (s.pitch, s.torque) };
+    let limits = law.parameters();
+    if speed < limits.cut_in_speed && s.pitch >= limits.constant_power_pitch {
+        // Constant power at a crawl would be more torque than the pitched blades have: it would brake
+        // the rotor to a stand. Start over from no power.
+        operation.power_share = RateLimit::new(0.0);
+    }
+    let share = operation.power_share.step(s.power_share_wanted, RateLimits::both(power_ramp_per_s), dt);
+    let command = law.step(&mut operation.law, speed, share, dt);
+    (command.pitch, command.torque)
+}

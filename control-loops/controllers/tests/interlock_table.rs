@@ -1,0 +1,244 @@
+//! The safety interlock, exhaustively: every trip, armed or not, for every length of its cause around
+//! its delay, with every use of the reset.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use control_loops_controllers::turbine::{
+    SafetyInterlock, SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs,
+};
+use hal_units::Duration;
+use support::{GEARBOX, TICK, bad, good, standing_inputs};
+
+/// One row of the table: how to cause a trip, how long it takes, and what has to have been good before.
+struct Line {
+    trip: Trip,
+    cause: fn(&mut TurbineInputs, &mut TurbineDemand),
+    delay: Duration,
+    /// Makes the signal one that was never good; `None` if the trip needs no arming.
+    never_good: Option<fn(&mut TurbineInputs)>,
+    /// Other trips that the same cause brings with it.
+    with_it: &'static [Trip],
+}
+
+const NO_DELAY: Duration = Duration::ZERO;
+
+fn both_speeds(inputs: &mut TurbineInputs, share_of_rated: f64) {
+    inputs.generator_speed = good(122.9096 * share_of_rated);
+    inputs.rotor_speed = good(122.9096 * share_of_rated / GEARBOX);
+}
+
+fn table() -> [Line; Trip::COUNT] {
+    let line = |trip, delay_ms, cause| Line {
+        trip,
+        cause,
+        delay: Duration::from_millis(delay_ms),
+        never_good: None,
+        with_it: &[],
+    };
+    [
+        line(Trip::Overspeed, 100, |i, _| both_speeds(i, 1.26)),
+        Line { with_it: &[Trip::Overspeed], ..line(Trip::OverspeedHard, 20, |i, _| both_speeds(i, 1.31)) },
+        line(Trip::Vibration, 200, |i, _| i.tower_acceleration = good(-3.1)),
+        Line {
+            never_good: Some(|i| i.grid_ok = good(0.0)),
+            ..line(Trip::GridLoss, 150, |i, _| i.grid_ok = good(0.0))
+        },
+        Line {
+            never_good: Some(|i| i.outputs_unacknowledged_for = Duration::MAX),
+            ..line(Trip::LostCommands, 0, |i, _| i.outputs_unacknowledged_for = Duration::from_millis(1001))
+        },
+        Line {
+            never_good: Some(|i| i.plc_state = good(2.0)),
+            ..line(Trip::DeviceSafeState, 0, |i, _| i.plc_state = good(2.0))
+        },
+        Line {
+            never_good: Some(|i| (i.generator_speed, i.rotor_speed) = (bad(), bad())),
+            ..line(Trip::SpeedSensors, 500, |i, _| (i.generator_speed, i.rotor_speed) = (bad(), bad()))
+        },
+        line(Trip::SpeedMismatch, 1000, |i, _| i.generator_speed = good(13.0)),
+        Line {
+            never_good: Some(|i| i.pitch = bad()),
+            ..line(Trip::PitchSensor, 500, |i, _| i.pitch = bad())
+        },
+        Line {
+            never_good: Some(|i| i.tower_acceleration = bad()),
+            ..line(Trip::VibrationSensor, 500, |i, _| i.tower_acceleration = bad())
+        },
+        Line {
+            never_good: Some(|i| i.grid_ok = bad()),
+            ..line(Trip::GridSensor, 500, |i, _| i.grid_ok = bad())
+        },
+        line(Trip::EmergencyStopCommand, 0, |_, d| d.emergency_stop = true),
+    ]
+}
+
+/// An interlock with its present inputs.
+struct Guard {
+    interlock: SafetyInterlock,
+    inputs: TurbineInputs,
+    demand: TurbineDemand,
+}
+
+impl Guard {
+    fn quiet() -> Self {
+        Self { interlock: SafetyInterlock::new(), inputs: standing_inputs(), demand: TurbineDemand::STOP }
+            .ticks(2)
+    }
+
+    fn ticks(mut self, count: u32) -> Self {
+        for _ in 0..count {
+            let p = &SafetyParameters::NREL_5MW;
+            self.interlock.step(p, GEARBOX, &self.inputs, &self.demand, TICK);
+        }
+        self
+    }
+
+    fn with_cause(mut self, line: &Line) -> Self {
+        (line.cause)(&mut self.inputs, &mut self.demand);
+        self
+    }
+
+    fn without_cause(mut self) -> Self {
+        self.inputs = standing_inputs();
+        self.demand.emergency_stop = false;
+        self
+    }
+
+    fn reset(mut self, pressed: bool) -> Self {
+        self.demand.reset = pressed;
+        self
+    }
+
+    fn tripped(&self, line: &Line) -> bool {
+        self.interlock.trips().contains(line.trip)
+    }
+}
+
+/// Ticks until a trip: a trip without a delay still needs one step to see its cause.
+fn ticks_of(line: &Line) -> u32 {
+    (line.delay.as_millis() / TICK.as_millis()).max(1) as u32
+}
+
+#[test]
+fn the_table_has_every_trip_once() {
+    let listed: TripSet = table().iter().map(|line| line.trip).collect();
+    assert_eq!(listed, Trip::ALL.into_iter().collect());
+}
+
+#[test]
+fn nothing_trips_while_all_is_well() {
+    assert!(Guard::quiet().ticks(1000).interlock.trips().is_empty());
+}
+
+#[test]
+fn a_cause_trips_after_exactly_its_delay_and_nothing_else_trips() {
+    for line in table() {
+        for ticks in 0..ticks_of(&line) + 50 {
+            let guard = Guard::quiet().with_cause(&line).ticks(ticks);
+            assert_eq!(guard.tripped(&line), ticks >= ticks_of(&line), "{:?} after {ticks}", line.trip);
+            for trip in guard.interlock.trips().iter() {
+                assert!(
+                    trip == line.trip || line.with_it.contains(&trip),
+                    "{:?} tripped {trip:?}",
+                    line.trip
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_cause_starts_its_delay_anew() {
+    for line in table().iter().filter(|line| line.delay > NO_DELAY) {
+        let almost = ticks_of(line) - 1;
+        let guard = Guard::quiet().with_cause(line).ticks(almost).without_cause().ticks(1);
+        let guard = guard.with_cause(line).ticks(almost);
+        assert!(!guard.tripped(line), "{:?}", line.trip);
+    }
+}
+
+#[test]
+fn a_trip_stays_when_its_cause_is_gone() {
+    for line in table() {
+        let guard = Guard::quiet().with_cause(&line).ticks(ticks_of(&line)).without_cause().ticks(1000);
+        assert!(guard.tripped(&line), "{:?}", line.trip);
+    }
+}
+
+#[test]
+fn a_reset_releases_every_trip_whose_cause_is_gone() {
+    for line in table() {
+        let guard = Guard::quiet().with_cause(&line).ticks(ticks_of(&line)).without_cause().ticks(1);
+        assert!(guard.reset(true).ticks(1).interlock.trips().is_empty(), "{:?}", line.trip);
+    }
+}
+
+#[test]
+fn a_reset_releases_nothing_while_the_cause_lasts() {
+    for line in table() {
+        let guard = Guard::quiet().with_cause(&line).ticks(ticks_of(&line));
+        assert!(guard.reset(true).ticks(1).tripped(&line), "{:?}", line.trip);
+    }
+}
+
+#[test]
+fn a_reset_held_down_since_before_the_cause_went_releases_nothing() {
+    for line in table() {
+        let guard = Guard::quiet().with_cause(&line).ticks(ticks_of(&line)).reset(true).ticks(1);
+        assert!(guard.without_cause().ticks(1000).tripped(&line), "{:?}", line.trip);
+    }
+}
+
+#[test]
+fn a_reset_held_down_prevents_no_trip() {
+    for line in table() {
+        let guard = Guard::quiet().reset(true).ticks(1).with_cause(&line).ticks(ticks_of(&line));
+        assert!(guard.tripped(&line), "{:?}", line.trip);
+    }
+}
+
+#[test]
+fn a_signal_that_was_never_good_is_not_lost() {
+    for line in table() {
+        let Some(never_good) = line.never_good else { continue };
+        let mut guard = Guard { interlock: SafetyInterlock::new(), ..Guard::quiet() };
+        never_good(&mut guard.inputs);
+        let guard = guard.ticks(1000);
+        assert!(!guard.tripped(&line), "{:?} without arming", line.trip);
+        let guard = guard.without_cause().ticks(1).with_cause(&line).ticks(ticks_of(&line));
+        assert!(guard.tripped(&line), "{:?} after arming", line.trip);
+    }
+}
+
+#[test]
+fn a_value_just_inside_its_limit_trips_nothing() {
+    let mut guard = Guard::quiet();
+    both_speeds(&mut guard.inputs, 1.2499);
+    guard.inputs.tower_acceleration = good(2.999);
+    guard.inputs.rotor_speed.value -= 11.9 / GEARBOX;
+    guard.inputs.outputs_unacknowledged_for = Duration::from_millis(1000);
+    guard.inputs.plc_state = good(1.0);
+    assert!(guard.ticks(1000).interlock.trips().is_empty());
+}
+
+#[test]
+fn overspeed_is_seen_by_either_sensor_alone() {
+    for lose in [0, 1] {
+        let mut guard = Guard::quiet();
+        both_speeds(&mut guard.inputs, 1.31);
+        match lose {
+            0 => guard.inputs.generator_speed = bad(),
+            _ => guard.inputs.rotor_speed = bad(),
+        }
+        assert!(guard.ticks(2).interlock.trips().contains(Trip::OverspeedHard));
+    }
+}
+
+#[test]
+fn a_backward_overspeed_is_one_too() {
+    let mut guard = Guard::quiet();
+    both_speeds(&mut guard.inputs, -1.31);
+    assert!(guard.ticks(2).interlock.trips().contains(Trip::OverspeedHard));
+}
