@@ -14,6 +14,23 @@ fn main() {
     report("takt_sched_fifo", fifo_is_permitted());
     report("takt_lock_memory", has_capability(caps::Capability::CAP_IPC_LOCK));
     report("takt_two_cores", thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2));
+    // A group can be made at the top of a version 1 controller; such a group may have a real-time budget.
+    let v1 = |controller: &str, file: &str| group_has(&format!("/sys/fs/cgroup/{controller}"), file);
+    report("takt_cgroup_v1_rt", v1("cpu", "cpu.rt_runtime_us"));
+    report("takt_cgroup_v1", v1("cpuset", "cpuset.cpus") && v1("memory", "memory.limit_in_bytes"));
+    let v2_file = |file: &str| std::path::Path::new("/sys/fs/cgroup").join(file).exists();
+    report(
+        "takt_cgroup_v2",
+        v2_file("cgroup.subtree_control") && group_has("/sys/fs/cgroup", "cgroup.procs"),
+    );
+}
+
+/// Whether a group can be made in a hierarchy, and has the file.
+fn group_has(hierarchy: &str, file: &str) -> bool {
+    let group = std::path::Path::new(hierarchy).join(format!("takt-probe-{}", std::process::id()));
+    let found = std::fs::create_dir(&group).is_ok() && group.join(file).exists();
+    let _ = std::fs::remove_dir(&group);
+    found
 }
 
 fn report(name: &str, found: bool) {

@@ -17,12 +17,17 @@
 //! - [`clock`], [`timer`]: monotonic time, the absolute wait of a cycle, a timer on a fixed grid.
 //! - [`thread`]: a real-time thread: core, policy, stack, each read back.
 //! - [`memory`]: locked and prefaulted memory.
+//! - [`cgroup`]: control groups of both versions: limits, groups of one's own, real-time budgets.
 //! - [`counters`]: faults, context switches and processor time of a thread.
+//! - [`capability`]: what a thread may do, and giving it up.
+//! - [`syscall_gate`]: proof of which system calls a thread makes.
 //! - [`signal`]: termination signals as a readable descriptor.
 
 #![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 #![cfg(target_os = "linux")]
 
+pub mod capability;
+pub mod cgroup;
 pub mod clock;
 mod core_set;
 pub mod counters;
@@ -32,6 +37,7 @@ mod procfs;
 pub mod signal;
 #[allow(unsafe_code, reason = "the one place where the project calls the C library")]
 mod sys;
+pub mod syscall_gate;
 pub mod thread;
 pub mod timer;
 

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use hal_units::Duration;
 
-use crate::errno::CallError;
+use crate::errno::{CallError, Errno};
 use crate::sys;
 
 /// A signal that asks the process for something.
@@ -99,5 +99,16 @@ impl AsFd for Signals {
 impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+/// Sends a signal to one process.
+///
+/// # Errors
+/// If there is no such process, it may not be signalled, or `process` is 0 or 1: these stand for
+/// more than one process, or for the one that must not end.
+pub fn send(process: u32, signal: Signal) -> Result<(), CallError> {
+    match i32::try_from(process) {
+        Ok(process) if process > 1 => sys::send_signal(process, signal.number()),
+        Ok(_) | Err(_) => Err(CallError { call: "kill", errno: Errno::EINVAL }),
     }
 }

@@ -42,16 +42,29 @@ pub(crate) fn read_u64(descriptor: BorrowedFd<'_>) -> Result<u64, CallError> {
     }
 }
 
-/// Waits until a descriptor is readable, at most `timeout`, rounded up to milliseconds. An interruption
-/// ends the wait early, as a timeout does: the caller finds nothing to read.
-pub(crate) fn wait_readable(descriptor: BorrowedFd<'_>, timeout: Duration) -> Result<(), CallError> {
+/// What a descriptor has to offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Something to read.
+    Readable,
+    /// Nothing, and there never will be.
+    HungUp,
+    /// Nothing yet.
+    Nothing,
+}
+
+/// Waits at most `timeout`, rounded up to milliseconds, for a descriptor. A signal may end the wait early.
+pub(crate) fn wait_readable(descriptor: BorrowedFd<'_>, timeout: Duration) -> Result<Readiness, CallError> {
     let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let timeout_ms = i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
     // SAFETY: `poll` is one writable pollfd, and the count passed is 1; the descriptor is open while
     // borrowed.
     match check("poll", unsafe { libc::poll(&raw mut poll, 1, timeout_ms) }) {
-        Err(error) if error.errno != Errno::EINTR => Err(error),
-        _ => Ok(()),
+        Err(error) if error.errno == Errno::EINTR => Ok(Readiness::Nothing),
+        Err(error) => Err(error),
+        Ok(_) if poll.revents & libc::POLLIN != 0 => Ok(Readiness::Readable),
+        Ok(_) if poll.revents & libc::POLLHUP != 0 => Ok(Readiness::HungUp),
+        Ok(_) => Ok(Readiness::Nothing),
     }
 }
 
@@ -105,4 +118,10 @@ pub(crate) fn signal_read(descriptor: BorrowedFd<'_>) -> Result<Option<(i32, u32
     // SAFETY: plain integers, for which the zeroes written above are valid even if the read was short.
     let info = unsafe { info.assume_init() };
     Ok(Some((i32::try_from(info.ssi_signo).unwrap_or(0), info.ssi_pid)))
+}
+
+/// Sends a signal to one process.
+pub(crate) fn send_signal(process: libc::pid_t, signal: libc::c_int) -> Result<(), CallError> {
+    // SAFETY: `kill` takes two integers and touches no memory of this process.
+    check("kill", unsafe { libc::kill(process, signal) }).map(drop)
 }

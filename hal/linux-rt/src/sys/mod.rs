@@ -6,17 +6,19 @@
 mod descriptor;
 mod limits;
 mod schedule;
+mod seccomp;
 mod time;
 
 pub(crate) use descriptor::{
-    SignalSet, block_signals, read_u64, signal_descriptor, signal_read, timer_descriptor, timer_set,
-    wait_readable,
+    Readiness, SignalSet, block_signals, read_u64, send_signal, signal_descriptor, signal_read,
+    timer_descriptor, timer_set, wait_readable,
 };
 pub(crate) use limits::{lock_all_memory, malloc_option, memory_lock_limit, thread_usage};
 pub(crate) use schedule::{
     Attributes, affinity, current_thread_id, raise_timer_precision, scheduling, set_scheduling, stack_bytes,
     timer_slack_ns,
 };
+pub(crate) use seccomp::{allow_list, exit_now, filter, filter_with_listener, pass_one};
 pub(crate) use time::{Clock, clock_nanos, clock_resolution_nanos, wait_until};
 
 use crate::errno::{CallError, Errno};

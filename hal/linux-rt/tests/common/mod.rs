@@ -1,5 +1,7 @@
 //! Runs the body of a test in a process of its own, for what changes the whole process.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::env;
 use std::process::{Command, Output};
 
