@@ -1,0 +1,41 @@
+//! `takt`: the command line of the control agent.
+//!
+//! One module per subcommand, each with its arguments and its `run`. What a command found goes to standard
+//! output, what went wrong to standard error, and the exit status tells the outcome: 0 is success, 2 is a
+//! wrong command line, other numbers are explained in the command's own help.
+
+mod completion;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Inspects and operates the Takt real-time control agent.
+#[derive(Debug, Parser)]
+#[command(name = "takt", version, arg_required_else_help = true, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completion(completion::Args),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Completion(args) => completion::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,48 @@
+//! The command line as a user and a script meet it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::process::{Command, Output};
+
+fn takt(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_takt")).args(args).env_remove("NO_COLOR").output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_wrong_command_line_has_status_2_and_says_where_help_is() {
+    let output = takt(&["doctor", "--frobnicate"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--help"));
+}
+
+#[test]
+fn every_subcommand_explains_itself() {
+    let help = stdout(&takt(&["--help"]));
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.contains(&"completion"), "{help}");
+    for name in names {
+        assert!(stdout(&takt(&["help", name])).contains("Usage: takt"), "{name}");
+    }
+}
+
+#[test]
+fn each_shell_gets_a_script_that_names_the_subcommands() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = takt(&["completion", shell]);
+        assert!(output.status.success(), "{shell}");
+        assert!(stdout(&output).contains("completion"), "{shell}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(takt_bash), ignore = "needs bash")]
+fn the_bash_script_is_valid_bash() {
+    let script = stdout(&takt(&["completion", "bash"]));
+    let checked = Command::new("bash").args(["-n", "-c", &script]).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
