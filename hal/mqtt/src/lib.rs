@@ -1,1 +1,5 @@
 //! placeholder
+pub mod log;
+pub mod outbox;
+pub mod topic;
+mod wire;
