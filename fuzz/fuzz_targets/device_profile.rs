@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
     let document = Document::new(FILE, text);
     let profile = match DeviceProfile::parse(&document) {
         Ok(profile) => profile,
-        Err(complaint) => return assert_helpful(&document, &complaint),
+        Err(complaint) => return assert_helpful(FILE, text, &complaint),
     };
     let mut inputs = DeviceInputs::NEVER;
     for block in &profile.reads {

@@ -19,6 +19,6 @@ fuzz_target!(|text: &str| {
                 assert!((0.0..=rated_power.get()).contains(&limit.get()), "{demand:?}");
             }
         }
-        Err(complaint) => assert_helpful(&document, &complaint),
+        Err(complaint) => assert_helpful(FILE, text, &complaint),
     }
 });
