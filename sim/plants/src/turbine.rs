@@ -5,15 +5,15 @@
 //! | part | model |
 //! |---|---|
 //! | rotor | [`RotorSurface`], quasi-steady; the wind it sees is across the yawed disc, less the tower's own speed |
-//! | drivetrain | two masses on a spring and a damper, see [`shaft`] |
+//! | drivetrain | two masses on a spring and a damper, see `shaft` |
 //! | generator | first-order lag from torque command to torque; constant efficiency |
-//! | pitch | three second-order drives with limits of rate and range, see [`pitch`] |
+//! | pitch | three second-order drives with limits of rate and range, see `pitch` |
 //! | tower | fore-aft: one mass on a spring and a damper, pushed by the thrust |
 //! | yaw | commanded rate, limited; needs the grid |
 //! | brake | dry friction on the high-speed shaft, applied with a lag |
 //!
 //! Every linear part is advanced by its exact solution for an input that is constant over a sub-step
-//! (see [`oscillator`]), so that none of them is unstable at any step; the rotor's slow coupling is
+//! (see `oscillator`), so that none of them is unstable at any step; the rotor's slow coupling is
 //! explicit. Sub-steps are [`SUBSTEP_MAX`] long at most. Not modelled: blade and tower side-to-side
 //! bending, inflow dynamics, wind shear and tower shadow, drives that wear or warm up.
 //!
