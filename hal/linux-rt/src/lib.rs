@@ -16,6 +16,7 @@
 //!
 //! - [`clock`], [`timer`]: monotonic time, the absolute wait of a cycle, a timer on a fixed grid.
 //! - [`thread`]: a real-time thread: core, policy, stack, each read back.
+//! - [`machine`]: the kernel and its settings.
 //! - [`memory`]: locked and prefaulted memory.
 //! - [`cgroup`]: control groups of both versions: limits, groups of one's own, real-time budgets.
 //! - [`counters`]: faults, context switches and processor time of a thread.
@@ -32,6 +33,7 @@ pub mod clock;
 mod core_set;
 pub mod counters;
 mod errno;
+pub mod machine;
 pub mod memory;
 mod procfs;
 pub mod signal;
