@@ -35,7 +35,7 @@ fn a_turbine_that_produces_already_is_taken_over_without_a_bump() {
 #[test]
 fn a_derated_turbine_is_taken_over_at_its_present_power() {
     let step = *Bench::producing(1173.7, 18.0, 21_546.8, 18.0).last();
-    assert!((step.outputs.generator_torque.get() - 21_546.8).abs() < 600.0, "{step:?}");
+    assert!((step.outputs.generator_torque.get() - 21_546.8).abs() < 900.0, "{step:?}");
 }
 
 #[test]
@@ -119,6 +119,14 @@ fn a_start_takes_the_blades_out_of_feather_at_2_degrees_per_second_without_load(
 }
 
 #[test]
+fn the_blades_wait_at_20_degrees_until_the_rotor_turns() {
+    let bench = Bench::starting().for_seconds(100.0);
+    assert!((bench.last().outputs.pitch.as_degrees() - 20.0).abs() < 1e-9);
+    let bench = bench.speed_rpm(1.5 * 97.0).for_seconds(20.0).in_mode(ModeName::StartUp);
+    assert_eq!(bench.last().outputs.pitch, Radians::ZERO);
+}
+
+#[test]
 fn at_fine_pitch_the_generator_is_connected_from_the_cut_in_speed_on() {
     let bench = Bench::starting().speed_rpm(600.0).for_seconds(60.0).in_mode(ModeName::StartUp);
     assert_eq!(bench.last().outputs.pitch, Radians::ZERO);
@@ -145,8 +153,8 @@ fn blades_are_held_back_while_the_unloaded_rotor_nears_the_reference_speed() {
 #[test]
 fn power_is_taken_up_on_a_ramp_after_connecting() {
     let bench = Bench::starting().speed_rpm(1173.7).wind(18.0).until_mode(ModeName::Run, 60.0);
-    let after_2_s = bench.for_seconds(2.0);
-    let power_kw = after_2_s.last().power_limit.as_kilowatts();
+    let after_1_s = bench.for_seconds(1.0);
+    let power_kw = after_1_s.last().power_limit.as_kilowatts();
     assert!((power_kw - 1000.0).abs() < 20.0, "{power_kw}");
 }
 
@@ -179,8 +187,10 @@ fn a_power_limit_below_rated_derates_and_its_removal_ends_that() {
 }
 
 #[test]
-fn a_power_limit_moves_at_10_percent_per_second() {
+fn a_power_limit_falls_at_10_and_rises_at_20_percent_per_second() {
     let bench = Bench::at_full_power().power_limit(Watts(3e6)).for_seconds(2.0);
+    assert!((bench.last().power_limit.as_kilowatts() - 4000.0).abs() < 1.0);
+    let bench = bench.for_seconds(10.0).power_limit(Watts(5e6)).for_seconds(1.0);
     assert!((bench.last().power_limit.as_kilowatts() - 4000.0).abs() < 1.0);
 }
 

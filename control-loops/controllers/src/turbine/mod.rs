@@ -35,6 +35,8 @@ mod trips;
 mod wind;
 mod yaw;
 
+/// What the measurements are made of.
+pub use hal_process_image::{Quality, Sample};
 pub use interlock::SafetyInterlock;
 pub use io::{RunRequest, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineStep};
 pub use law::{BaselineLaw, LawCommand, LawParameters, LawState, TorqueRegion};

@@ -232,11 +232,15 @@ fn fast_enough_to_connect(s: &Situation, rules: &SupervisionParameters, law: &Ba
     s.speed.is_some_and(|speed| speed > from)
 }
 
-/// Production from a start-up: from zero power, at the present pitch.
+/// Production from a start-up, at the present pitch. With pitched blades the power comes on a ramp from
+/// zero; at fine pitch the torque curve brings it on by itself, and a ramp would only unload a rotor
+/// that is still gaining speed.
 fn producing(s: &Situation, law: &BaselineLaw) -> Mode {
-    let speed = s.speed.unwrap_or(law.parameters().reference_speed);
+    let p = law.parameters();
+    let speed = s.speed.unwrap_or(p.reference_speed);
+    let share = if s.pitch < p.constant_power_pitch { s.power_share_wanted } else { 0.0 };
     let operation =
-        Operation { law: law.reseeded(speed, s.torque, s.pitch), power_share: RateLimit::new(0.0) };
+        Operation { law: law.reseeded(speed, s.torque, s.pitch), power_share: RateLimit::new(share) };
     if s.power_share_wanted < 1.0 { Mode::Derated(operation) } else { Mode::Run(operation) }
 }
 

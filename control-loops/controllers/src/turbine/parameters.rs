@@ -53,12 +53,18 @@ pub struct SupervisionParameters {
     pub wind_filter_corner: RadiansPerSecond,
     /// How fast the blades come out of feather at the start.
     pub start_up_pitch_rate: RadiansPerSecond,
+    /// Angle at which the blades wait until the rotor turns.
+    pub start_up_pitch: Radians,
+    /// Generator speed from which the rotor counts as turning.
+    pub start_up_speed: RadiansPerSecond,
     /// With pitched blades, the generator is connected from this share of the reference speed on.
     pub connect_speed_share: f64,
     /// A start-up that takes longer is given up.
     pub start_up_time_max: Duration,
-    /// How fast the power limit moves, share of rated power per second.
-    pub power_ramp_per_s: f64,
+    /// How fast the power limit rises, share of rated power per second.
+    pub power_rise_per_s: f64,
+    /// How fast it falls: more slowly, because power that the generator gives up speeds the rotor up.
+    pub power_fall_per_s: f64,
     /// How fast the blades go to feather in a normal stop.
     pub stop_pitch_rate: RadiansPerSecond,
     /// A normal stop takes the torque to zero in this time at most.
@@ -82,9 +88,12 @@ impl SupervisionParameters {
         restart_wind: MetersPerSecond(22.0),
         wind_filter_corner: RadiansPerSecond(1.0 / 60.0),
         start_up_pitch_rate: RadiansPerSecond(Radians::from_degrees(2.0).get()),
+        start_up_pitch: Radians::from_degrees(20.0),
+        start_up_speed: RadiansPerSecond::from_rpm(1.5 * 97.0),
         connect_speed_share: 0.95,
         start_up_time_max: Duration::from_secs(900),
-        power_ramp_per_s: 0.1,
+        power_rise_per_s: 0.2,
+        power_fall_per_s: 0.1,
         stop_pitch_rate: RadiansPerSecond(Radians::from_degrees(3.0).get()),
         stop_torque_time: Duration::from_secs(20),
         disconnect_speed: RadiansPerSecond(65.0),
@@ -232,7 +241,8 @@ impl TurbineParameters {
             ("supervision.wind_filter_corner", rules.wind_filter_corner.get()),
             ("supervision.start_up_pitch_rate", rules.start_up_pitch_rate.get()),
             ("supervision.connect_speed_share", rules.connect_speed_share),
-            ("supervision.power_ramp_per_s", rules.power_ramp_per_s),
+            ("supervision.power_rise_per_s", rules.power_rise_per_s),
+            ("supervision.power_fall_per_s", rules.power_fall_per_s),
             ("supervision.stop_pitch_rate", rules.stop_pitch_rate.get()),
             ("supervision.disconnect_speed", rules.disconnect_speed.get()),
             ("supervision.brake_rotor_speed", rules.brake_rotor_speed.get()),
@@ -252,6 +262,7 @@ impl TurbineParameters {
             ("law.pitch_min", self.law.pitch_min.get()),
             ("law.constant_power_pitch", self.law.constant_power_pitch.get()),
             ("law.pitch_proportional_s", self.law.pitch_proportional_s),
+            ("supervision.start_up_pitch", self.supervision.start_up_pitch.get()),
             ("supervision.cut_in_wind_lost", self.supervision.cut_in_wind_lost.get()),
             ("yaw.dead_band", self.yaw.dead_band.get()),
         ];
@@ -268,6 +279,14 @@ impl TurbineParameters {
             (("law.region_2_speed", law.region_2_speed.get()), ("law.rated_speed", law.rated_speed.get())),
             (("law.rated_speed", law.rated_speed.get()), ("law.reference_speed", law.reference_speed.get())),
             (("law.pitch_min", law.pitch_min.get()), ("law.pitch_max", law.pitch_max.get())),
+            (
+                ("supervision.start_up_pitch", rules.start_up_pitch.get()),
+                ("law.pitch_max", law.pitch_max.get()),
+            ),
+            (
+                ("supervision.start_up_speed", rules.start_up_speed.get()),
+                ("law.cut_in_speed", law.cut_in_speed.get()),
+            ),
             (
                 ("supervision.disconnect_speed", rules.disconnect_speed.get()),
                 ("law.cut_in_speed", law.cut_in_speed.get()),

@@ -2,7 +2,8 @@
 //!
 //! The blades come out of feather at a limited rate. Without torque in its way the rotor would run
 //! away in strong wind, so a PI on the speed holds the blades back: in weak wind they reach fine pitch,
-//! in strong wind they stay where the unloaded rotor keeps the reference speed.
+//! in strong wind they stay where the unloaded rotor keeps the reference speed. And a rotor that hardly
+//! turns stalls at fine pitch: until it turns the blades wait at a starting angle.
 
 use control_loops_blocks::{Pid, PidParameters};
 use hal_units::{Duration, Radians, RadiansPerSecond};
@@ -41,7 +42,9 @@ impl StartUp {
         let Some(speed) = speed else { return pitch };
         let p = law.parameters();
         let way_out = Radians(rules.start_up_pitch_rate.get() * dt.as_secs_f64());
-        let parameters = gains(law, pitch, (pitch - way_out).max(p.pitch_min));
+        let turns = speed >= rules.start_up_speed;
+        let finest = if turns { p.pitch_min } else { rules.start_up_pitch };
+        let parameters = gains(law, pitch, (pitch - way_out).max(finest));
         Radians(self.speed_loop.step(&parameters, p.reference_speed.get(), speed.get(), dt))
     }
 }

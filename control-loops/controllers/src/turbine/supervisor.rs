@@ -6,8 +6,8 @@ use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond};
 use super::io::usable;
 use super::mode::{Situation, mode_from_measurements};
 use super::{
-    BaselineLaw, Mode, Operation, SafetyInterlock, Trip, TripSet, TurbineDemand, TurbineInputs,
-    TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
+    BaselineLaw, Mode, Operation, SafetyInterlock, SupervisionParameters, Trip, TripSet, TurbineDemand,
+    TurbineInputs, TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
 };
 
 /// After a pause longer than this the control moves as if only this time had passed: outputs go on
@@ -214,7 +214,7 @@ impl TurbineController {
                 ..feather
             },
             Mode::Run(operation) | Mode::Derated(operation) => {
-                let (pitch, torque) = produce(operation, s, &self.law, rules.power_ramp_per_s, dt);
+                let (pitch, torque) = produce(operation, s, &self.law, rules, dt);
                 Wanted {
                     pitch,
                     pitch_rate: p.law.pitch_rate_max,
@@ -308,7 +308,7 @@ fn produce(
     operation: &mut Operation,
     s: &Situation,
     law: &BaselineLaw,
-    power_ramp_per_s: f64,
+    rules: &SupervisionParameters,
     dt: Duration,
 ) -> (Radians, NewtonMeters) {
     let Some(speed) = s.speed else { return (s.pitch, s.torque) };
@@ -318,7 +318,8 @@ fn produce(
         // the rotor to a stand. Start over from no power.
         operation.power_share = RateLimit::new(0.0);
     }
-    let share = operation.power_share.step(s.power_share_wanted, RateLimits::both(power_ramp_per_s), dt);
+    let ramp = RateLimits { rise_per_s: rules.power_rise_per_s, fall_per_s: rules.power_fall_per_s };
+    let share = operation.power_share.step(s.power_share_wanted, ramp, dt);
     let command = law.step(&mut operation.law, speed, share, dt);
     (command.pitch, command.torque)
 }
