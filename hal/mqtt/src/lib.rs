@@ -1,4 +1,6 @@
 //! placeholder
+pub mod command;
+pub mod journal;
 pub mod log;
 pub mod outbox;
 pub mod topic;

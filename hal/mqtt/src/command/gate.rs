@@ -1,0 +1,338 @@
+//! The gate: pure judgement of what arrives, with a bounded memory.
+//!
+//! # Why forgetting is safe
+//!
+//! The gate remembers accepted commands by issuer and id, to answer repetitions, and per issuer the last
+//! sequence. A command is forgotten once it is concluded and its time has passed; if it comes again, it is
+//! expired, and should the clock have been set back, its sequence is not above the issuer's last one. An
+//! issuer is forgotten only for want of room, when all its commands are forgotten; the latest expiry of a
+//! forgotten issuer stays as a floor: a command of an issuer that is not remembered must expire after it. So
+//! no forgotten command passes a second time, even under a clock that goes back.
+
+use std::collections::BTreeMap;
+
+use hal_units::Watts;
+use jiff::{SignedDuration, Timestamp};
+
+use super::envelope::{self, Envelope};
+use super::{Command, CommandNumber, CommandRecord, Outcome, Refusal, Remembered, Reply};
+use crate::topic::{Name, cut};
+
+/// Limits of the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateLimits {
+    /// Bytes of a payload at most.
+    pub payload_bytes_max: usize,
+    /// From `issuedAt` to `expiresAt` at most.
+    pub lifetime_max: SignedDuration,
+    /// How far `issuedAt` may lie ahead of the clock here.
+    pub clock_tolerance: SignedDuration,
+    /// Issuers that are remembered at most.
+    pub issuers_max: usize,
+    /// Commands per issuer that are remembered at most.
+    pub commands_per_issuer_max: usize,
+}
+
+impl Default for GateLimits {
+    fn default() -> Self {
+        Self {
+            payload_bytes_max: 4096,
+            lifetime_max: SignedDuration::from_mins(10),
+            clock_tolerance: SignedDuration::from_secs(5),
+            issuers_max: 32,
+            commands_per_issuer_max: 256,
+        }
+    }
+}
+
+/// What the gate knows of a unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UnitLimits {
+    /// Rated electrical power: the upper end of `power_limit_kw`.
+    pub rated_power: Watts,
+}
+
+/// What the gate says of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Judgement {
+    /// It may be accepted: make it durable, then [`CommandGate::admit`] it.
+    Admissible(CommandRecord),
+    /// It was accepted before.
+    Repeated(Remembered),
+}
+
+/// See the module's description.
+#[derive(Debug, Clone)]
+pub struct CommandGate {
+    limits: GateLimits,
+    units: BTreeMap<Name, UnitLimits>,
+    issuers: BTreeMap<String, Issuer>,
+    commands: BTreeMap<CommandNumber, Remembered>,
+    next_number: CommandNumber,
+    /// Commands of forgotten issuers expired until then at the latest.
+    forgotten_until: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+struct Issuer {
+    last_seq: u64,
+    expires_max: Timestamp,
+    numbers: BTreeMap<String, CommandNumber>,
+}
+
+/// The gate's whole memory, in the order in which it can be restored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Memory {
+    /// Numbers up to here, exclusive, are used; issuers that expired until then may be forgotten.
+    Floor {
+        /// The next number.
+        next_number: CommandNumber,
+        /// See [`Refusal::Forgotten`].
+        forgotten_until: Timestamp,
+    },
+    /// An issuer.
+    Issuer {
+        /// Its name.
+        issuer: String,
+        /// The last accepted sequence.
+        last_seq: u64,
+        /// The latest expiry of its commands.
+        expires_max: Timestamp,
+    },
+    /// A command.
+    Command(Remembered),
+}
+
+impl CommandGate {
+    /// A gate without memory.
+    #[must_use]
+    pub fn new(limits: GateLimits, units: BTreeMap<Name, UnitLimits>) -> Self {
+        Self {
+            limits,
+            units,
+            issuers: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            next_number: CommandNumber(1),
+            forgotten_until: Timestamp::MIN,
+        }
+    }
+
+    /// The units that take commands.
+    pub fn units(&self) -> impl Iterator<Item = &Name> {
+        self.units.keys()
+    }
+
+    /// Judges a payload for `unit` and the command `name`. Changes nothing but to forget what may be forgotten.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn judge(
+        &mut self,
+        now: Timestamp,
+        unit: &str,
+        name: &str,
+        payload: &[u8],
+        reply: Reply,
+    ) -> Result<Judgement, Refusal> {
+        let (unit, unit_limits) =
+            self.units.get_key_value(unit).ok_or_else(|| Refusal::UnknownUnit { unit: cut(unit) })?;
+        if !Command::NAMES.contains(&name) {
+            return Err(Refusal::UnknownCommand { name: cut(name) });
+        }
+        let envelope = envelope::parse(name, payload, self.limits.payload_bytes_max)?;
+        let Envelope { id, seq, issuer, issued_at, expires_at, command } = envelope;
+        let record =
+            CommandRecord { issuer, id, seq, unit: unit.clone(), command, issued_at, expires_at, reply };
+        let unit_limits = *unit_limits;
+        if let Some(known) = self.recall(&record.issuer, &record.id) {
+            let is_same = known.record.is_same_order(&record);
+            return if is_same { Ok(Judgement::Repeated(known.clone())) } else { Err(Refusal::IdReused) };
+        }
+        self.check_times(now, &record)?;
+        self.check_order(&record)?;
+        check_body(&record.command, unit_limits)?;
+        self.forget(now);
+        self.check_room(now, &record)?;
+        Ok(Judgement::Admissible(record))
+    }
+
+    fn recall(&self, issuer: &str, id: &str) -> Option<&Remembered> {
+        let number = self.issuers.get(issuer)?.numbers.get(id)?;
+        self.commands.get(number)
+    }
+
+    fn check_times(&self, now: Timestamp, record: &CommandRecord) -> Result<(), Refusal> {
+        let lifetime = record.expires_at.duration_since(record.issued_at);
+        if lifetime <= SignedDuration::ZERO {
+            return Err(Refusal::ExpiresBeforeIssued);
+        }
+        if lifetime > self.limits.lifetime_max {
+            return Err(Refusal::LifetimeTooLong { lifetime, lifetime_max: self.limits.lifetime_max });
+        }
+        let ahead = record.issued_at.duration_since(now);
+        if ahead > self.limits.clock_tolerance {
+            return Err(Refusal::FromTheFuture { ahead });
+        }
+        let late = now.duration_since(record.expires_at);
+        if late >= SignedDuration::ZERO {
+            return Err(Refusal::Expired { expired_at: record.expires_at, late });
+        }
+        Ok(())
+    }
+
+    fn check_order(&self, record: &CommandRecord) -> Result<(), Refusal> {
+        match self.issuers.get(&record.issuer) {
+            Some(issuer) if record.seq <= issuer.last_seq => {
+                Err(Refusal::OutOfOrder { seq: record.seq, last: issuer.last_seq })
+            }
+            Some(_) => Ok(()),
+            None if record.expires_at <= self.forgotten_until => Err(Refusal::Forgotten {
+                expires_at: record.expires_at,
+                forgotten_until: self.forgotten_until,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_room(&mut self, now: Timestamp, record: &CommandRecord) -> Result<(), Refusal> {
+        let GateLimits { issuers_max, commands_per_issuer_max: commands_max, .. } = self.limits;
+        let commands = self.issuers.get(&record.issuer).map(|issuer| issuer.numbers.len());
+        let has_room = match commands {
+            Some(commands) if commands >= commands_max => {
+                return Err(Refusal::TooManyCommands { commands_max });
+            }
+            Some(_) => true,
+            None => self.issuers.len() < issuers_max || self.forget_an_issuer(now),
+        };
+        if has_room { Ok(()) } else { Err(Refusal::TooManyIssuers { issuers_max }) }
+    }
+
+    /// Forgets the commands that are concluded and expired.
+    fn forget(&mut self, now: Timestamp) {
+        let issuers = &mut self.issuers;
+        self.commands.retain(|_, known| {
+            let kept = known.outcome.is_none() || known.record.expires_at > now;
+            if !kept && let Some(issuer) = issuers.get_mut(&known.record.issuer) {
+                issuer.numbers.remove(&known.record.id);
+            }
+            kept
+        });
+    }
+
+    /// Forgets the issuer that has been silent for longest, if there is one without commands.
+    fn forget_an_issuer(&mut self, now: Timestamp) -> bool {
+        let silent = self
+            .issuers
+            .iter()
+            .filter(|(_, issuer)| issuer.numbers.is_empty() && issuer.expires_max <= now)
+            .min_by_key(|(_, issuer)| issuer.expires_max)
+            .map(|(name, issuer)| (name.clone(), issuer.expires_max));
+        match silent {
+            Some((name, expires_max)) => {
+                self.issuers.remove(&name);
+                self.forgotten_until = self.forgotten_until.max(expires_max);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The number that the next admitted command gets.
+    #[must_use]
+    pub const fn next_number(&self) -> CommandNumber {
+        self.next_number
+    }
+
+    /// Takes an admissible command into memory, after it was made durable under [`next_number`](Self::next_number).
+    pub fn admit(&mut self, record: CommandRecord) -> CommandNumber {
+        let number = self.next_number;
+        self.restore(Memory::Command(Remembered { number, record, outcome: None }));
+        number
+    }
+
+    /// Notes what became of a command; `None` if there is none of this number that waits for it.
+    pub fn conclude(&mut self, number: CommandNumber, outcome: Outcome) -> Option<&Remembered> {
+        let known = self.commands.get_mut(&number).filter(|known| known.outcome.is_none())?;
+        known.outcome = Some(outcome);
+        Some(known)
+    }
+
+    /// A command that is remembered.
+    #[must_use]
+    pub fn get(&self, number: CommandNumber) -> Option<&Remembered> {
+        self.commands.get(&number)
+    }
+
+    /// Commands that are not concluded, in the order of acceptance.
+    pub fn pending(&self) -> impl Iterator<Item = &Remembered> {
+        self.commands.values().filter(|known| known.outcome.is_none())
+    }
+
+    /// Everything that is remembered, for the journal.
+    pub fn memory(&self) -> impl Iterator<Item = Memory> + '_ {
+        let floor = Memory::Floor { next_number: self.next_number, forgotten_until: self.forgotten_until };
+        let issuers = self.issuers.iter().map(|(name, issuer)| Memory::Issuer {
+            issuer: name.clone(),
+            last_seq: issuer.last_seq,
+            expires_max: issuer.expires_max,
+        });
+        let commands = self.commands.values().cloned().map(Memory::Command);
+        std::iter::once(floor).chain(issuers).chain(commands)
+    }
+
+    /// Puts back what was remembered.
+    pub fn restore(&mut self, memory: Memory) {
+        match memory {
+            Memory::Floor { next_number, forgotten_until } => {
+                self.next_number = self.next_number.max(next_number);
+                self.forgotten_until = self.forgotten_until.max(forgotten_until);
+            }
+            Memory::Issuer { issuer, last_seq, expires_max } => {
+                self.note_issuer(&issuer, last_seq, expires_max);
+            }
+            Memory::Command(known) => {
+                let CommandRecord { issuer, id, seq, expires_at, .. } = &known.record;
+                let number = known.number;
+                self.note_issuer(issuer, *seq, *expires_at).numbers.insert(id.clone(), number);
+                self.next_number = self.next_number.max(CommandNumber(number.0.saturating_add(1)));
+                self.commands.insert(number, known);
+            }
+        }
+    }
+
+    fn note_issuer(&mut self, name: &str, seq: u64, expires_at: Timestamp) -> &mut Issuer {
+        let issuer = self.issuers.entry(name.to_owned()).or_insert_with(|| Issuer {
+            last_seq: seq,
+            expires_max: expires_at,
+            numbers: BTreeMap::new(),
+        });
+        issuer.last_seq = issuer.last_seq.max(seq);
+        issuer.expires_max = issuer.expires_max.max(expires_at);
+        issuer
+    }
+
+    /// The limits.
+    #[must_use]
+    pub const fn limits(&self) -> GateLimits {
+        self.limits
+    }
+}
+
+fn check_body(command: &Command, unit: UnitLimits) -> Result<(), Refusal> {
+    match command {
+        Command::Derate { power_limit } => {
+            let is_within = power_limit.is_finite() && (Watts::ZERO..=unit.rated_power).contains(power_limit);
+            if is_within {
+                return Ok(());
+            }
+            Err(Refusal::PowerOutOfRange {
+                power_limit_kw: power_limit.as_kilowatts(),
+                rated_kw: unit.rated_power.as_kilowatts(),
+            })
+        }
+        Command::Start | Command::Stop | Command::EmergencyStop | Command::Reset => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Commands: who may order what, and what becomes of it.
+//!
+//! # Model
+//!
+//! A command is a message on `takt/v1/{site}/{unit}/cmd/{name}` with the JSON object
+//! `{"id", "seq", "issuer", "issuedAt", "expiresAt", "body"}`:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `issuer` | who orders; 1 to 64 printable ASCII characters |
+//! | `id` | names the command among those of its issuer; 1 to 64 printable ASCII characters |
+//! | `seq` | whole number that grows with every command of the issuer, whatever the unit |
+//! | `issuedAt`, `expiresAt` | RFC 3339 times; after the second the command must not take effect |
+//! | `body` | what the command needs: [`Command`] |
+//!
+//! It passes the [`CommandGate`] (pure: is it well formed, fresh, new, in order, within limits?), then the
+//! [`Journal`](crate::journal::Journal) (on disk before it is answered as accepted), then goes to the
+//! agent. [`CommandDesk`] joins the three. Each command is answered on the response topic of the request
+//! with its correlation data, or on `.../cmd/{name}/ack`, by the JSON of [`Answer`].
+//!
+//! # Promises
+//!
+//! - A refused command changes nothing.
+//! - An accepted command survives a restart and is handed out until it is concluded; a concluded one is never
+//!   handed out again. If its time has passed by the restart, it is concluded as [`Outcome::Expired`] instead:
+//!   nobody wants yesterday's `start`.
+//! - The same command again (same issuer and id) is answered with what became of the first.
+//! - Memory is bounded; forgetting never lets a command pass twice: see [`CommandGate`].
+
+mod answer;
+mod desk;
+mod envelope;
+mod gate;
+mod refusal;
+mod time;
+
+use bytes::Bytes;
+use hal_units::Watts;
+use jiff::Timestamp;
+
+pub use answer::{Answer, Status};
+pub use desk::{Arrival, CommandDesk, ConcludeError, Reaction, Verdict};
+pub use gate::{CommandGate, GateLimits, Judgement, Memory, UnitLimits};
+pub use refusal::Refusal;
+
+use crate::topic::Name;
+
+/// What a unit can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Command {
+    /// `derate {"power_limit_kw": number}`: electrical power at most this, 0 up to rated.
+    Derate {
+        /// The limit.
+        power_limit: Watts,
+    },
+    /// `start {}`.
+    Start,
+    /// `stop {}`: normal stop.
+    Stop,
+    /// `emergency-stop {}`.
+    EmergencyStop,
+    /// `reset {}`: acknowledge faults.
+    Reset,
+}
+
+impl Command {
+    /// The name in the topic.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Derate { .. } => "derate",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::EmergencyStop => "emergency-stop",
+            Self::Reset => "reset",
+        }
+    }
+
+    /// All names, in the order of the variants.
+    pub const NAMES: [&'static str; 5] = ["derate", "start", "stop", "emergency-stop", "reset"];
+}
+
+/// Number of an accepted command in its journal, from 1, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandNumber(pub u64);
+
+/// Where a command is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The topic.
+    pub topic: String,
+    /// Correlation data of the request.
+    pub correlation: Option<Bytes>,
+}
+
+/// A command that passed the gate, and all there is to remember of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRecord {
+    /// Who ordered it.
+    pub issuer: String,
+    /// Its name among those of the issuer.
+    pub id: String,
+    /// Its place among those of the issuer.
+    pub seq: u64,
+    /// Whom it concerns.
+    pub unit: Name,
+    /// What to do.
+    pub command: Command,
+    /// When it was ordered.
+    pub issued_at: Timestamp,
+    /// After this it must not take effect.
+    pub expires_at: Timestamp,
+    /// Where its answers go.
+    pub reply: Reply,
+}
+
+impl CommandRecord {
+    /// Whether two are the same order, wherever they are answered.
+    fn is_same_order(&self, other: &Self) -> bool {
+        let Self { issuer, id, seq, unit, command, issued_at, expires_at, reply: _ } = self;
+        *issuer == other.issuer
+            && *id == other.id
+            && *seq == other.seq
+            && *unit == other.unit
+            && *command == other.command
+            && *issued_at == other.issued_at
+            && *expires_at == other.expires_at
+    }
+}
+
+/// What became of an accepted command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect.
+    Executed,
+    /// It could not take effect.
+    Failed {
+        /// Why, for the issuer; cut to [`OUTCOME_TEXT_CHARS_MAX`].
+        text: String,
+    },
+    /// Its time passed before it could take effect.
+    Expired,
+}
+
+/// The longest text of an outcome, in characters.
+pub const OUTCOME_TEXT_CHARS_MAX: usize = 200;
+
+/// An accepted command with what is known of its fate: the journal's unit of memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Remembered {
+    /// Its number.
+    pub number: CommandNumber,
+    /// The command.
+    pub record: CommandRecord,
+    /// What became of it, if it is known.
+    pub outcome: Option<Outcome>,
+}
+
+/// A command for the agent to carry out; it is to be concluded under its number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IncomingCommand {
+    /// To conclude it by.
+    pub number: CommandNumber,
+    /// Who ordered it.
+    pub issuer: String,
+    /// Its name among those of the issuer.
+    pub id: String,
+    /// Whom it concerns.
+    pub unit: Name,
+    /// What to do.
+    pub command: Command,
+    /// After this it must not take effect.
+    pub expires_at: Timestamp,
+    /// Whether it was accepted before a restart. If the agent died between carrying it out and concluding
+    /// it, it is carried out a second time: all commands set a state, so that this does no harm.
+    pub redelivered: bool,
+}
+
+impl IncomingCommand {
+    fn new(number: CommandNumber, record: &CommandRecord, redelivered: bool) -> Self {
+        Self {
+            number,
+            issuer: record.issuer.clone(),
+            id: record.id.clone(),
+            unit: record.unit.clone(),
+            command: record.command,
+            expires_at: record.expires_at,
+            redelivered,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fixtures;
