@@ -25,6 +25,12 @@ pub(crate) fn lock_all_memory() -> Result<(), CallError> {
     check("mlockall", unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }).map(drop)
 }
 
+/// Takes back what [`lock_all_memory`] did.
+pub(crate) fn unlock_all_memory() -> Result<(), CallError> {
+    // SAFETY: takes no argument; unlocking changes no memory content.
+    check("munlockall", unsafe { libc::munlockall() }).map(drop)
+}
+
 /// Sets an option of the C library's allocator.
 #[cfg(target_env = "gnu")]
 pub(crate) fn malloc_option(

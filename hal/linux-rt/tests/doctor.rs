@@ -1,0 +1,76 @@
+//! The doctor on the machine that runs this test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use common::in_own_process;
+use hal_linux_rt::Errno;
+use hal_linux_rt::capability::keep_only;
+use hal_linux_rt::doctor::{Finding, Request, Status, Verdict, examine};
+use hal_linux_rt::memory::read_back;
+use hal_linux_rt::thread::Found;
+
+fn brief() -> Request {
+    Request { measure_for: Duration::from_millis(50), ..Request::default() }
+}
+
+fn finding<'f>(findings: &'f [Finding], check: &str) -> &'f Finding {
+    findings.iter().find(|finding| finding.check == check).unwrap()
+}
+
+#[test]
+fn every_complaint_says_what_was_found_what_it_means_and_what_to_do() {
+    for finding in examine(&brief()) {
+        assert!(!finding.found.is_empty(), "{finding:?}");
+        let complains = finding.status >= Status::Warning;
+        assert_eq!(!finding.meaning.is_empty() && !finding.remedy.is_empty(), complains, "{finding:?}");
+    }
+}
+
+#[test]
+fn no_check_has_the_name_of_another() {
+    let findings = examine(&brief());
+    let names: BTreeSet<_> = findings.iter().map(|finding| finding.check).collect();
+    assert_eq!(names.len(), findings.len());
+}
+
+#[test]
+fn an_examination_leaves_the_process_as_it_was() {
+    in_own_process("an_examination_leaves_the_process_as_it_was", || {
+        let before = (Found::of_current_thread().unwrap(), read_back().unwrap().locked_bytes);
+        examine(&brief());
+        assert_eq!((Found::of_current_thread().unwrap(), read_back().unwrap().locked_bytes), before);
+    });
+}
+
+#[test]
+#[cfg_attr(not(takt_sched_fifo), ignore = "needs permission for SCHED_FIFO")]
+fn with_permission_the_policy_is_found_fit() {
+    let findings = examine(&brief());
+    assert_eq!(finding(&findings, "real-time policy").status, Status::Ok);
+    assert_eq!(finding(&findings, "helper threads").status, Status::Ok);
+}
+
+#[test]
+fn without_permission_the_policy_is_a_failure_with_its_errno() {
+    in_own_process("without_permission_the_policy_is_a_failure_with_its_errno", || {
+        keep_only(&[]).unwrap();
+        let findings = examine(&brief());
+        let policy = finding(&findings, "real-time policy");
+        assert_eq!((policy.status, policy.errno), (Status::Failure, Some(Errno::EPERM)), "{policy:?}");
+        assert!(policy.remedy.contains("CAP_SYS_NICE"));
+        assert_eq!(finding(&findings, "packet gate").status, Status::Warning);
+        assert_eq!(Verdict::of(&findings), Verdict::Unfit);
+    });
+}
+
+#[test]
+fn a_core_that_does_not_exist_is_a_failure_with_its_errno() {
+    let findings = examine(&Request { core: Some(1023), ..brief() });
+    let cores = finding(&findings, "cores");
+    assert_eq!((cores.status, cores.errno), (Status::Failure, Some(Errno::EINVAL)));
+}
