@@ -160,8 +160,11 @@ fn tally(report: &Report, succeeded: bool) -> Tally {
 
 fn verdict(report: &Report, tally: Tally, succeeded: bool) -> Result<(), Failure> {
     if tally.failed > 0 || !succeeded {
-        let first = report.failures.first().map(|t| format!(", the first is `{}` of {}", t.test, t.suite));
-        let what = format!("{} of the tests failed{}", tally.failed, first.unwrap_or_default());
+        let named = report.failures.first().map(|t| format!(": `{}` of {}", t.test, t.suite));
+        let died = report.unfinished.first().map(|suite| format!(": {suite} died or failed as a whole"));
+        let first = named.or(died).unwrap_or_default();
+        let what =
+            format!("{} failed{first}{}", tally.failed, if tally.failed > 1 { " and more" } else { "" });
         return Err(Failure::new(what, "run one again: cargo xtask test --package PACKAGE NAME_OF_THE_TEST"));
     }
     if tally.passed == 0 {
@@ -193,7 +196,9 @@ fn summary(report: &Report, found: &Found, tally: Tally, time: Duration) -> Stri
         text.push_str(&format!("FAILED   {}: {}\n", failed.suite, failed.test));
     }
     for suite in &report.unfinished {
-        text.push_str(&format!("no count {suite}: judged by its exit code\n"));
+        text.push_str(&format!(
+            "no count {suite}: it died, or is no usual test program; cargo's verdict counts\n"
+        ));
     }
     for (ignored, reason) in &report.ignored {
         let reason = if reason.is_empty() { "no reason given" } else { reason };
