@@ -1,0 +1,62 @@
+//! `takt-sim`: the simulated plant on the command line.
+//!
+//! Each subcommand is a module with its arguments and one `run`; what goes wrong is a [`Failure`], and
+//! that alone decides the exit status.
+
+mod failure;
+mod law;
+mod number;
+mod text_file;
+mod turbine;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// Simulated wind turbines under the production controller.
+///
+/// The physics is a model (see the README for what it leaves out); the controller is the one that the
+/// agent runs.
+#[derive(Debug, Parser)]
+#[command(name = "takt-sim", version, propagate_version = true)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage or bad input.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Turbine(turbine::Arguments),
+    Law(law::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Turbine(arguments) => turbine::run(&arguments),
+        Command::Law(arguments) => law::run(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,197 @@
+//! `takt-sim` as its users meet it: files, exit statuses, complaints.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A folder to work in and the program under test.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    fn with_file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.path(name), text).unwrap();
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_takt-sim"))
+            .args(arguments.split_whitespace())
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
+    }
+
+    fn done(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The complaint; nothing may have been written.
+    fn refused(&self, status: i32, arguments: &str) -> String {
+        let output = self.run(arguments);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments}: {complaint}");
+        assert!(complaint.starts_with("error: "), "{complaint}");
+        assert!(!self.path("out.csv").exists(), "{arguments} wrote something");
+        complaint
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn rows(&self, name: &str) -> Vec<Vec<f64>> {
+        let numbers = |line: &str| line.split(',').map(|n| n.parse().unwrap()).collect();
+        self.text(name).lines().skip(1).map(numbers).collect()
+    }
+}
+
+#[test]
+fn a_turbine_in_a_steady_wind_ends_in_its_steady_state() {
+    let desk = Desk::new();
+    let report = desk.done("turbine --wind const:12 --seconds 60 --controller-hz 100 --csv out.csv");
+    assert!(report.contains("ends in run"), "{report}");
+    let header = "t_s,wind_mps,rotor_rpm,pitch_deg,gen_torque_nm,gen_power_kw,thrust_kn";
+    assert_eq!(desk.text("out.csv").lines().next(), Some(header));
+    let rows = desk.rows("out.csv");
+    assert_eq!(rows.len(), 601);
+    let last = rows.last().unwrap();
+    assert!((last[0] - 60.0).abs() < 1e-9 && (last[1] - 12.0).abs() < 1e-9);
+    assert!((last[2] - 12.1).abs() < 0.01 && (last[5] - 5000.0).abs() < 5.0, "{last:?}");
+}
+
+#[test]
+fn from_standstill_the_turbine_starts_up() {
+    let desk = Desk::new();
+    desk.done("turbine --wind const:9 --seconds 120 --from-standstill --csv out.csv");
+    let rows = desk.rows("out.csv");
+    assert_eq!((rows[0][2], rows[0][3]), (0.0, 90.0));
+    assert!(rows.last().unwrap()[5] > 2000.0, "{:?}", rows.last());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_file_and_another_seed_another() {
+    let desk = Desk::new();
+    for (name, seed) in [("a.csv", 3), ("b.csv", 3), ("c.csv", 4)] {
+        desk.done(&format!(
+            "turbine --wind turb:14:12 --seconds 20 --sensor-noise usual --seed {seed} --csv {name}"
+        ));
+    }
+    assert_eq!(desk.text("a.csv"), desk.text("b.csv"));
+    assert_ne!(desk.text("a.csv"), desk.text("c.csv"));
+}
+
+#[test]
+fn rows_to_standard_output_are_rows_only() {
+    let desk = Desk::new();
+    let rows = desk.done("turbine --wind eog:10 --seconds 1 --csv -");
+    assert_eq!(rows.lines().count(), 12);
+    assert!(rows.lines().skip(1).all(|row| row.split(',').count() == 7));
+}
+
+#[test]
+fn a_wind_from_a_file_is_followed() {
+    let desk = Desk::new().with_file("w.csv", "t_s,wind_mps\n0,8\n10,9\n");
+    desk.done("turbine --wind w.csv --seconds 10 --csv out.csv");
+    let rows = desk.rows("out.csv");
+    assert!((rows[50][1] - 8.5).abs() < 1e-6, "{:?}", rows[50]);
+}
+
+#[test]
+fn bad_usage_is_refused_with_a_remedy() {
+    let desk = Desk::new();
+    for (arguments, needed) in [
+        ("turbine --wind breeze --csv out.csv", "const:V"),
+        ("turbine --wind const:12 --seconds -1 --csv out.csv", "from 0.001 to 86400"),
+        ("turbine --wind const:12 --controller-hz 0 --csv out.csv", "from 1 to 1000"),
+        ("turbine --wind const:12", "--csv <FILE>"),
+        (
+            "turbine --wind const:12 --seconds 86400 --controller-hz 1000 --csv-every 0.001 --csv out.csv",
+            "--csv-every",
+        ),
+        ("law --in missing.csv --csv out.csv", "missing.csv: cannot be read"),
+        ("turbine --wind missing.wnd --csv out.csv", "missing.wnd: cannot be read"),
+        ("turbine --wind const:9 --rotor-table missing.txt --csv out.csv", "missing.txt: cannot be read"),
+    ] {
+        let complaint = desk.refused(2, arguments);
+        assert!(complaint.contains(needed), "{arguments}: {complaint}");
+    }
+}
+
+#[test]
+fn bad_files_are_refused_with_file_and_line_and_write_nothing() {
+    let desk = Desk::new()
+        .with_file("law.csv", "t_s,gen_speed_radps,pitch_meas_rad\n0,100,0\n1,fast,0\n")
+        .with_file("wind.csv", "t_s,wind_mps\n0,8\n1,gale\n")
+        .with_file("rotor.txt", "0 1 2\n5 x\n")
+        .with_file("binary.csv", "t_s\u{0}");
+    for (arguments, place) in [
+        ("law --in law.csv --csv out.csv", "law.csv:3:3"),
+        ("law --in binary.csv --csv out.csv", "binary.csv:1:1"),
+        ("turbine --wind wind.csv --csv out.csv", "wind.csv:3"),
+        ("turbine --wind const:9 --rotor-table rotor.txt --csv out.csv", "rotor.txt:2"),
+    ] {
+        let complaint = desk.refused(2, arguments);
+        assert!(complaint.contains(place) && complaint.contains("remedy:"), "{arguments}: {complaint}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_a_failure_not_bad_input() {
+    let complaint = Desk::new().refused(1, "turbine --wind const:9 --seconds 1 --csv none/out.csv");
+    assert!(complaint.contains("none/out.csv: cannot be written"), "{complaint}");
+}
+
+#[test]
+fn help_teaches_the_winds_the_columns_and_the_exit_statuses() {
+    let help = Desk::new().done("turbine --help");
+    for needed in ["turb:MEAN:INTENSITY_PERCENT", "gen_torque_nm", "--from-standstill", "Exit status: 0 done"]
+    {
+        assert!(help.contains(needed), "{needed} is not in\n{help}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(takt_data), ignore = "needs TAKT_DATA")]
+fn the_law_meets_the_public_controller_in_every_row() {
+    let folder = std::env::var("TAKT_DATA").unwrap();
+    let reference = format!("{folder}/wind/discon5mw_openloop_50Hz.csv");
+    let desk = Desk::new();
+    desk.done(&format!("law --in {reference} --csv out.csv"));
+    let text = std::fs::read_to_string(reference).unwrap();
+    let theirs = text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+    let ours = desk.rows("out.csv");
+    assert_eq!(theirs.clone().count(), ours.len());
+    for (theirs, ours) in theirs.zip(ours) {
+        let theirs: Vec<f64> = theirs.split(',').map(|n| n.parse().unwrap()).collect();
+        assert!((theirs[0] - ours[0]).abs() < 1e-9);
+        assert!((theirs[3] - ours[1]).abs() <= 1.0, "{theirs:?} {ours:?}");
+        assert!((theirs[4] - ours[2]).abs() <= 1e-5, "{theirs:?} {ours:?}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(takt_data), ignore = "needs TAKT_DATA")]
+fn a_published_rotor_table_is_taken() {
+    let folder = std::env::var("TAKT_DATA").unwrap();
+    let desk = Desk::new();
+    desk.done(&format!(
+        "turbine --wind const:18 --seconds 60 --rotor-table {folder}/wind/Cp_Ct_Cq.NREL5MW.txt --csv out.csv"
+    ));
+    let pitch_deg = desk.rows("out.csv").last().unwrap()[3];
+    assert!((pitch_deg - 14.53).abs() < 0.55, "{pitch_deg}");
+}
