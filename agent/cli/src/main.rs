@@ -5,6 +5,7 @@
 //! wrong command line, other numbers are explained in the command's own help.
 
 mod completion;
+mod doctor;
 
 use std::process::ExitCode;
 
@@ -20,11 +21,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Doctor(doctor::Args),
     Completion(completion::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
 }

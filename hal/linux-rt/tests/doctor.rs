@@ -42,7 +42,7 @@ fn no_check_has_the_name_of_another() {
 fn an_examination_leaves_the_process_as_it_was() {
     in_own_process("an_examination_leaves_the_process_as_it_was", || {
         let before = (Found::of_current_thread().unwrap(), read_back().unwrap().locked_bytes);
-        examine(&brief());
+        let _ = examine(&brief());
         assert_eq!((Found::of_current_thread().unwrap(), read_back().unwrap().locked_bytes), before);
     });
 }

@@ -65,7 +65,7 @@ pub struct CpuLevel {
 pub struct Cpuset {
     /// The cores that the group may use.
     pub cores: CoreSet,
-    /// Whether they are its own: no sibling group has them.
+    /// Whether they are its own: no sibling group has them. Never for the root group.
     pub exclusive: bool,
 }
 
@@ -122,7 +122,9 @@ fn cpuset(directory: &Path, version: Version) -> Option<Cpuset> {
     let (cores, exclusive) = match version {
         Version::V1 => (
             read("cpuset.effective_cpus").or_else(|| read("cpuset.cpus"))?,
-            read("cpuset.cpu_exclusive").is_some_and(|flag| flag.trim() == "1"),
+            // The root group is always exclusive, and yet everybody is in it. Only it has this file.
+            read("cpuset.cpu_exclusive").is_some_and(|flag| flag.trim() == "1")
+                && !directory.join("release_agent").exists(),
         ),
         Version::V2 => (
             read("cpuset.cpus.effective")?,
@@ -203,6 +205,16 @@ mod tests {
             let cpuset = facts(&layout).cpuset.unwrap();
             assert_eq!((cpuset.exclusive, cpuset.cores.to_string()), (exclusive, "2-3".to_owned()));
         }
+    }
+
+    #[test]
+    fn the_root_group_of_version_1_is_not_exclusive_though_it_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("cpuset.effective_cpus"), "0-1\n").unwrap();
+        fs::write(root.path().join("cpuset.cpu_exclusive"), "1\n").unwrap();
+        assert!(cpuset(root.path(), Version::V1).unwrap().exclusive);
+        fs::write(root.path().join("release_agent"), "\n").unwrap();
+        assert!(!cpuset(root.path(), Version::V1).unwrap().exclusive);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use latency::{WakeUps, measure_wake_ups};
 /// What to examine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// The core that a control loop would run on; `None` takes the last one that is allowed.
+    /// The core that a control loop would run on; `None` takes [`default_core`].
     pub core: Option<usize>,
     /// Its real-time priority.
     pub priority: Priority,
@@ -159,17 +159,22 @@ struct Patient {
     priority: Priority,
 }
 
+/// The last core that this process may use: the first ones serve most interrupts.
+#[must_use]
+pub fn default_core() -> usize {
+    Found::of_current_thread().ok().and_then(|found| found.cores.iter().last()).unwrap_or(0)
+}
+
 /// Makes every check. Takes `request.measure_for` and a few milliseconds.
 ///
 /// The calling process is left as it was. Locked memory is tried only if the process has none locked.
 #[must_use]
 pub fn examine(request: &Request) -> Vec<Finding> {
-    let last_allowed = || Found::of_current_thread().ok()?.cores.iter().last();
     let patient = Patient {
         machine: Machine::running(),
         groups: cgroup::facts(&Layout::detect().unwrap_or_default()),
         capabilities: capability::of_current_thread().unwrap_or_default(),
-        core: request.core.or_else(last_allowed).unwrap_or(0),
+        core: request.core.unwrap_or_else(default_core),
         priority: request.priority,
     };
     let (machine, core) = (&patient.machine, patient.core);
