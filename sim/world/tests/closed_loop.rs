@@ -171,6 +171,17 @@ fn a_storm_stops_the_turbine_and_a_lesser_wind_starts_it_again() {
     assert!(trial.fastest_rpm() < OVERSPEED_RPM);
 }
 
+#[test]
+fn the_nacelle_follows_a_wind_that_turns() {
+    for direction_deg in [40, -60] {
+        let csv = format!("t_s,wind_mps,wind_dir_deg\n0,10,0\n60,10,0\n120,10,{direction_deg}\n");
+        let veering = Wind::from_text("veering.csv", &csv).unwrap();
+        let trial = Trial::of(TurbineLoopSetup::in_wind(veering)).for_seconds(900);
+        let error = trial.in_mode(ModeName::Run).site.plant.measurements().yaw_error;
+        assert!(error.abs() < Radians::from_degrees(8.0), "{} deg", error.as_degrees());
+    }
+}
+
 // Power.
 
 #[test]
