@@ -70,11 +70,10 @@ fn one_read_fetches_all_inputs_of_a_running_turbine_and_all_are_good() {
 fn every_output_within_the_profiles_limits_is_accepted() {
     let profile = profile();
     let block = &profile.writes[0];
-    let ends: [fn(&(f64, f64)) -> f64; 2] = [|limits| limits.0, |limits| limits.1];
-    for end in ends {
+    for upper in [false, true] {
         let mut outputs = DeviceOutputs::NEVER;
         for tag in &profile.outputs {
-            outputs.set(profile.output(&tag.name).unwrap(), end(&tag.limits));
+            outputs.set(profile.output(&tag.name).unwrap(), if upper { tag.limits.1 } else { tag.limits.0 });
         }
         let mut words = vec![0; block.count.into()];
         profile.encode(block, &outputs, &mut words);
