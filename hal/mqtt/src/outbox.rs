@@ -413,6 +413,12 @@ impl<S: Storage> Outbox<S> {
         self.entries_bytes
     }
 
+    /// Whether something was appended that is not durable.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        self.durable_below < self.next
+    }
+
     /// Whether the log failed and [`mend`](Self::mend) is due.
     #[must_use]
     pub const fn is_broken(&self) -> bool {
