@@ -158,7 +158,9 @@ impl PollOrder {
         }
     }
 
-    fn anyone_live(&self) -> bool {
+    /// Whether any device is polled.
+    #[must_use]
+    pub fn anyone_live(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry.standing, Standing::Live { .. }))
     }
 

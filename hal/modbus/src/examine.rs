@@ -143,10 +143,18 @@ pub(crate) fn examine_rtu(bytes: &[u8], expected: Option<Expected>, stale: &[Sta
 
 /// Names what stands in the buffer when nothing more comes. `broken_off`: it has not grown for longer
 /// than the frame gap.
-pub(crate) fn name_rest(serial: bool, bytes: &[u8], expected: Expected, broken_off: bool) -> Fault {
+pub(crate) fn name_rest(
+    serial: bool,
+    bytes: &[u8],
+    expected: Expected,
+    stale: &[Stale],
+    broken_off: bool,
+) -> Fault {
     let fits = !serial || matches!(rtu_match(bytes, expected.unit, expected.shape), RtuMatch::Partial);
     match (bytes.is_empty(), fits) {
         (true, _) => Fault::Timeout,
+        // A late answer has begun, the one waited for has not.
+        (false, false) if examine_rtu(bytes, None, stale) == Examined::More => Fault::Timeout,
         (false, false) => Fault::BadCrc,
         // A frame with a good check sum that is shorter than its own byte count.
         (false, true) if serial && is_rtu_frame(bytes) => Fault::WrongLength,
@@ -310,11 +318,11 @@ mod tests {
         bad(rtu(&[7, 3, 2, 1, 2]), Fault::WrongLength);
         bad(vec![7, 3, 4, 1, 2, 3, 4, 0, 0], Fault::BadCrc);
         assert_eq!(examine_rtu(&[9, 9, 9], Some(READ), &[]), Examined::Suspect);
-        assert_eq!(name_rest(true, &[9, 9, 9], READ, true), Fault::BadCrc);
-        assert_eq!(name_rest(true, &rtu(&[7, 3, 4, 1, 2]), READ, true), Fault::WrongLength);
-        assert_eq!(name_rest(true, &[7, 3, 4], READ, true), Fault::CutFrame);
-        assert_eq!(name_rest(true, &[7, 3, 4], READ, false), Fault::SlowReply);
-        assert_eq!(name_rest(false, &[], READ, false), Fault::Timeout);
+        assert_eq!(name_rest(true, &[9, 9, 9], READ, &[], true), Fault::BadCrc);
+        assert_eq!(name_rest(true, &rtu(&[7, 3, 4, 1, 2]), READ, &[], true), Fault::WrongLength);
+        assert_eq!(name_rest(true, &[7, 3, 4], READ, &[], true), Fault::CutFrame);
+        assert_eq!(name_rest(true, &[7, 3, 4], READ, &[], false), Fault::SlowReply);
+        assert_eq!(name_rest(false, &[], READ, &[], false), Fault::Timeout);
     }
 
     proptest! {
@@ -362,7 +370,7 @@ mod tests {
             let _ = examine_tcp(&bytes, Some((42, expected)), &[LATE_WRITE]);
             let _ = examine_rtu(&bytes, Some(expected), &[LATE_WRITE]);
             let _ = examine_rtu(&bytes, None, &[LATE_WRITE]);
-            let _ = name_rest(true, &bytes, expected, false);
+            let _ = name_rest(true, &bytes, expected, &[], false);
         }
     }
 }

@@ -31,16 +31,25 @@
 //! whole further transaction, cannot be told from an honest one on a serial line.
 
 mod config;
+mod connect;
+mod connection;
 mod counters;
+mod device;
 mod distribution;
 mod examine;
 mod fault;
+mod line;
 mod query;
+mod tap;
 mod tick;
 
 pub use config::{Clock, DevicePort, LineConfig, Parity, Transport};
+pub use connect::Connect;
+pub use connection::{Connection, ConnectionTiming};
 pub use counters::{Count, DeviceCounters, DeviceState};
+pub use device::Stream;
 pub use distribution::{Distribution, DistributionSnapshot};
 pub use fault::Fault;
+pub use line::{DeviceEnd, run_line, run_line_on};
 pub use query::Query;
 pub use tick::{BusTick, Phase, Stop, Ticker};

@@ -1,0 +1,405 @@
+//! One device of a line: its scans, its writes, and its safe action.
+//!
+//! # Model
+//!
+//! A device *starts afresh* when its connection, or on a serial line the trust in it, is new. Then it is
+//! not *armed*: commanded outputs wait until it has taken the safe value. The safe action runs from the
+//! moment the device was lost, or from the moment its outputs were missing for the declared time, and
+//! starts at the outputs it last acknowledged. It ends when a commanded write is acknowledged.
+
+use std::sync::Arc;
+
+use hal_field_bus::{DeviceProfile, Exchange};
+use hal_process_image::{DeviceInputs, DeviceOutputs, TagIndex};
+use hal_units::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::config::{Clock, DevicePort, LineConfig};
+use crate::connection::Connection;
+use crate::counters::DeviceCounters;
+use crate::fault::Fault;
+use crate::query::Query;
+
+/// The most registers of a write block.
+const WRITE_WORDS_MAX: usize = 123;
+
+/// A stream under a line.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug + 'static> Stream for S {}
+
+/// Timing that all devices of a line share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeviceTiming {
+    pub(crate) outputs_missing_after: Duration,
+    pub(crate) safe_write_interval: Duration,
+    /// Silence to wait for when bytes stand on the line that nobody asked for.
+    pub(crate) quiet: Duration,
+    pub(crate) duplicate_guard: bool,
+}
+
+impl DeviceTiming {
+    pub(crate) fn new(config: &LineConfig, alone: bool) -> Self {
+        Self {
+            outputs_missing_after: config.outputs_missing_after,
+            safe_write_interval: config.safe_write_interval,
+            // With others on the line one cannot wait that long; there, late answers are known by unit.
+            quiet: if alone { config.late_window } else { Duration::ZERO },
+            duplicate_guard: config.duplicate_guard,
+        }
+    }
+}
+
+/// Why a write did not end in an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteError {
+    Fault(Fault),
+    /// The outputs expired before all of them had left.
+    Expired,
+}
+
+impl From<Fault> for WriteError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// What the device holds in its outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Unknown, or a safe value.
+    Other,
+    /// The commanded outputs with this sequence.
+    Commanded(u32),
+}
+
+/// Time left for a request, where it may not take as long as the device's response timeout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(pub(crate) Option<Instant>);
+
+impl Limit {
+    pub(crate) const NONE: Self = Self(None);
+
+    /// How long to wait for an answer that may take `timeout`, and `wire_time` on the wire besides.
+    fn of(self, timeout: Duration, wire_time: Duration, now: Instant) -> Duration {
+        self.0.map_or(timeout, |until| timeout.min(until.since(now).saturating_sub(wire_time)))
+    }
+}
+
+pub(crate) struct Device {
+    pub(crate) port: DevicePort,
+    pub(crate) profile: Arc<DeviceProfile>,
+    pub(crate) counters: Arc<DeviceCounters>,
+    timing: DeviceTiming,
+    published: DeviceInputs,
+    /// Last acknowledged commanded outputs; the initial ones before the first.
+    held: DeviceOutputs,
+    holds: Holds,
+    /// Sequence of the last outputs that were counted as expired.
+    dropped: u32,
+    armed: bool,
+    answered: bool,
+    safe_since: Option<Instant>,
+    /// The device acknowledged the end of the safe action.
+    safe_done: bool,
+    next_safe_at: Instant,
+    /// Outputs were current until then; the line's start before the first.
+    current_until: Instant,
+}
+
+impl Device {
+    pub(crate) fn new(port: DevicePort, timing: DeviceTiming, now: Instant) -> Self {
+        let profile = Arc::clone(&port.profile);
+        let counters = Arc::clone(&port.counters);
+        Self {
+            published: DeviceInputs::NEVER,
+            held: profile.initial_outputs(),
+            holds: Holds::Other,
+            dropped: 0,
+            armed: false,
+            answered: false,
+            safe_since: Some(now),
+            safe_done: false,
+            next_safe_at: now,
+            current_until: now,
+            port,
+            profile,
+            counters,
+            timing,
+        }
+    }
+
+    pub(crate) fn has_outputs(&self) -> bool {
+        !self.profile.writes.is_empty()
+    }
+
+    /// The connection, or the trust in the device, is new from `now` on.
+    pub(crate) fn start_afresh(&mut self, now: Instant) {
+        self.armed = false;
+        self.answered = false;
+        self.holds = Holds::Other;
+        self.safe_since.get_or_insert(now);
+        self.safe_done = false;
+        self.next_safe_at = now;
+    }
+
+    /// Begins the safe action, whatever outputs may still come.
+    pub(crate) fn lead_to_safe(&mut self, now: Instant) {
+        self.safe_since.get_or_insert(now);
+        self.next_safe_at = now;
+    }
+
+    /// Whether nothing is left to be done for safety.
+    pub(crate) fn is_safe(&self) -> bool {
+        !self.has_outputs() || (self.armed && self.safe_done)
+    }
+
+    /// When the next safe write is due; `None` while there is nothing to make safe. `commanded`: outputs
+    /// may still come.
+    pub(crate) fn safe_write_at(&mut self, commanded: bool) -> Option<Instant> {
+        if !self.has_outputs() || (self.armed && self.safe_done) {
+            return None;
+        }
+        if commanded {
+            let outputs = self.port.outputs.latest();
+            if outputs.sequence != 0 {
+                self.current_until = outputs.expires_at;
+            }
+        }
+        let missing_at = self.current_until + self.timing.outputs_missing_after;
+        let missing_at = if commanded { missing_at } else { self.next_safe_at };
+        Some(if self.armed { missing_at.max(self.next_safe_at) } else { self.next_safe_at })
+    }
+
+    /// Writes the safe outputs of this moment.
+    pub(crate) async fn write_safe<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+        limit: Limit,
+    ) -> Result<(), Fault> {
+        let now = clock.now();
+        let since = *self.safe_since.get_or_insert(now);
+        self.next_safe_at = now + self.timing.safe_write_interval;
+        let safe = self.profile.safe_outputs(&self.held, now.since(since));
+        match self.write_words(link, clock, &safe, false, limit).await {
+            Ok(()) | Err(WriteError::Expired) => {}
+            Err(WriteError::Fault(fault)) => return Err(fault),
+        }
+        self.counters.safe_writes.one();
+        self.armed = true;
+        self.holds = Holds::Other;
+        let end = self.profile.safe_outputs(&self.held, Duration::MAX);
+        self.safe_done = (0..self.profile.outputs.len())
+            .filter_map(|at| u16::try_from(at).ok().map(TagIndex))
+            .all(|tag| safe.value(tag) == end.value(tag));
+        Ok(())
+    }
+
+    /// The acquire phase: reads all blocks and publishes them, or nothing.
+    pub(crate) async fn acquire<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+    ) -> Result<(), Fault> {
+        match self.profile.exchange {
+            Exchange::Split => self.scan(link, clock, Limit::NONE).await,
+            Exchange::Combined => Ok(()),
+        }
+    }
+
+    /// The apply phase: writes the newest outputs if they are current and new. A combined exchange reads
+    /// along in any case.
+    pub(crate) async fn apply<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+    ) -> Result<(), Fault> {
+        match self.outputs_to_write(clock.now()) {
+            Some(outputs) => match self.write_words(link, clock, &outputs, true, Limit::NONE).await {
+                Ok(()) => self.acknowledged(&outputs),
+                Err(WriteError::Expired) => self.drop_expired(outputs.sequence),
+                Err(WriteError::Fault(fault)) => return Err(fault),
+            },
+            None if self.profile.exchange == Exchange::Combined => {
+                self.scan(link, clock, Limit::NONE).await?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn outputs_to_write(&mut self, now: Instant) -> Option<DeviceOutputs> {
+        let outputs = *self.port.outputs.latest();
+        let new = outputs.sequence != 0 && self.holds != Holds::Commanded(outputs.sequence);
+        if !new || !self.has_outputs() {
+            return None;
+        }
+        if !outputs.is_current(now) {
+            self.drop_expired(outputs.sequence);
+            return None;
+        }
+        self.armed.then_some(outputs)
+    }
+
+    fn drop_expired(&mut self, sequence: u32) {
+        if self.dropped != sequence {
+            self.dropped = sequence;
+            self.counters.expired_outputs.one();
+        }
+    }
+
+    fn acknowledged(&mut self, outputs: &DeviceOutputs) {
+        self.counters.writes.one();
+        self.held = *outputs;
+        self.holds = Holds::Commanded(outputs.sequence);
+        self.current_until = outputs.expires_at;
+        self.safe_since = None;
+        self.safe_done = false;
+    }
+
+    /// Reads all blocks of the device and publishes them as one.
+    async fn scan<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+        limit: Limit,
+    ) -> Result<(), Fault> {
+        let profile = Arc::clone(&self.profile);
+        if profile.reads.is_empty() {
+            return Ok(());
+        }
+        let mut image = self.published;
+        for (at, block) in profile.reads.iter().enumerate() {
+            let query = Query::Read { table: block.table, start: block.start, count: block.count };
+            let (words, sent_at) = self.transact(link, clock, &query, limit).await?;
+            if at == 0 {
+                image.acquired_at = sent_at;
+            }
+            profile.decode(block, &words, &mut image);
+        }
+        self.publish(image);
+        Ok(())
+    }
+
+    fn publish(&mut self, mut image: DeviceInputs) {
+        image.sequence = match self.published.sequence.wrapping_add(1) {
+            0 => 1,
+            next => next,
+        };
+        image.outputs_acknowledged = self.held.sequence;
+        if self.published.sequence != 0 {
+            self.counters.input_interval.record(image.acquired_at.since(self.published.acquired_at));
+        }
+        self.published = image;
+        self.port.inputs.publish(&image);
+        self.counters.scans.one();
+    }
+
+    /// Writes all blocks. Outputs that were commanded leave only while they are current.
+    async fn write_words<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+        outputs: &DeviceOutputs,
+        commanded: bool,
+        limit: Limit,
+    ) -> Result<(), WriteError> {
+        let profile = Arc::clone(&self.profile);
+        let mut buffer = [0; WRITE_WORDS_MAX];
+        for block in &profile.writes {
+            let words = buffer.get_mut(..usize::from(block.count)).unwrap_or_default();
+            words.fill(0);
+            profile.encode(block, outputs, words);
+            if commanded && !outputs.is_current(clock.now()) {
+                return Err(WriteError::Expired);
+            }
+            match (profile.exchange, profile.reads.first()) {
+                (Exchange::Combined, Some(read)) => {
+                    let query = Query::Exchange {
+                        read_start: read.start,
+                        read_count: read.count,
+                        write_start: block.start,
+                        words,
+                    };
+                    let (read_words, sent_at) = self.transact(link, clock, &query, limit).await?;
+                    if commanded {
+                        // What was read along was read after the write.
+                        self.held = *outputs;
+                    }
+                    let mut image = self.published;
+                    image.acquired_at = sent_at;
+                    profile.decode(read, &read_words, &mut image);
+                    self.publish(image);
+                }
+                (Exchange::Combined | Exchange::Split, _) => {
+                    self.transact(link, clock, &Query::Write { start: block.start, words }, limit).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows that answers match requests again: by a probe, or on TCP, where they always do, by any
+    /// request at all.
+    pub(crate) async fn probe<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+        limit: Limit,
+    ) -> Result<(), Fault> {
+        let Some(probe) = link.probe(self.port.unit_id, &self.profile) else {
+            return Err(Fault::LineBusy);
+        };
+        self.counters.probes.one();
+        match self.transact_once(link, clock, &probe, limit).await {
+            Ok(_) | Err(Fault::Exception(_)) if link.in_step(self.port.unit_id) => Ok(()),
+            Ok(_) => Err(Fault::LateReply),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// One request, after a probe if its answer could be confused with an earlier one. Returns also when
+    /// it left, at the earliest.
+    async fn transact<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+        query: &Query<'_>,
+        limit: Limit,
+    ) -> Result<(Vec<u16>, Instant), Fault> {
+        if self.timing.duplicate_guard && link.is_ambiguous(self.port.unit_id, query) {
+            self.probe(link, clock, limit).await?;
+        }
+        self.transact_once(link, clock, query, limit).await
+    }
+
+    async fn transact_once<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+        query: &Query<'_>,
+        limit: Limit,
+    ) -> Result<(Vec<u16>, Instant), Fault> {
+        let sent_at = clock.now();
+        let timeout = limit.of(self.profile.response_timeout, link.wire_time(query), sent_at);
+        let result = link.call(self.port.unit_id, query, timeout, self.timing.quiet).await;
+        self.counters.transactions.one();
+        match result {
+            Ok(words) => {
+                self.counters.round_trip.record(clock.now().since(sent_at));
+                self.answered = true;
+                Ok((words, sent_at))
+            }
+            Err(fault) => {
+                let fault = match fault {
+                    Fault::Timeout if !self.answered => Fault::HalfOpen,
+                    named => named,
+                };
+                self.answered |= matches!(fault, Fault::Exception(_));
+                self.counters.count_fault(fault);
+                Err(fault)
+            }
+        }
+    }
+}
