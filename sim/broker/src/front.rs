@@ -81,10 +81,7 @@ async fn serve(mut client: TcpStream, behind: Behind) -> io::Result<()> {
         Sniffed::V4 => behind.v4,
         Sniffed::V5 => behind.v5,
         Sniffed::Foreign | Sniffed::More => {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "not a CONNECT of MQTT 3.1.1 or MQTT 5",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a CONNECT of MQTT 3.1.1 or MQTT 5"));
         }
     };
     let mut broker = TcpStream::connect(target).await?;

@@ -75,8 +75,7 @@ impl EmbeddedBroker {
     /// # Errors
     /// If the address is taken, a thread cannot be started, or the broker stays silent.
     pub fn start(address: SocketAddr) -> Result<Self, BrokerError> {
-        let listener =
-            TcpListener::bind(address).map_err(|error| BrokerError::Listen { address, error })?;
+        let listener = TcpListener::bind(address).map_err(|error| BrokerError::Listen { address, error })?;
         let behind = Behind { v4: free_loopback_address()?, v5: free_loopback_address()? };
         let mut broker = Broker::new(config(behind));
         thread::Builder::new()
