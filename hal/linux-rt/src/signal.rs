@@ -90,17 +90,6 @@ impl Signals {
     }
 }
 
-impl AsFd for Signals {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for Signals {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
 /// Sends a signal to one process.
 ///
 /// # Errors
@@ -110,5 +99,17 @@ pub fn send(process: u32, signal: Signal) -> Result<(), CallError> {
     match i32::try_from(process) {
         Ok(process) if process > 1 => sys::send_signal(process, signal.number()),
         Ok(_) | Err(_) => Err(CallError { call: "kill", errno: Errno::EINVAL }),
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }

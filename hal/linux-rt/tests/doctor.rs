@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::in_own_process;
 use hal_linux_rt::Errno;
 use hal_linux_rt::capability::keep_only;
+use hal_linux_rt::cgroup::{CpuQuota, Group, GroupSpec, Layout};
 use hal_linux_rt::doctor::{Finding, Request, Status, Verdict, examine};
 use hal_linux_rt::memory::read_back;
 use hal_linux_rt::thread::Found;
@@ -73,4 +74,33 @@ fn a_core_that_does_not_exist_is_a_failure_with_its_errno() {
     let findings = examine(&Request { core: Some(1023), ..brief() });
     let cores = finding(&findings, "cores");
     assert_eq!((cores.status, cores.errno), (Status::Failure, Some(Errno::EINVAL)));
+}
+
+#[test]
+#[cfg_attr(not(takt_cgroup_v1_rt), ignore = "needs cgroup v1 with RT_GROUP_SCHED")]
+fn a_group_without_budget_is_found_and_named_as_the_cause() {
+    in_own_process("a_group_without_budget_is_found_and_named_as_the_cause", || {
+        let spec = GroupSpec {
+            name: format!("takt-test-doctor-{}", std::process::id()),
+            cores: None,
+            memory_bytes_max: None,
+            cpu_quota: Some(CpuQuota { quota: None, period: Duration::from_millis(100) }),
+            rt_budget: None,
+        };
+        let (group, _) = Group::create(&Layout::detect().unwrap(), &spec).unwrap();
+        group.join_process(std::process::id()).unwrap();
+        let findings = examine(&brief());
+        group.release_process(std::process::id()).unwrap();
+        group.remove().unwrap();
+
+        let budget = finding(&findings, "real-time budget");
+        assert_eq!(budget.status, Status::Failure);
+        assert!(
+            budget.found.contains(&spec.name) && budget.remedy.contains("cpu.rt_runtime_us"),
+            "{budget:?}"
+        );
+        let policy = finding(&findings, "real-time policy");
+        assert_eq!((policy.status, policy.errno), (Status::Failure, Some(Errno::EPERM)));
+        assert!(policy.meaning.contains("budget"), "{policy:?}");
+    });
 }

@@ -5,6 +5,7 @@
 use std::thread;
 use std::time::Duration;
 
+use hal_linux_rt::Errno;
 use hal_linux_rt::thread::{Found, Policy, Priority, pin_current_thread, set_fifo};
 use thread_priority::{
     DeadlineFlags, Error, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue,
@@ -43,6 +44,25 @@ fn thread_priority_loses_the_errno_of_a_deadline_that_is_refused() {
         set_thread_priority_and_policy(0, priority, policy)
     });
     assert_eq!(refused, Err(Error::OS(-1)));
+}
+
+#[test]
+#[cfg_attr(
+    not(all(takt_sched_fifo, takt_two_cores)),
+    ignore = "needs permission for SCHED_FIFO and two cores"
+)]
+fn a_pinned_thread_is_refused_a_deadline() {
+    let (answer, errno) = on_a_thread(|| {
+        pin_current_thread(Found::of_current_thread().unwrap().cores.iter().last().unwrap()).unwrap();
+        let ms = Duration::from_millis;
+        let (runtime, deadline, period) = (ms(1), ms(10), ms(10));
+        let flags = DeadlineFlags::empty();
+        let priority = ThreadPriority::Deadline { runtime, deadline, period, flags };
+        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Deadline);
+        let answer = set_thread_priority_and_policy(0, priority, policy);
+        (answer, Errno::last())
+    });
+    assert_eq!((answer, errno), (Err(Error::OS(-1)), Errno::EPERM));
 }
 
 #[test]

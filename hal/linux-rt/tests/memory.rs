@@ -6,7 +6,9 @@ mod common;
 
 use std::hint::black_box;
 
-use common::in_own_process;
+use common::{in_own_process, in_own_process_with_memlock};
+use hal_linux_rt::Errno;
+use hal_linux_rt::capability::keep_only;
 use hal_linux_rt::counters;
 use hal_linux_rt::memory::{self, MemoryError, MemoryPlan};
 
@@ -66,4 +68,32 @@ fn a_refusal_tells_the_limit_and_the_remedy() {
     for part in ["mlockall: ENOMEM", "limit is 8192 KiB", "102400 KiB", "CAP_IPC_LOCK"] {
         assert!(text.contains(part), "`{part}` is missing in: {text}");
     }
+}
+
+#[test]
+fn locking_beyond_the_limit_is_refused_and_locks_nothing() {
+    in_own_process_with_memlock("locking_beyond_the_limit_is_refused_and_locks_nothing", 1024, || {
+        keep_only(&[]).unwrap();
+        let error = memory::lock(&PLAN).unwrap_err();
+        let MemoryError::Call { error, limit: Some(limit), size_bytes: Some(size) } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((error.call, error.errno), ("mlockall", Errno::ENOMEM));
+        assert_eq!(limit.soft_bytes, Some(1 << 20));
+        assert!(size > 1 << 20);
+        assert_eq!(memory::read_back().unwrap().locked_bytes, 0);
+    });
+}
+
+/// Why a locked process keeps `CAP_IPC_LOCK` while its limit is finite.
+#[test]
+#[cfg_attr(not(takt_lock_memory), ignore = "needs CAP_IPC_LOCK")]
+fn a_locked_process_that_gave_up_everything_can_start_no_thread_beyond_its_limit() {
+    let name = "a_locked_process_that_gave_up_everything_can_start_no_thread_beyond_its_limit";
+    in_own_process_with_memlock(name, 1024, || {
+        memory::lock(&PLAN).unwrap();
+        keep_only(&[]).unwrap();
+        let refused = std::thread::Builder::new().stack_size(4 << 20).spawn(|| ()).unwrap_err();
+        assert_eq!(Errno::of(&refused), Some(Errno::EAGAIN));
+    });
 }

@@ -5,6 +5,9 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use hal_linux_rt::Errno;
+use hal_linux_rt::signal::{Signal, send};
+
 struct Probe {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -27,9 +30,8 @@ impl Probe {
         self.lines.next().unwrap().unwrap()
     }
 
-    fn send(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+    fn send(&self, signal: Signal) {
+        send(self.child.id(), signal).unwrap();
     }
 }
 
@@ -43,16 +45,24 @@ impl Drop for Probe {
 #[test]
 fn a_process_survives_a_hang_up_and_an_interrupt_and_reads_them() {
     let mut probe = Probe::start();
-    probe.send("-HUP");
-    assert!(probe.line().starts_with("HangUp from "));
-    probe.send("-INT");
+    probe.send(Signal::HangUp);
+    assert_eq!(probe.line(), format!("HangUp from {}", std::process::id()));
+    probe.send(Signal::Interrupt);
     assert!(probe.line().starts_with("Interrupt from "));
 }
 
 #[test]
 fn a_process_ends_by_itself_after_it_read_the_request_to_terminate() {
     let mut probe = Probe::start();
-    probe.send("-TERM");
+    probe.send(Signal::Terminate);
     assert!(probe.line().starts_with("Terminate from "));
     assert!(probe.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_signal_never_goes_to_more_than_one_process() {
+    // As a signed number these would be the own group, every process, and a group.
+    for process in [0, u32::MAX, u32::MAX - 41] {
+        assert_eq!(send(process, Signal::HangUp).unwrap_err().errno, Errno::EINVAL, "{process}");
+    }
 }

@@ -12,10 +12,32 @@ const DONE: &str = "takt-test-child-done";
 /// really ran.
 pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
     if let Some(output) = run_in_own_process(name, body) {
-        let text = String::from_utf8_lossy(&output.stdout);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && text.contains(DONE), "{}:\n{text}\n{error}", output.status);
+        assert_done(&output);
     }
+}
+
+/// As [`in_own_process`], in a process that may lock no more than `kib` KiB of memory.
+pub(crate) fn in_own_process_with_memlock(name: &str, kib: u32, body: impl FnOnce()) {
+    if env::var_os(CHILD).is_some_and(|child| child == name) {
+        body();
+        println!("{DONE}");
+        return;
+    }
+    let script = format!("ulimit -l {kib} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).arg(env::current_exe().unwrap());
+    assert_done(&as_child(command, name).output().unwrap());
+}
+
+fn assert_done(output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains(DONE), "{}:\n{text}\n{error}", output.status);
+}
+
+fn as_child(mut command: Command, name: &str) -> Command {
+    command.args(["--exact", name, "--nocapture", "--include-ignored"]).env(CHILD, name);
+    command
 }
 
 /// As [`in_own_process`], and returns how the process ended; in the child it returns `None`.
@@ -25,7 +47,5 @@ pub(crate) fn run_in_own_process(name: &str, body: impl FnOnce()) -> Option<Outp
         println!("{DONE}");
         return None;
     }
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", name, "--nocapture", "--include-ignored"]).env(CHILD, name);
-    Some(command.output().unwrap())
+    Some(as_child(Command::new(env::current_exe().unwrap()), name).output().unwrap())
 }
