@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hal_units::Duration;
 
 use super::group::{GroupError, Setting, set};
-use super::{Layout, Version};
+use super::{Layout, Version, is_root};
 use crate::procfs;
 
 /// At most `runtime` in each `period`.
@@ -71,7 +71,8 @@ pub fn levels(layout: &Layout) -> Vec<(PathBuf, RtBudget)> {
 }
 
 /// Grants `wanted` to each level of this process that has less, from the top down, and reads back.
-/// Levels above a container's mount are not visible: grant those on the host.
+/// Levels above a container's mount are not visible: grant those on the host. The root group is left
+/// alone: its share is the whole machine's.
 ///
 /// # Errors
 /// At the first level that refuses: `EACCES` or `EROFS` without write access, `EINVAL` if the share is
@@ -79,7 +80,7 @@ pub fn levels(layout: &Layout) -> Vec<(PathBuf, RtBudget)> {
 pub fn grant(layout: &Layout, wanted: &RtBudget) -> Result<Vec<Setting>, GroupError> {
     let mut settings = Vec::new();
     for (level, budget) in levels(layout) {
-        if !budget.covers(wanted) {
+        if !budget.covers(wanted) && !is_root(&level) {
             settings.extend(write_budget(&level, wanted)?);
         }
     }
@@ -120,6 +121,19 @@ mod tests {
         assert!(budget("-1", "1000000").covers(&tenth));
         assert!(!budget("99999", "1000000").covers(&tenth));
         assert!(!tenth.covers(&budget("-1", "1000000")));
+    }
+
+    #[test]
+    fn the_root_group_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in
+            [("cpu.rt_runtime_us", "0\n"), ("cpu.rt_period_us", "1000000\n"), ("release_agent", "\n")]
+        {
+            std::fs::write(root.path().join(file), text).unwrap();
+        }
+        let mounts = format!("32 31 0:29 / {} rw - cgroup cgroup rw,cpu\n", root.path().display());
+        let layout = Layout::parse("1:cpu:/\n", &mounts);
+        assert_eq!(grant(&layout, &budget("200000", "1000000")), Ok(Vec::new()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hal_units::Duration;
 
 use super::budget::{RtBudget, read_budget};
-use super::{Kind, Layout, Version};
+use super::{Kind, Layout, Version, is_root};
 use crate::core_set::CoreSet;
 use crate::counters::Throttling;
 use crate::procfs;
@@ -122,9 +122,8 @@ fn cpuset(directory: &Path, version: Version) -> Option<Cpuset> {
     let (cores, exclusive) = match version {
         Version::V1 => (
             read("cpuset.effective_cpus").or_else(|| read("cpuset.cpus"))?,
-            // The root group is always exclusive, and yet everybody is in it. Only it has this file.
-            read("cpuset.cpu_exclusive").is_some_and(|flag| flag.trim() == "1")
-                && !directory.join("release_agent").exists(),
+            // The root group is always exclusive, and yet everybody is in it.
+            read("cpuset.cpu_exclusive").is_some_and(|flag| flag.trim() == "1") && !is_root(directory),
         ),
         Version::V2 => (
             read("cpuset.cpus.effective")?,

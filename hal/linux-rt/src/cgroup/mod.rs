@@ -150,6 +150,11 @@ impl Layout {
     }
 }
 
+/// Whether a group of version 1 is the root of its hierarchy: only the root has this file.
+fn is_root(group: &Path) -> bool {
+    group.join("release_agent").exists()
+}
+
 /// A mounted hierarchy as `/proc/self/mountinfo` shows it.
 struct Mount {
     version: Version,
