@@ -4,8 +4,14 @@
 //! output, what went wrong to standard error, and the exit status tells the outcome: 0 is success, 2 is a
 //! wrong command line, other numbers are explained in the command's own help.
 
+mod client;
+mod commander;
 mod completion;
+mod demo;
 mod doctor;
+mod plan;
+mod status;
+mod view;
 
 use std::process::ExitCode;
 
@@ -21,12 +27,18 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Status(status::Args),
+    Plan(plan::Args),
+    Demo(demo::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Status(args) => status::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completion(args) => completion::run(&args),
     }

@@ -1,1 +1,31 @@
-//! placeholder
+//! The agent process: reads what exists and what to do, sets up the real-time threads, the field and the
+//! admin interface, and keeps watch until it is told to end.
+//!
+//! # Threads
+//!
+//! - one real-time thread for each loop group ([`realtime`]);
+//! - the field thread: buses and pacers ([`field`]);
+//! - the MQTT thread of `hal-mqtt`;
+//! - the admin thread: HTTP ([`admin`]);
+//! - the main thread: signals, telemetry, commands, plans ([`supervise`]).
+//!
+//! Between real-time and other threads there are `heapless` rings and triple buffers alone; between
+//! threads that are not real-time there are channels.
+
+pub mod admin;
+pub mod admission;
+mod assembly;
+pub mod config;
+pub mod durable;
+pub mod field;
+pub mod images;
+mod operators;
+pub mod overrides;
+pub mod plan;
+pub mod realtime;
+mod report;
+mod setup;
+mod supervise;
+pub mod telemetry;
+
+pub use supervise::{Outcome, StartError, run};

@@ -1,0 +1,82 @@
+//! Asks a running agent for its report.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agent_status::Report;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::HOST;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+/// A report is far smaller; an answer beyond this is no report.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// An agent answers within milliseconds, even when it is busy.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// Nobody listens.
+    #[error(
+        "{socket}: no agent answers ({error})\n  remedy: give the [admin] socket of a running agent with --socket, or start one"
+    )]
+    NoAgent {
+        /// The socket.
+        socket: PathBuf,
+        /// What the kernel answered.
+        error: std::io::Error,
+    },
+    /// Something else listens, or the agent hangs.
+    #[error(
+        "{socket}: the answer is no report: {why}\n  remedy: check that this is the socket of an agent of this version"
+    )]
+    NoReport {
+        /// The socket.
+        socket: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The report of the agent behind `socket`.
+pub(crate) fn report(socket: &Path) -> Result<Report, ClientError> {
+    let no_report = |why: String| ClientError::NoReport { socket: socket.to_owned(), why };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| no_report(error.to_string()))?;
+    runtime.block_on(async {
+        let stream = UnixStream::connect(socket)
+            .await
+            .map_err(|error| ClientError::NoAgent { socket: socket.to_owned(), error })?;
+        match tokio::time::timeout(ANSWER_WITHIN, ask(stream)).await {
+            Ok(answer) => answer.map_err(no_report),
+            Err(_) => Err(no_report(format!("none within {ANSWER_WITHIN:?}"))),
+        }
+    })
+}
+
+async fn ask(stream: UnixStream) -> Result<Report, String> {
+    let text = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+    tokio::spawn(connection);
+    let request = Request::get("/v1/report")
+        .header(HOST, "takt")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await.map_err(text)?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|error| error.to_string())?
+        .to_bytes();
+    if !status.is_success() {
+        return Err(status.to_string());
+    }
+    serde_json::from_slice(&body).map_err(|error| error.to_string())
+}

@@ -1,0 +1,301 @@
+//! `takt demo`: a simulated site with a real agent on loopback.
+//!
+//! Two processes as in the field: `takt-sim` serves the turbines over Modbus TCP, each on a port of its
+//! own, and the broker unless one is given; `takt-agent` runs the loops. An operator's script sends a
+//! few commands over MQTT, so that the table has something to show; anybody else may send more.
+
+mod operator;
+mod process;
+mod site;
+mod summary;
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use agent_status::{Phase, Report};
+use hal_linux_rt::signal::{Signal, Signals};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::client;
+use crate::commander::{CommanderError, mosquitto_pub};
+use crate::view::View;
+use operator::Operator;
+use process::Process;
+
+/// Waiting for a child to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// The agent brings the plant to rest within its own limit of 60 s.
+const AGENT_ENDS_WITHIN: Duration = Duration::from_secs(75);
+const SIMULATOR_ENDS_WITHIN: Duration = Duration::from_secs(10);
+/// Without a terminal, a line so often.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Run a simulated site with a real agent: control loops at 100 Hz over Modbus TCP, commands over MQTT.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Turbines to simulate, 1 to 200.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
+    turbines: u16,
+    /// Seconds to run before the plant is brought to rest; without it, until Ctrl-C.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(5..=86_400))]
+    seconds: Option<u32>,
+    /// Wind: const:V, steps:V1,V2,...:SECONDS, eog:V, turb:MEAN:INTENSITY_PERCENT, or a file.
+    #[arg(long, value_name = "SPEC", default_value = "turb:14:10")]
+    wind: String,
+    /// Seed of turbulence and sensor noise.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the summary's figures to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Use this broker, as mqtt://HOST:PORT, instead of the embedded one.
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    /// Keep configuration, logs and reports in this folder.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "The turbines are simulated: NREL 5-MW reference turbines behind Modbus TCP servers of \
+their own. Everything else is what runs in the field.\n\n\
+Exit codes:\n  \
+    0  the demo ran, every device was served, the plant came to rest\n  \
+    1  a process failed, a device starved, or the plant did not come to rest\n  \
+    2  wrong usage";
+
+/// Why the demo failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DemoError {
+    /// A child process.
+    #[error("{name}: {why}")]
+    Start {
+        /// The program.
+        name: &'static str,
+        /// What happened.
+        why: String,
+    },
+    /// A file.
+    #[error("{path}: {why}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        why: String,
+    },
+    /// Signals.
+    #[error("signals cannot be watched: {0}")]
+    Signals(#[from] hal_linux_rt::CallError),
+    /// The operator's script.
+    #[error("{0}")]
+    Operator(#[from] CommanderError),
+}
+
+/// What the simulator says when it is ready.
+#[derive(Debug, Deserialize)]
+struct Ready {
+    turbines: Vec<ReadyTurbine>,
+    broker: Option<SocketAddr>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReadyTurbine {
+    address: SocketAddr,
+}
+
+/// Runs the demo.
+pub(crate) fn run(arguments: &Args) -> ExitCode {
+    match demonstrate(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("takt demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
+    let signals = Signals::block_and_watch(&[Signal::Terminate, Signal::Interrupt])?;
+    let temporary;
+    let folder = match &arguments.keep {
+        Some(folder) => {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| DemoError::File { path: folder.clone(), why: error.to_string() })?;
+            folder.as_path()
+        }
+        None => {
+            temporary = tempfile::tempdir()
+                .map_err(|error| DemoError::File { path: std::env::temp_dir(), why: error.to_string() })?;
+            temporary.path()
+        }
+    };
+    let (mut simulator, ready) = start_simulator(arguments, folder)?;
+    let broker = match (&arguments.broker, ready.broker) {
+        (Some(broker), _) => broker.clone(),
+        (None, Some(address)) => format!("mqtt://{address}"),
+        (None, None) => {
+            return Err(DemoError::Start { name: "takt-sim", why: "started no broker".to_owned() });
+        }
+    };
+    let addresses: Vec<SocketAddr> = ready.turbines.iter().map(|turbine| turbine.address).collect();
+    let core = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
+    let files = site::write(folder, &addresses, &broker, core)?;
+    let report_file = folder.join("report.json");
+    let mut agent = Process::start(
+        "takt-agent",
+        &["--config", &text(&files.config), "--report", &text(&report_file)],
+        &folder.join("agent.log"),
+    )?;
+    wait_for_agent(&mut agent, &files.socket)?;
+    introduce(&broker, &files.socket, folder, arguments.keep.is_some());
+
+    let mut operator = Operator::start(&broker, addresses.len(), arguments.seconds)?;
+    let watched =
+        watch(&mut agent, &mut simulator, &mut operator, &files.socket, arguments.seconds, &signals);
+    println!("\nbringing the plant to rest ...");
+    let sent = operator.end();
+    let ended = agent.end(AGENT_ENDS_WITHIN)?;
+    simulator.end(SIMULATOR_ENDS_WITHIN)?;
+    watched?;
+    let report = read_report(&report_file)?;
+    let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap_or_default();
+    let verdict = summary::print(&report, &sent, ended.success());
+    if let Some(json) = &arguments.json {
+        summary::write(json, &report, &sent, &truth, arguments)?;
+    }
+    Ok(if verdict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn start_simulator(arguments: &Args, folder: &Path) -> Result<(Process, Ready), DemoError> {
+    let ports_file = folder.join("ports.json");
+    let _ = std::fs::remove_file(&ports_file);
+    let (turbines, seed) = (arguments.turbines.to_string(), arguments.seed.to_string());
+    let (ports, truth) = (text(&ports_file), text(&folder.join("truth.json")));
+    let mut options = vec![
+        "serve",
+        "--turbines",
+        &turbines,
+        "--wind",
+        &arguments.wind,
+        "--seed",
+        &seed,
+        "--ports-file",
+        &ports,
+        "--json",
+        &truth,
+    ];
+    if arguments.broker.is_none() {
+        options.extend(["--broker", "127.0.0.1:0"]);
+    }
+    let mut simulator = Process::start("takt-sim", &options, &folder.join("simulator.log"))?;
+    let deadline = Instant::now() + READY_WITHIN;
+    loop {
+        simulator.check()?;
+        if let Ok(json) = std::fs::read_to_string(&ports_file) {
+            let ready = serde_json::from_str(&json)
+                .map_err(|error| DemoError::File { path: ports_file.clone(), why: error.to_string() })?;
+            return Ok((simulator, ready));
+        }
+        if Instant::now() > deadline {
+            return Err(DemoError::Start { name: "takt-sim", why: format!("not ready in {READY_WITHIN:?}") });
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn wait_for_agent(agent: &mut Process, socket: &Path) -> Result<(), DemoError> {
+    let deadline = Instant::now() + READY_WITHIN;
+    loop {
+        agent.check()?;
+        match client::report(socket) {
+            Ok(report) if report.phase == Phase::Running => return Ok(()),
+            Ok(_) | Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            Ok(_) => {
+                return Err(DemoError::Start { name: "takt-agent", why: "does not get to run".to_owned() });
+            }
+            Err(error) => return Err(DemoError::Start { name: "takt-agent", why: error.to_string() }),
+        }
+    }
+}
+
+fn introduce(broker: &str, socket: &Path, folder: &Path, kept: bool) {
+    println!("agent:  takt status --socket {}", socket.display());
+    println!("broker: {broker}");
+    println!(
+        "        {}",
+        mosquitto_pub(broker, site::SITE, "WT01", "derate", &json!({ "power_limit_kw": 2000 }))
+    );
+    println!("        {}", mosquitto_pub(broker, site::SITE, "WT01", "stop", &json!({})));
+    if kept {
+        println!("files:  {}", folder.display());
+    }
+    println!();
+}
+
+/// Shows the site until its time is over or a signal comes.
+fn watch(
+    agent: &mut Process,
+    simulator: &mut Process,
+    operator: &mut Operator,
+    socket: &Path,
+    seconds: Option<u32>,
+    signals: &Signals,
+) -> Result<(), DemoError> {
+    let live = std::io::stdout().is_terminal();
+    let started = Instant::now();
+    let end = seconds.map(|seconds| started + Duration::from_secs(u64::from(seconds)));
+    let interval = if live { Duration::from_millis(500) } else { LINE_INTERVAL };
+    let mut next_show = started + interval;
+    loop {
+        if signals.wait(Duration::from_millis(100))?.is_some() || end.is_some_and(|end| Instant::now() >= end)
+        {
+            return Ok(());
+        }
+        agent.check()?;
+        simulator.check()?;
+        operator.turn(started.elapsed())?;
+        if Instant::now() >= next_show {
+            next_show += interval;
+            match client::report(socket) {
+                Ok(report) if live => show_live(&report),
+                Ok(report) => println!("{}", line(&report)),
+                Err(error) => println!("{error}"),
+            }
+        }
+    }
+}
+
+fn show_live(report: &Report) {
+    // Home, text, clear what is left below: no flicker.
+    let text = View { rows_max: 12, colour: true }.render(report).replace('\n', "\x1b[K\n");
+    print!("\x1b[H\x1b[2J{text}\x1b[J\nCtrl-C brings the plant to rest and prints the summary\n");
+    let _ = std::io::stdout().flush();
+}
+
+fn line(report: &Report) -> String {
+    let cycles: u64 = report.groups.iter().map(|group| group.cycles).sum();
+    let missed: u64 = report.groups.iter().map(|group| group.missed_deadlines).sum();
+    let errors: u64 = report.devices.iter().map(|device| device.errors).sum();
+    let power_mw: f64 = report.units.iter().map(|unit| unit.power_kw).sum::<f64>() / 1e3;
+    format!(
+        "{:>6.1} s  {cycles} cycles, {missed} missed; {power_mw:.2} MW from {} turbines; {errors} bus errors; \
+         {} commands executed",
+        report.uptime_s,
+        report.units.len(),
+        report.commands.executed
+    )
+}
+
+fn read_report(path: &Path) -> Result<Report, DemoError> {
+    let failed = |why: String| DemoError::File { path: path.to_owned(), why };
+    let json = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_str(&json).map_err(|error| failed(error.to_string()))
+}

@@ -1,0 +1,102 @@
+//! The demo's child processes: started beside this one, ended by a signal, never left behind.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use hal_linux_rt::signal::{self, Signal};
+
+use super::DemoError;
+
+/// A child process in a process group of its own: Ctrl-C reaches the demo alone, which ends its children
+/// in the right order.
+pub(super) struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts the program `name` that lies beside this one; what it prints goes to `log`.
+    pub(super) fn start(name: &'static str, arguments: &[&str], log: &Path) -> Result<Self, DemoError> {
+        let program = beside_this(name)?;
+        let failed = |why: std::io::Error| DemoError::Start { name, why: why.to_string() };
+        let out = File::create(log).map_err(failed)?;
+        let err = out.try_clone().map_err(failed)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        Ok(Self { name, child, log: log.to_owned() })
+    }
+
+    /// An error with the end of the log, if the process has ended by itself.
+    pub(super) fn check(&mut self) -> Result<(), DemoError> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(self.ended(status)),
+            Err(error) => Err(DemoError::Start { name: self.name, why: error.to_string() }),
+        }
+    }
+
+    /// Asks the process to end and waits for it, at most for `limit`; then it is killed.
+    pub(super) fn end(&mut self, limit: Duration) -> Result<ExitStatus, DemoError> {
+        let failed = |name, why: String| DemoError::Start { name, why };
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Ok(status);
+        }
+        signal::send(self.child.id(), Signal::Terminate)
+            .map_err(|error| failed(self.name, error.to_string()))?;
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+                Err(error) => return Err(failed(self.name, error.to_string())),
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        Err(failed(self.name, format!("did not end within {limit:?} and was killed; {}", self.tail())))
+    }
+
+    /// An error that says how the process ended.
+    pub(super) fn ended(&self, status: ExitStatus) -> DemoError {
+        DemoError::Start { name: self.name, why: format!("ended with {status}; {}", self.tail()) }
+    }
+
+    fn tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(8)..).unwrap_or_default();
+        format!("the end of {}:\n{}", self.log.display(), last.join("\n"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn beside_this(name: &'static str) -> Result<PathBuf, DemoError> {
+    let missing = |why: String| DemoError::Start { name, why };
+    let this = std::env::current_exe().map_err(|error| missing(error.to_string()))?;
+    let program = this.with_file_name(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(missing(format!(
+        "{} is not there; `cargo xtask demo` builds all that the demo needs",
+        program.display()
+    )))
+}

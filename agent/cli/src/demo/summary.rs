@@ -1,0 +1,91 @@
+//! What a demo run has shown, for people and as JSON.
+
+use std::path::Path;
+
+use agent_status::Report;
+use serde_json::{Value, json};
+
+use super::operator::Sent;
+use super::{Args, DemoError};
+use crate::view::View;
+
+/// A device that misses more than this share of its scans starves.
+const SCANS_SHARE_MIN: f64 = 0.95;
+
+/// Devices that were not served as they should have been.
+fn starved(report: &Report) -> Vec<String> {
+    let cycles = report.groups.iter().map(|group| group.cycles).max().unwrap_or(0);
+    let enough = |scans: u64| scans as f64 >= SCANS_SHARE_MIN * cycles as f64;
+    report
+        .devices
+        .iter()
+        .filter(|device| !enough(device.scans) || !enough(device.writes))
+        .map(|device| {
+            format!("{} ({} scans, {} writes in {cycles} cycles)", device.name, device.scans, device.writes)
+        })
+        .collect()
+}
+
+/// Prints the summary; true if all went well.
+pub(super) fn print(report: &Report, sent: &Sent, at_rest: bool) -> bool {
+    print!("\n{}", View::WHOLE.render(report));
+    println!(
+        "demo's own commands: {} sent, {} acknowledged, {} refused ({} of them were meant to be refused)",
+        sent.sent, sent.acknowledged, sent.refused, sent.meant_to_be_refused
+    );
+    for group in &report.groups {
+        let share = 100.0 * group.missed_deadlines as f64 / group.cycles.max(1) as f64;
+        println!("missed deadlines of {}: {} ({share:.4} %)", group.name, group.missed_deadlines);
+        for (cause, count) in &group.missed_by_cause {
+            println!("  {count} x {cause}");
+        }
+        for miss in &group.misses {
+            println!("  {miss}");
+        }
+    }
+    let starved = starved(report);
+    for device in &starved {
+        println!("STARVED: {device}");
+    }
+    println!(
+        "real time: {} wanted, {}; {} KiB locked",
+        report.realtime.wanted,
+        if report.realtime.obtained { "all obtained" } else { "DEGRADED" },
+        report.realtime.locked_kib
+    );
+    for reason in &report.realtime.degraded {
+        println!("  {reason}");
+    }
+    println!("{}", if at_rest { "the plant came to rest" } else { "the plant did NOT come to rest in time" });
+    starved.is_empty() && at_rest
+}
+
+/// Writes the figures of the summary.
+pub(super) fn write(
+    path: &Path,
+    report: &Report,
+    sent: &Sent,
+    truth: &str,
+    arguments: &Args,
+) -> Result<(), DemoError> {
+    let failed = |why: String| DemoError::File { path: path.to_owned(), why };
+    let mut json = serde_json::to_value(report).map_err(|error| failed(error.to_string()))?;
+    if let Some(commands) = json.get_mut("commands").and_then(Value::as_object_mut) {
+        commands.insert("sent".to_owned(), json!(sent.sent));
+    }
+    if let Some(object) = json.as_object_mut() {
+        object.insert("starved".to_owned(), json!(starved(report)));
+        object.insert(
+            "demo".to_owned(),
+            json!({
+                "turbines": arguments.turbines,
+                "seconds": arguments.seconds,
+                "wind": arguments.wind,
+                "seed": arguments.seed,
+            }),
+        );
+        object.insert("plant".to_owned(), serde_json::from_str(truth).unwrap_or(Value::Null));
+    }
+    let text = serde_json::to_string_pretty(&json).map_err(|error| failed(error.to_string()))?;
+    std::fs::write(path, text + "\n").map_err(|error| failed(error.to_string()))
+}

@@ -1,0 +1,197 @@
+//! The report as tables for people.
+
+use agent_status::{Commands, Device, Distribution, Group, Phase, Report, Unit};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
+
+/// How much to show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View {
+    /// Show at most so many units and devices; the rest is counted.
+    pub(crate) rows_max: usize,
+    /// Mark what is wrong in colour.
+    pub(crate) colour: bool,
+}
+
+impl View {
+    /// Everything, without colour.
+    pub(crate) const WHOLE: Self = Self { rows_max: usize::MAX, colour: false };
+
+    /// The report as text, each line ended.
+    pub(crate) fn render(self, report: &Report) -> String {
+        let mut text = heading(report);
+        for reason in report.degradations() {
+            text.push_str(&format!("  degraded: {reason}\n"));
+        }
+        text.push('\n');
+        self.table(&mut text, self.groups(&report.groups));
+        self.table(&mut text, self.units(&report.units));
+        self.table(&mut text, self.devices(&report.devices));
+        text.push_str(&commands(&report.commands));
+        text
+    }
+
+    fn table(self, text: &mut String, table: Table) {
+        text.push_str(&table.trim_fmt());
+        text.push_str("\n\n");
+    }
+
+    fn new_table(self, heads: &[&str], right_from: usize) -> Table {
+        let mut table = Table::new();
+        *table.style_mut() = NOTHING;
+        table.set_content_arrangement(ContentArrangement::Disabled).set_header(heads);
+        if !self.colour {
+            table.force_no_tty();
+        }
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, 2));
+            if at >= right_from {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table
+    }
+
+    fn mark(self, text: &str, fine: bool) -> Cell {
+        let cell = Cell::new(text);
+        if fine || !self.colour { cell } else { cell.fg(Color::Red) }
+    }
+
+    fn groups(self, groups: &[Group]) -> Table {
+        let heads = [
+            "GROUP",
+            "MODE",
+            "POLICY",
+            "CORE",
+            "CYCLES",
+            "MISSED",
+            "WAKE-UP us p50/p99/max",
+            "CYCLE us p50/p99/max",
+            "RESPONSE us",
+        ];
+        let mut table = self.new_table(&heads, 4);
+        for group in groups {
+            let cores: Vec<String> = group.thread.cores.iter().map(usize::to_string).collect();
+            table.add_row([
+                Cell::new(&group.name),
+                self.mark(&group.mode, group.mode == "running"),
+                self.mark(
+                    &format!("{} {}", group.thread.policy, group.thread.priority),
+                    group.thread.policy == "SCHED_FIFO",
+                ),
+                Cell::new(cores.join(",")),
+                Cell::new(group.cycles),
+                self.mark(&group.missed_deadlines.to_string(), group.missed_deadlines == 0),
+                Cell::new(three(&group.wake_up)),
+                Cell::new(three(&group.cycle_time)),
+                Cell::new(group.response_us),
+            ]);
+        }
+        table
+    }
+
+    fn units(self, units: &[Unit]) -> Table {
+        let heads = [
+            "UNIT",
+            "MODE",
+            "QUALITY",
+            "WIND m/s",
+            "ROTOR rpm",
+            "PITCH deg",
+            "POWER kW",
+            "LIMIT kW",
+            "AGE ms",
+            "NOTES",
+        ];
+        let mut table = self.new_table(&heads, 3);
+        if let Some(notes) = table.column_mut(9) {
+            notes.set_cell_alignment(CellAlignment::Left);
+        }
+        for unit in units.iter().take(self.rows_max) {
+            let notes: Vec<&str> = unit.trips.iter().chain(&unit.overrides).map(String::as_str).collect();
+            table.add_row([
+                Cell::new(&unit.name),
+                Cell::new(&unit.mode),
+                self.mark(&unit.quality, unit.quality == "good"),
+                Cell::new(format!("{:.1}", unit.wind_mps)),
+                Cell::new(format!("{:.2}", unit.rotor_rpm)),
+                Cell::new(format!("{:.2}", unit.pitch_deg)),
+                Cell::new(format!("{:.0}", unit.power_kw)),
+                Cell::new(format!("{:.0}", unit.power_limit_kw)),
+                Cell::new(format!("{:.1}", unit.input_age_us / 1e3)),
+                self.mark(&notes.join(", "), unit.trips.is_empty()),
+            ]);
+        }
+        more(&mut table, units.len(), self.rows_max);
+        table
+    }
+
+    fn devices(self, devices: &[Device]) -> Table {
+        let heads = [
+            "DEVICE",
+            "STATE",
+            "TRANSACTIONS",
+            "ERRORS",
+            "EXPIRED",
+            "ROUND TRIP us p50/p99",
+            "INPUT AGE ms p50/p99",
+        ];
+        let mut table = self.new_table(&heads, 2);
+        for device in devices.iter().take(self.rows_max) {
+            table.add_row([
+                Cell::new(&device.name),
+                self.mark(&device.state, device.state == "connected"),
+                Cell::new(device.transactions),
+                self.mark(&device.errors.to_string(), device.errors == 0),
+                Cell::new(device.outputs_expired),
+                Cell::new(format!("{:.0} / {:.0}", device.round_trip.p50_us, device.round_trip.p99_us)),
+                Cell::new(format!(
+                    "{:.2} / {:.2}",
+                    device.input_age.p50_us / 1e3,
+                    device.input_age.p99_us / 1e3
+                )),
+            ]);
+        }
+        more(&mut table, devices.len(), self.rows_max);
+        table
+    }
+}
+
+fn heading(report: &Report) -> String {
+    let phase = match report.phase {
+        Phase::Starting => "starting",
+        Phase::Running => "running",
+        Phase::Stopping => "stopping",
+    };
+    let broker = match &report.mqtt {
+        Some(link) if link.connected => format!("broker {} connected", link.broker),
+        Some(link) => format!("broker {} NOT connected", link.broker),
+        None => "no broker".to_owned(),
+    };
+    format!(
+        "{}  {phase}  {:.1} s  plan `{}` epoch {}  {broker}\n",
+        report.site, report.uptime_s, report.plan.name, report.plan.epoch
+    )
+}
+
+fn three(times: &Distribution) -> String {
+    format!("{:.0} / {:.0} / {:.0}", times.p50_us, times.p99_us, times.max_us)
+}
+
+fn more(table: &mut Table, all: usize, shown: usize) {
+    if all > shown {
+        table.add_row([format!("... and {} more", all - shown)]);
+    }
+}
+
+fn commands(commands: &Commands) -> String {
+    let mut text = format!(
+        "commands: {} received, {} acknowledged, {} executed, {} refused",
+        commands.received, commands.acknowledged, commands.executed, commands.refused
+    );
+    for (reason, count) in &commands.refused_by_reason {
+        text.push_str(&format!("; {reason}: {count}"));
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,119 @@
+//! From a checked site to parts that are ready to run: everything is allocated here.
+
+use std::sync::Arc;
+
+use agent_cycle::{ControlPorts, Executive, GroupSettings, PlanTable, TurbineBinding, Unit, ports};
+use agent_plan::Plan;
+use control_loops_controllers::turbine::TurbineController;
+use hal_modbus::{DeviceCounters, DevicePort, LineConfig};
+
+use crate::config::SiteConfig;
+use crate::images::{DriverImages, GroupImages};
+use crate::overrides::OverrideStore;
+use crate::plan;
+use crate::supervise::StartError;
+
+/// A loop group, ready to run.
+pub(crate) struct Group {
+    pub(crate) executive: Executive<GroupImages>,
+    pub(crate) control: ControlPorts,
+    pub(crate) lines: Vec<(LineConfig, Vec<DevicePort>)>,
+    /// Device of each unit, as a position in the site.
+    pub(crate) devices: Vec<usize>,
+    /// Each unit, as a position in the site.
+    pub(crate) units: Vec<usize>,
+}
+
+/// Everything that is made from the site.
+pub(crate) struct Assembly {
+    pub(crate) groups: Vec<Group>,
+    /// What is counted at each device of the site.
+    pub(crate) counters: Vec<Arc<DeviceCounters>>,
+}
+
+impl Assembly {
+    pub(crate) fn build(
+        site: &SiteConfig,
+        plan: &Plan,
+        overrides: &OverrideStore,
+    ) -> Result<Self, StartError> {
+        let counters: Vec<_> = site.devices.iter().map(|_| Arc::new(DeviceCounters::default())).collect();
+        let groups = (0..site.groups.len())
+            .map(|group| Group::build(site, group, plan::table(plan, site, group), overrides, &counters))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { groups, counters })
+    }
+}
+
+impl Group {
+    fn build(
+        site: &SiteConfig,
+        group: usize,
+        table: Box<PlanTable>,
+        overrides: &OverrideStore,
+        counters: &[Arc<DeviceCounters>],
+    ) -> Result<Self, StartError> {
+        let config = site.groups.get(group).ok_or(StartError::Wiring { what: "group" })?;
+        let turbines: Vec<_> = site.turbines_of(group).collect();
+        let devices: Vec<usize> = turbines.iter().map(|(_, turbine)| turbine.device).collect();
+        let (images, drivers) = GroupImages::new(devices.len());
+        let mut units = Vec::with_capacity(turbines.len());
+        for (at, (_, turbine)) in turbines.iter().enumerate() {
+            let device = site.devices.get(turbine.device).ok_or(StartError::Wiring { what: "device" })?;
+            let binding = TurbineBinding::of(&device.profile).map_err(StartError::Binding)?;
+            units.push(Unit::new(
+                at,
+                binding,
+                TurbineController::new(turbine.parameters),
+                overrides.of(&turbine.name),
+                device.profile.initial_outputs(),
+            ));
+        }
+        let (cycle_ports, control) = ports();
+        let settings = GroupSettings {
+            period: config.period,
+            deadline: config.deadline,
+            output_validity: config.output_validity,
+            consecutive_misses_max: config.consecutive_misses_max,
+            epoch: site.epoch,
+        };
+        let executive = Executive::new(settings, images, units.into_boxed_slice(), table, cycle_ports);
+        let lines = lines(site, group, &devices, drivers, counters)?;
+        let units = turbines.iter().map(|(position, _)| *position).collect();
+        Ok(Self { executive, control, lines, devices, units })
+    }
+}
+
+/// The group's buses with the driver's ends of their devices.
+fn lines(
+    site: &SiteConfig,
+    group: usize,
+    devices: &[usize],
+    drivers: Vec<DriverImages>,
+    counters: &[Arc<DeviceCounters>],
+) -> Result<Vec<(LineConfig, Vec<DevicePort>)>, StartError> {
+    let mut waiting: Vec<Option<DriverImages>> = drivers.into_iter().map(Some).collect();
+    let mut lines = Vec::new();
+    for bus in site.buses.iter().filter(|bus| bus.group == group) {
+        let mut ports = Vec::with_capacity(bus.devices.len());
+        for device in &bus.devices {
+            let images = devices
+                .iter()
+                .position(|other| other == device)
+                .and_then(|at| waiting.get_mut(at)?.take())
+                .ok_or(StartError::Wiring { what: "image" })?;
+            let config = site.devices.get(*device).ok_or(StartError::Wiring { what: "device" })?;
+            let counters = counters.get(*device).ok_or(StartError::Wiring { what: "counters" })?;
+            ports.push(DevicePort {
+                name: config.name.clone(),
+                unit_id: config.unit_id,
+                profile: Arc::clone(&config.profile),
+                inputs: images.inputs,
+                outputs: images.outputs,
+                counters: Arc::clone(counters),
+            });
+        }
+        lines.push((LineConfig::new(&bus.name, bus.transport.clone()), ports));
+    }
+    Ok(lines)
+}

@@ -1,0 +1,197 @@
+//! The site's configuration: what exists.
+//!
+//! `text` is what a person writes, this module is what the rest of the agent works with: every name
+//! resolved, every number in its range, every path relative to the file that names it made whole.
+
+mod check;
+mod text;
+
+pub use check::ReadProfile;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agent_plan::UnitLimits;
+use control_loops_controllers::turbine::TurbineParameters;
+use hal_field_bus::DeviceProfile;
+use hal_linux_rt::CoreSet;
+use hal_modbus::Transport;
+use hal_units::Duration;
+
+/// A checked site.
+#[derive(Debug, Clone)]
+pub struct SiteConfig {
+    /// Name; part of every MQTT topic.
+    pub name: String,
+    /// Whether the agent may run without real-time scheduling.
+    pub realtime: RealtimeWish,
+    /// The plan file.
+    pub plan: PathBuf,
+    /// Where what must outlive the process is kept.
+    pub state_dir: PathBuf,
+    /// Admin interface.
+    pub admin: AdminConfig,
+    /// Log format and level.
+    pub log: LogConfig,
+    /// Broker; none means that no commands are taken over MQTT.
+    pub mqtt: Option<MqttConfig>,
+    /// The thread that talks to the field.
+    pub io: IoConfig,
+    /// Limits that the process lays on itself.
+    pub cgroup: Option<CgroupConfig>,
+    /// How long bringing the plant to rest may take before the devices' safe actions are written.
+    pub stop_limit: Duration,
+    /// Term of office that outputs carry.
+    pub epoch: u32,
+    /// Loop groups.
+    pub groups: Vec<GroupConfig>,
+    /// Buses with their devices.
+    pub buses: Vec<BusConfig>,
+    /// Devices.
+    pub devices: Vec<DeviceConfig>,
+    /// Turbines.
+    pub turbines: Vec<TurbineConfig>,
+}
+
+/// What to do without real-time scheduling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RealtimeWish {
+    /// Refuse to start.
+    Required,
+    /// Run, and show it everywhere.
+    Preferred,
+}
+
+/// Admin interface.
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    /// Unix socket for `takt status`.
+    pub socket: PathBuf,
+    /// TCP address for Prometheus and health probes.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Log format and level.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// One JSON object a line, instead of text.
+    pub json: bool,
+    /// A filter in the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+/// The broker.
+#[derive(Debug, Clone)]
+pub struct MqttConfig {
+    /// `mqtt://host:port`.
+    pub broker: String,
+    /// Client id; unique at the broker.
+    pub client_id: String,
+    /// User name and password.
+    pub credentials: Option<(String, String)>,
+}
+
+/// The thread that talks to the field.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IoConfig {
+    /// Core to pin it to.
+    pub core: Option<u16>,
+    /// SCHED_FIFO priority; none leaves it with the ordinary policy.
+    pub priority: Option<u8>,
+}
+
+/// Limits that the process lays on itself.
+#[derive(Debug, Clone)]
+pub struct CgroupConfig {
+    /// Name of the group, below the process's own.
+    pub name: String,
+    /// The only cores that the process may use.
+    pub cores: Option<CoreSet>,
+    /// Memory limit, MiB.
+    pub memory_max_mib: Option<u64>,
+    /// Time in each second that its real-time threads may take, where groups have such a budget.
+    pub rt_runtime: Option<Duration>,
+}
+
+/// A loop group.
+#[derive(Debug, Clone)]
+pub struct GroupConfig {
+    /// Name.
+    pub name: String,
+    /// Period.
+    pub period: Duration,
+    /// Deadline from the grid point.
+    pub deadline: Duration,
+    /// Declared processor time of a cycle; the outputs leave when it is over.
+    pub budget: Duration,
+    /// Core.
+    pub core: u16,
+    /// SCHED_FIFO priority.
+    pub priority: u8,
+    /// Outputs expire this long after the grid point.
+    pub output_validity: Duration,
+    /// Consecutive misses that lead to the safe state.
+    pub consecutive_misses_max: u32,
+}
+
+/// A bus.
+#[derive(Debug, Clone)]
+pub struct BusConfig {
+    /// Name.
+    pub name: String,
+    /// What it hangs on.
+    pub transport: Transport,
+    /// The group whose rhythm it follows.
+    pub group: usize,
+    /// Its devices, by position.
+    pub devices: Vec<usize>,
+    /// Round trip to assume for the bus-time budget.
+    pub round_trip: Duration,
+}
+
+/// A device.
+#[derive(Debug, Clone)]
+pub struct DeviceConfig {
+    /// Name.
+    pub name: String,
+    /// Its bus, by position.
+    pub bus: usize,
+    /// Modbus unit id.
+    pub unit_id: u8,
+    /// Its type.
+    pub profile: Arc<DeviceProfile>,
+}
+
+/// A turbine.
+#[derive(Debug, Clone)]
+pub struct TurbineConfig {
+    /// Name; part of its MQTT topics.
+    pub name: String,
+    /// Its group, by position.
+    pub group: usize,
+    /// Its device, by position.
+    pub device: usize,
+    /// Controller parameters.
+    pub parameters: TurbineParameters,
+}
+
+impl SiteConfig {
+    /// What a plan may demand of each unit.
+    #[must_use]
+    pub fn unit_limits(&self) -> Vec<UnitLimits> {
+        self.turbines
+            .iter()
+            .map(|turbine| UnitLimits {
+                unit: turbine.name.clone(),
+                rated_power: turbine.parameters.rated_power,
+            })
+            .collect()
+    }
+
+    /// The turbines of a group, with their positions in the site, in the group's order.
+    pub fn turbines_of(&self, group: usize) -> impl Iterator<Item = (usize, &TurbineConfig)> {
+        self.turbines.iter().enumerate().filter(move |(_, turbine)| turbine.group == group)
+    }
+}

@@ -1,0 +1,174 @@
+//! The site file as a person writes it.
+
+use hal_diagnostics::Spanned;
+use serde::Deserialize;
+
+use super::RealtimeWish;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SiteText {
+    pub(super) name: Spanned<String>,
+    pub(super) realtime: RealtimeWish,
+    pub(super) plan: String,
+    pub(super) state_dir: String,
+    #[serde(default = "one")]
+    pub(super) epoch: u32,
+    pub(super) admin: AdminText,
+    #[serde(default)]
+    pub(super) log: LogText,
+    pub(super) mqtt: Option<MqttText>,
+    #[serde(default)]
+    pub(super) io: IoText,
+    pub(super) cgroup: Option<CgroupText>,
+    #[serde(default)]
+    pub(super) stop: StopText,
+    #[serde(default)]
+    pub(super) group: Vec<GroupText>,
+    #[serde(default)]
+    pub(super) bus: Vec<BusText>,
+    #[serde(default)]
+    pub(super) device: Vec<DeviceText>,
+    #[serde(default)]
+    pub(super) turbine: Vec<TurbineText>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminText {
+    pub(super) socket: String,
+    pub(super) listen: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogText {
+    #[serde(default)]
+    pub(super) format: LogFormat,
+    #[serde(default = "info")]
+    pub(super) level: String,
+}
+
+fn info() -> String {
+    "info".to_owned()
+}
+
+impl Default for LogText {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), level: info() }
+    }
+}
+
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MqttText {
+    pub(super) broker: Spanned<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IoText {
+    pub(super) core: Option<u16>,
+    pub(super) priority: Option<Spanned<u8>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CgroupText {
+    pub(super) name: String,
+    pub(super) cores: Option<Spanned<String>>,
+    pub(super) memory_max_mib: Option<Spanned<u64>>,
+    pub(super) rt_runtime_us: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StopText {
+    pub(super) limit_s: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupText {
+    pub(super) name: Spanned<String>,
+    pub(super) period_us: Spanned<u64>,
+    pub(super) deadline_us: Option<Spanned<u64>>,
+    pub(super) budget_us: Spanned<u64>,
+    pub(super) core: u16,
+    pub(super) priority: Spanned<u8>,
+    pub(super) output_validity_us: Option<Spanned<u64>>,
+    pub(super) consecutive_misses_max: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BusText {
+    pub(super) name: Spanned<String>,
+    pub(super) tcp: Option<Spanned<String>>,
+    pub(super) rtu: Option<Spanned<RtuText>>,
+    pub(super) round_trip_us: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RtuText {
+    pub(super) path: String,
+    pub(super) baud_rate: u32,
+    #[serde(default)]
+    pub(super) parity: ParityText,
+}
+
+/// Parity with the stop bits that make a character 11 bits; `none-one-stop` is the common exception.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ParityText {
+    #[default]
+    Even,
+    Odd,
+    None,
+    NoneOneStop,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceText {
+    pub(super) name: Spanned<String>,
+    pub(super) bus: Spanned<String>,
+    #[serde(default = "unit_one")]
+    pub(super) unit_id: Spanned<u8>,
+    pub(super) profile: Spanned<String>,
+}
+
+fn unit_one() -> Spanned<u8> {
+    Spanned::new(0..0, 1)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TurbineText {
+    pub(super) name: Spanned<String>,
+    pub(super) device: Spanned<String>,
+    pub(super) group: Spanned<String>,
+    pub(super) model: Spanned<ModelText>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ModelText {
+    #[serde(rename = "nrel-5mw")]
+    Nrel5Mw,
+}

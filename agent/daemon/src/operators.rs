@@ -1,0 +1,332 @@
+//! Operators: their commands on the way to the cycles, and what they are shown.
+//!
+//! # A command's way
+//!
+//! `hal-mqtt` has validated it, put it into its journal and answered `accepted` before it comes here. Here
+//! its effect is stored with the overrides, then it goes on the ring to its group's real-time thread, and
+//! when a cycle says that it was carried out, it is concluded in the journal and answered `executed`.
+//! Whatever dies in between, the command is handed out again at the next start until it is concluded;
+//! carrying it out twice does no harm, because commands set a state.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use agent_cycle::{Command, CommandAction};
+use agent_status::{Commands, MqttLink};
+use hal_linux_rt::clock::now;
+use hal_mqtt::client::{BrokerUrl, ConnectionState, Credentials, Delivery, OptionsError, UrlError};
+use hal_mqtt::command::{
+    self, CommandDesk, CommandGate, CommandNumber, GateLimits, IncomingCommand, Outcome, UnitLimits,
+};
+use hal_mqtt::log::{FileStorage, LogError, Sync};
+use hal_mqtt::outbox::{Outbox, OutboxId, OutboxLimits};
+use hal_mqtt::state::{StateField, StateFilter, StateValue};
+use hal_mqtt::topic::{Name, TopicError, Topics};
+use hal_mqtt::{Clock, Mqtt, MqttOptions};
+use hal_units::Duration;
+use jiff::Timestamp;
+
+use crate::config::{MqttConfig, SiteConfig};
+use crate::overrides::OverrideStore;
+use crate::supervise::GroupControl;
+
+/// Commands under way at a time; further ones wait in the client, which refuses them as busy when full.
+const UNDER_WAY_MAX: usize = 64;
+/// A unit's state is published at most so often when it changes,
+const STATE_INTERVAL_MIN: Duration = Duration::from_millis(500);
+/// and so often when it does not.
+const STATE_INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// Why the command interface cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorsError {
+    /// The broker's address.
+    #[error("[mqtt] broker: {0}")]
+    Broker(#[from] UrlError),
+    /// A name that is no part of a topic.
+    #[error("a name cannot be part of a topic: {0}")]
+    Topic(#[from] TopicError),
+    /// A setting.
+    #[error("[mqtt]: {0}")]
+    Options(#[from] OptionsError),
+    /// Outbox or journal.
+    #[error("{0}")]
+    Log(#[from] LogError),
+    /// The client.
+    #[error("{0}")]
+    Client(#[from] hal_mqtt::client::StartError),
+}
+
+/// See the module's head.
+pub(crate) struct Operators {
+    overrides: OverrideStore,
+    link: Option<Link>,
+}
+
+impl Operators {
+    /// Opens outbox and journal and starts the client, if there is a broker.
+    pub(crate) fn start(site: &SiteConfig, overrides: OverrideStore) -> Result<Self, OperatorsError> {
+        let link = site.mqtt.as_ref().map(|mqtt| Link::open(site, mqtt)).transpose()?;
+        Ok(Self { overrides, link })
+    }
+
+    /// One round: hand commands to the cycles, conclude those that were carried out.
+    pub(crate) fn turn(&mut self, site: &SiteConfig, controls: &mut [GroupControl]) {
+        let Some(link) = &mut self.link else { return };
+        link.take_executed(controls);
+        link.conclude();
+        link.hand_out(site, controls, &mut self.overrides);
+    }
+
+    /// Publishes the state of units that have changed.
+    pub(crate) fn publish(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
+        if let Some(link) = &mut self.link {
+            link.publish(site, controls);
+        }
+    }
+
+    /// Ends the link: what was concluded is answered, as far as the broker takes it in time.
+    pub(crate) fn stop(&mut self, controls: &mut [GroupControl]) {
+        if let Some(link) = &mut self.link {
+            link.take_executed(controls);
+            link.conclude();
+            link.mqtt.stop(Duration::from_secs(1));
+        }
+    }
+
+    /// What an operator's command left standing at a unit, in words.
+    pub(crate) fn override_words(&self, unit: &str) -> Vec<String> {
+        self.overrides.words(unit)
+    }
+
+    /// Commands since the start.
+    pub(crate) fn commands(&self) -> Commands {
+        let Some(link) = &self.link else { return Commands::default() };
+        let counters = link.mqtt.status().counters;
+        Commands {
+            received: counters.commands_received,
+            acknowledged: counters.commands_accepted + counters.commands_repeated,
+            executed: link.executed,
+            refused: counters.commands_refused.values().sum(),
+            refused_by_reason: counters
+                .commands_refused
+                .iter()
+                .map(|(reason, count)| ((*reason).to_owned(), *count))
+                .collect(),
+        }
+    }
+
+    /// The link to the broker.
+    pub(crate) fn link(&self) -> Option<MqttLink> {
+        let link = self.link.as_ref()?;
+        let status = link.mqtt.status();
+        Some(MqttLink {
+            broker: link.broker.clone(),
+            connected: matches!(status.connection, ConnectionState::Connected { .. }),
+            published: status.counters.published,
+            acknowledged: status.counters.acknowledged,
+            resent: status.counters.resent,
+            pending: status.outbox_entries as u64,
+        })
+    }
+}
+
+/// A unit's place.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    group: usize,
+    unit: u16,
+}
+
+struct Link {
+    mqtt: Mqtt,
+    topics: Topics,
+    broker: String,
+    places: HashMap<String, Place>,
+    /// Handed to a cycle, by token, which is the command's number.
+    under_way: HashMap<u64, CommandNumber>,
+    concluded: VecDeque<(CommandNumber, Outcome)>,
+    held: Option<IncomingCommand>,
+    states: BTreeMap<String, (Name, StateFilter)>,
+    executed: u64,
+}
+
+impl Link {
+    fn open(site: &SiteConfig, config: &MqttConfig) -> Result<Self, OperatorsError> {
+        let topics = Topics::new(Name::new(&site.name)?);
+        let mut options = MqttOptions::new(BrokerUrl::parse(&config.broker)?, config.client_id.clone());
+        options.credentials =
+            config.credentials.clone().map(|(username, password)| Credentials { username, password });
+        options.presence_topic = Some(topics.online(&Name::new("agent")?));
+        let mut units = BTreeMap::new();
+        let mut states = BTreeMap::new();
+        for turbine in &site.turbines {
+            let name = Name::new(&turbine.name)?;
+            units.insert(name.clone(), UnitLimits { rated_power: turbine.parameters.rated_power });
+            states.insert(turbine.name.clone(), (name, state_filter()));
+        }
+        let (outbox, _) = Outbox::open(
+            FileStorage::open(&site.state_dir.join("outbox"))?,
+            OutboxLimits::default(),
+            Sync::Disk,
+            OutboxId::draw(),
+        )?;
+        let gate = CommandGate::new(GateLimits::default(), units);
+        let journal = FileStorage::open(&site.state_dir.join("commands"))?;
+        let desk = CommandDesk::open(topics.clone(), gate, journal)?;
+        let clock = Clock { monotonic: now, wall: Timestamp::now };
+        let places = (0..site.groups.len())
+            .flat_map(|group| {
+                site.turbines_of(group)
+                    .zip(0..)
+                    .map(move |((_, turbine), unit)| (turbine.name.clone(), Place { group, unit }))
+            })
+            .collect();
+        Ok(Self {
+            mqtt: Mqtt::start(options, outbox, Some(desk), clock)?,
+            topics,
+            broker: config.broker.clone(),
+            places,
+            under_way: HashMap::new(),
+            concluded: VecDeque::new(),
+            held: None,
+            states,
+            executed: 0,
+        })
+    }
+
+    fn take_executed(&mut self, controls: &mut [GroupControl]) {
+        for control in controls {
+            while let Some(executed) = control.ports.executed.dequeue() {
+                if let Some(number) = self.under_way.remove(&executed.token) {
+                    self.executed += 1;
+                    self.concluded.push_back((number, Outcome::Executed));
+                }
+            }
+        }
+    }
+
+    fn conclude(&mut self) {
+        while let Some((number, outcome)) = self.concluded.pop_front() {
+            if self.mqtt.conclude(number, outcome.clone()).is_err() {
+                // The queue is full: the next round tries again.
+                self.concluded.push_front((number, outcome));
+                return;
+            }
+        }
+    }
+
+    fn hand_out(&mut self, site: &SiteConfig, controls: &mut [GroupControl], overrides: &mut OverrideStore) {
+        while self.under_way.len() + self.concluded.len() < UNDER_WAY_MAX {
+            let Some(command) = self.held.take().or_else(|| self.mqtt.commands().try_recv().ok()) else {
+                return;
+            };
+            let outcome = match self.hand_over(&command, site, controls, overrides) {
+                HandOver::Done => continue,
+                HandOver::Later => {
+                    self.held = Some(command);
+                    return;
+                }
+                HandOver::Never(outcome) => outcome,
+            };
+            self.concluded.push_back((command.number, outcome));
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        command: &IncomingCommand,
+        site: &SiteConfig,
+        controls: &mut [GroupControl],
+        overrides: &mut OverrideStore,
+    ) -> HandOver {
+        if command.expires_at <= Timestamp::now() {
+            return HandOver::Never(Outcome::Expired);
+        }
+        let unit = command.unit.as_str();
+        let Some(place) = self.places.get(unit).copied() else {
+            let text = format!("the site {} has no unit {unit} any more", site.name);
+            return HandOver::Never(Outcome::Failed { text });
+        };
+        let Some(control) = controls.get_mut(place.group).filter(|control| control.ports.commands.ready())
+        else {
+            return HandOver::Later;
+        };
+        let action = action(command.command);
+        // Stored first: if the process dies now, the next one starts with the command's effect.
+        if let Err(error) = overrides.note(unit, action) {
+            tracing::error!(%error, "a command cannot take effect because it cannot be stored");
+            return HandOver::Never(Outcome::Failed { text: error.to_string() });
+        }
+        let token = command.number.0;
+        if control.ports.commands.enqueue(Command { unit: place.unit, action, token }).is_err() {
+            return HandOver::Later;
+        }
+        tracing::info!(unit, command = command.command.name(), issuer = %command.issuer, "command");
+        self.under_way.insert(token, command.number);
+        HandOver::Done
+    }
+
+    fn publish(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
+        let (at, wall) = (now(), Timestamp::now());
+        for control in controls {
+            for (unit, position) in control.units.iter().enumerate() {
+                let state =
+                    site.turbines.get(*position).and_then(|turbine| self.states.get_mut(&turbine.name));
+                let (Some(record), Some((name, filter))) = (control.collector.unit(unit), state) else {
+                    continue;
+                };
+                let values = [
+                    StateValue::Word(record.mode.as_str()),
+                    StateValue::Word(record.quality.as_str()),
+                    StateValue::Word(record.trips.names().next().unwrap_or("none")),
+                    StateValue::Number(record.power.as_kilowatts()),
+                    StateValue::Number(record.power_limit.as_kilowatts()),
+                    StateValue::Number(record.rotor_speed.as_rpm()),
+                    StateValue::Number(record.pitch.as_degrees()),
+                    StateValue::Number(record.wind_speed.get()),
+                ];
+                if filter.is_due(at, &values) {
+                    let payload = filter.payload(wall, &values);
+                    let topic = self.topics.state(name);
+                    if let Err(error) = self.mqtt.set_latest(&topic, payload, Delivery::AtMostOnce) {
+                        tracing::warn!(%error, topic, "a state is not published");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What became of a command that was to be handed to a cycle.
+enum HandOver {
+    Done,
+    /// No room yet.
+    Later,
+    /// It is over.
+    Never(Outcome),
+}
+
+fn action(command: command::Command) -> CommandAction {
+    match command {
+        command::Command::Derate { power_limit } => CommandAction::Derate(power_limit),
+        command::Command::Start => CommandAction::Start,
+        command::Command::Stop => CommandAction::Stop,
+        command::Command::EmergencyStop => CommandAction::EmergencyStop,
+        command::Command::Reset => CommandAction::Reset,
+    }
+}
+
+fn state_filter() -> StateFilter {
+    let field = |name, dead_band| StateField { name, dead_band };
+    let fields = [
+        field("mode", 0.0),
+        field("quality", 0.0),
+        field("trip", 0.0),
+        field("power_kw", 25.0),
+        field("power_limit_kw", 1.0),
+        field("rotor_rpm", 0.1),
+        field("pitch_deg", 0.5),
+        field("wind_mps", 0.5),
+    ];
+    StateFilter::new(fields, STATE_INTERVAL_MIN, STATE_INTERVAL_MAX)
+}

@@ -1,0 +1,152 @@
+//! What operators' commands have left standing, kept over restarts.
+//!
+//! A turbine that an operator stopped stays stopped when the agent starts again. The file is replaced
+//! as a whole, before a command is reported as executed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use agent_cycle::{CommandAction, Overrides};
+use hal_units::Watts;
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+
+/// One unit's overrides as they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    run: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    power_limit_kw: Option<f64>,
+    #[serde(default)]
+    emergency_stop: bool,
+}
+
+impl From<Overrides> for Stored {
+    fn from(overrides: Overrides) -> Self {
+        Self {
+            run: overrides.run,
+            power_limit_kw: overrides.power_limit.map(Watts::as_kilowatts),
+            emergency_stop: overrides.emergency_stop,
+        }
+    }
+}
+
+impl From<Stored> for Overrides {
+    fn from(stored: Stored) -> Self {
+        Self {
+            run: stored.run,
+            power_limit: stored.power_limit_kw.map(Watts::from_kilowatts),
+            emergency_stop: stored.emergency_stop,
+        }
+    }
+}
+
+/// Why stored overrides cannot be used. Starting without them could start a turbine that somebody
+/// stopped, so the agent does not.
+#[derive(Debug, thiserror::Error)]
+pub enum OverridesError {
+    /// The file system.
+    #[error("{path}: {error}; make the folder readable and writable")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it answered.
+        error: io::Error,
+    },
+    /// The content.
+    #[error("{path}: {error}; restore the file, or remove it after checking that no unit must stay stopped")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+}
+
+/// The overrides of all units, by name, and their file.
+#[derive(Debug)]
+pub struct OverrideStore {
+    path: PathBuf,
+    units: BTreeMap<String, Overrides>,
+}
+
+impl OverrideStore {
+    /// Reads the store in `folder`; a missing file means that nothing stands.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be used.
+    pub fn open(folder: &Path) -> Result<Self, OverridesError> {
+        let path = folder.join("overrides.json");
+        let units = match std::fs::read(&path) {
+            Ok(bytes) => {
+                let stored: BTreeMap<String, Stored> = serde_json::from_slice(&bytes)
+                    .map_err(|error| OverridesError::Content { path: path.clone(), error })?;
+                stored.into_iter().map(|(unit, stored)| (unit, stored.into())).collect()
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(OverridesError::Io { path, error }),
+        };
+        Ok(Self { path, units })
+    }
+
+    /// What stands at a unit.
+    #[must_use]
+    pub fn of(&self, unit: &str) -> Overrides {
+        self.units.get(unit).copied().unwrap_or_default()
+    }
+
+    /// Notes a command that was executed, on disk first.
+    ///
+    /// # Errors
+    /// If the file cannot be replaced; then nothing has changed.
+    pub fn note(&mut self, unit: &str, action: CommandAction) -> Result<(), OverridesError> {
+        let mut units = self.units.clone();
+        units.insert(unit.to_owned(), self.of(unit).after(action));
+        let stored: BTreeMap<&String, Stored> = units.iter().map(|(unit, o)| (unit, (*o).into())).collect();
+        let bytes = serde_json::to_vec_pretty(&stored)
+            .map_err(|error| OverridesError::Content { path: self.path.clone(), error })?;
+        durable::replace(&self.path, &bytes)
+            .map_err(|error| OverridesError::Io { path: self.path.clone(), error })?;
+        self.units = units;
+        Ok(())
+    }
+
+    /// What stands at a unit, in words.
+    #[must_use]
+    pub fn words(&self, unit: &str) -> Vec<String> {
+        let overrides = self.of(unit);
+        let run =
+            overrides.run.map(|run| if run { "started by an operator" } else { "stopped by an operator" });
+        let limit = overrides.power_limit.map(|limit| format!("limited to {} kW", limit.as_kilowatts()));
+        let emergency = overrides.emergency_stop.then(|| "emergency stop".to_owned());
+        emergency.into_iter().chain(run.map(str::to_owned)).chain(limit).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_unit_is_still_stopped_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = OverrideStore::open(folder.path()).unwrap();
+        store.note("WT01", CommandAction::Stop).unwrap();
+        store.note("WT01", CommandAction::Derate(Watts(2e6))).unwrap();
+        let again = OverrideStore::open(folder.path()).unwrap();
+        assert_eq!(again.of("WT01").run, Some(false));
+        assert_eq!(again.words("WT01"), ["stopped by an operator", "limited to 2000 kW"]);
+        assert_eq!(again.of("WT02"), Overrides::default());
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_not_an_empty_store() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("overrides.json"), b"{\"WT01\":{\"run\":fal").unwrap();
+        assert!(OverrideStore::open(folder.path()).unwrap_err().to_string().contains("restore the file"));
+    }
+}

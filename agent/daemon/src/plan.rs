@@ -1,0 +1,35 @@
+//! From a plan file to the tables that the cycles take.
+
+use std::path::Path;
+
+use agent_cycle::{PlanDemand, PlanTable};
+use agent_plan::{Plan, Request};
+use hal_diagnostics::{Diagnostic, Document};
+use hal_units::Watts;
+
+use crate::config::SiteConfig;
+
+/// Reads a plan and checks it against the site.
+///
+/// # Errors
+/// At the first thing that is wrong, with its place.
+pub fn read(path: &Path, site: &SiteConfig) -> Result<Plan, Diagnostic> {
+    Plan::parse_for(&Document::read(path)?, &site.unit_limits())
+}
+
+/// One group's table: a demand for each of its units, in the group's order. Units that the plan does not
+/// name stop.
+#[must_use]
+pub fn table(plan: &Plan, site: &SiteConfig, group: usize) -> Box<PlanTable> {
+    let demand = |name: &str, rated: Watts| {
+        plan.units.iter().find(|demand| demand.unit == name).map_or(
+            PlanDemand { request: Request::Stop, power_limit: Watts::ZERO },
+            |demand| PlanDemand { request: demand.request, power_limit: demand.power_limit.unwrap_or(rated) },
+        )
+    };
+    let demands = site
+        .turbines_of(group)
+        .map(|(_, turbine)| demand(&turbine.name, turbine.parameters.rated_power))
+        .collect();
+    Box::new(PlanTable { epoch: plan.epoch, demands })
+}

@@ -1,0 +1,147 @@
+//! Puts the agent's report together.
+
+use std::sync::Arc;
+
+use agent_cycle::UnitRecord;
+use agent_plan::Plan;
+use agent_status::{Device, Distribution, Phase, Realtime, Report, Unit};
+use hal_modbus::{DeviceCounters, Fault};
+use hal_units::Instant;
+
+use crate::config::{DeviceConfig, SiteConfig};
+use crate::operators::Operators;
+use crate::supervise::GroupControl;
+
+/// What the report needs besides the groups' collectors.
+pub(crate) struct Reporter<'a> {
+    site: &'a SiteConfig,
+    counters: Vec<Arc<DeviceCounters>>,
+    realtime: Realtime,
+    started_at: Instant,
+    plan_refused: Option<String>,
+}
+
+impl<'a> Reporter<'a> {
+    pub(crate) fn new(
+        site: &'a SiteConfig,
+        counters: Vec<Arc<DeviceCounters>>,
+        realtime: Realtime,
+        started_at: Instant,
+    ) -> Self {
+        Self { site, counters, realtime, started_at, plan_refused: None }
+    }
+
+    /// Notes why the last reload of the plan was refused, if it was.
+    pub(crate) fn plan_refused(&mut self, why: Option<String>) {
+        self.plan_refused = why;
+    }
+
+    pub(crate) fn report(
+        &self,
+        controls: &[GroupControl],
+        operators: &Operators,
+        plan: &Plan,
+        phase: Phase,
+        now: Instant,
+    ) -> Report {
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: self.site.name.clone(),
+            uptime_s: now.since(self.started_at).as_secs_f64(),
+            phase,
+            groups: controls.iter().map(|control| control.collector.figures(now)).collect(),
+            units: self.units(controls, operators),
+            devices: self.devices(controls),
+            commands: operators.commands(),
+            mqtt: operators.link(),
+            plan: agent_status::Plan {
+                name: plan.name.clone(),
+                epoch: plan.epoch,
+                file: self.site.plan.display().to_string(),
+                refused: self.plan_refused.clone(),
+            },
+            realtime: self.realtime.clone(),
+        }
+    }
+
+    fn units(&self, controls: &[GroupControl], operators: &Operators) -> Vec<Unit> {
+        let mut units: Vec<(usize, Unit)> = Vec::new();
+        for control in controls {
+            for (at, position) in control.units.iter().enumerate() {
+                let Some(turbine) = self.site.turbines.get(*position) else { continue };
+                let device = self.site.devices.get(turbine.device).map_or("", |device| device.name.as_str());
+                let overrides = operators.override_words(&turbine.name);
+                let record = control.collector.unit(at);
+                let group = &control.collector.facts().name;
+                units.push((*position, unit(&turbine.name, group, device, record, overrides)));
+            }
+        }
+        units.sort_by_key(|(position, _)| *position);
+        units.into_iter().map(|(_, unit)| unit).collect()
+    }
+
+    fn devices(&self, controls: &[GroupControl]) -> Vec<Device> {
+        let age_of = |device: usize| {
+            controls.iter().find_map(|control| {
+                let at = control.collector.facts().devices.iter().position(|other| *other == device)?;
+                Some(control.collector.input_age(at))
+            })
+        };
+        self.site
+            .devices
+            .iter()
+            .zip(&self.counters)
+            .enumerate()
+            .map(|(at, (config, counters))| {
+                let bus = self.site.buses.get(config.bus).map_or("", |bus| bus.name.as_str());
+                device(config, bus, counters, age_of(at).unwrap_or_default())
+            })
+            .collect()
+    }
+}
+
+fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, overrides: Vec<String>) -> Unit {
+    Unit {
+        name: name.to_owned(),
+        group: group.to_owned(),
+        device: device.to_owned(),
+        mode: record.map_or("unknown", |record| record.mode.as_str()).to_owned(),
+        trips: record.map(|record| record.trips.names().map(str::to_owned).collect()).unwrap_or_default(),
+        quality: record.map_or("bad", |record| record.quality.as_str()).to_owned(),
+        input_age_us: record.map_or(0.0, |record| record.input_age.as_secs_f64() * 1e6),
+        wind_mps: record.map_or(0.0, |record| record.wind_speed.get()),
+        rotor_rpm: record.map_or(0.0, |record| record.rotor_speed.as_rpm()),
+        pitch_deg: record.map_or(0.0, |record| record.pitch.as_degrees()),
+        power_kw: record.map_or(0.0, |record| record.power.as_kilowatts()),
+        power_limit_kw: record.map_or(0.0, |record| record.power_limit.as_kilowatts()),
+        overrides,
+    }
+}
+
+fn device(config: &DeviceConfig, bus: &str, counters: &DeviceCounters, input_age: Distribution) -> Device {
+    let round_trip = counters.round_trip.snapshot();
+    let us = |share: f64| round_trip.quantile(share).as_secs_f64() * 1e6;
+    Device {
+        name: config.name.clone(),
+        bus: bus.to_owned(),
+        state: counters.state().as_str().to_owned(),
+        transactions: counters.transactions.get(),
+        scans: counters.scans.get(),
+        writes: counters.writes.get(),
+        outputs_expired: counters.expired_outputs.get(),
+        errors: counters.faults(),
+        errors_by_name: Fault::ALL
+            .iter()
+            .map(|fault| (fault.as_str().to_owned(), counters.fault(*fault)))
+            .filter(|(_, count)| *count > 0)
+            .collect(),
+        round_trip: Distribution {
+            p50_us: us(0.5),
+            p99_us: us(0.99),
+            p999_us: us(0.999),
+            max_us: round_trip.max().as_secs_f64() * 1e6,
+            samples: round_trip.count(),
+        },
+        input_age,
+    }
+}

@@ -1,0 +1,337 @@
+//! The agent's life: set up, watch, bring to rest, end.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use agent_cycle::{ControlPorts, Grid};
+use agent_plan::Plan;
+use agent_status::{Phase, Thread};
+use hal_diagnostics::Diagnostic;
+use hal_linux_rt::clock::now;
+use hal_linux_rt::signal::{Signal, Signals};
+use hal_linux_rt::thread::{self, Priority, RtThread, SpawnError, ThreadReport, ThreadSpec};
+use hal_units::{Duration, Instant};
+
+use crate::admin::{self, AdminError, Listeners, SharedReport};
+use crate::assembly::Assembly;
+use crate::config::SiteConfig;
+use crate::field::{FieldThread, GroupField};
+use crate::operators::{Operators, OperatorsError};
+use crate::overrides::{OverrideStore, OverridesError};
+use crate::realtime::{self, Ended};
+use crate::report::Reporter;
+use crate::setup::{SetUp, drop_capabilities};
+use crate::telemetry::{Collector, GroupFacts};
+use crate::{admission, plan};
+
+/// How often the main thread looks at rings, signals and counters.
+const WATCH_INTERVAL: Duration = Duration::from_millis(20);
+/// How often the report is renewed.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+/// From the end of set-up to the first cycle: all threads are waiting by then.
+const FIRST_CYCLE_AFTER: Duration = Duration::from_millis(100);
+/// How long the devices' safe actions may take after the loops have ended.
+const SAFE_WRITES_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the agent did not start. Nothing has been written to the field.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file is wrong.
+    #[error("{0}")]
+    Text(#[from] Diagnostic),
+    /// The site does not fit this node.
+    #[error("the site is not admitted: {0}")]
+    Admission(#[from] admission::Refusal),
+    /// Real time is required and not to be had.
+    #[error(
+        "real time is required, but {what}\n  remedy: run `takt doctor`, or set realtime = \"preferred\" to run visibly degraded"
+    )]
+    Realtime {
+        /// What is missing.
+        what: String,
+    },
+    /// A thread could not be created.
+    #[error("{0}\n  remedy: run `takt doctor`")]
+    Thread(#[from] SpawnError),
+    /// A profile lacks a tag.
+    #[error("{0}")]
+    Binding(agent_cycle::BindError),
+    /// Stored overrides cannot be used.
+    #[error("{0}")]
+    Overrides(#[from] OverridesError),
+    /// The admin interface cannot be opened.
+    #[error("{0}")]
+    Admin(#[from] AdminError),
+    /// The command interface cannot be opened.
+    #[error("{0}")]
+    Operators(#[from] OperatorsError),
+    /// The state folder cannot be made.
+    #[error("{path}: {error}; give a state_dir that can be written")]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the file system answered.
+        error: std::io::Error,
+    },
+    /// A programmer's error in the wiring; the site was checked before.
+    #[error("the checked site does not hold together: no {what}; please report this")]
+    Wiring {
+        /// What was not found.
+        what: &'static str,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All units came to rest.
+    AtRest,
+    /// The time limit passed, or a second signal came: the devices' safe actions were written.
+    SafeActionsOnly,
+}
+
+/// Runs a site until a signal ends it. `signals` were blocked before the first thread was created.
+/// `report_file` takes the last report.
+///
+/// # Errors
+/// If it cannot start; then nothing has been written to the field.
+pub fn run(site: &SiteConfig, signals: &Signals, report_file: Option<&Path>) -> Result<Outcome, StartError> {
+    let responses = admission::admit(site)?;
+    let first_plan = plan::read(&site.plan, site)?;
+    std::fs::create_dir_all(&site.state_dir)
+        .map_err(|error| StartError::StateDir { path: site.state_dir.clone(), error })?;
+    let overrides = OverrideStore::open(&site.state_dir)?;
+    let mut set_up = SetUp::process(site)?;
+
+    let assembly = Assembly::build(site, &first_plan, &overrides)?;
+    let origin = now() + FIRST_CYCLE_AFTER;
+    let end = Arc::new(AtomicBool::new(false));
+    let mut loops = Vec::new();
+    let mut fields = Vec::new();
+    let mut controls = Vec::new();
+    for ((group, config), response) in assembly.groups.into_iter().zip(&site.groups).zip(&responses) {
+        let mut executive = group.executive;
+        let (grid, ended) = (Grid::new(origin, config.period), Arc::clone(&end));
+        let spec = thread_spec(&config.name, config.core, config.priority, set_up.wish());
+        let running = thread::spawn(spec, move |_| {
+            drop_capabilities();
+            realtime::run(&mut executive, grid, &ended)
+        })?;
+        set_up.thread(&running.report)?;
+        let facts = GroupFacts {
+            name: config.name.clone(),
+            period: config.period,
+            deadline: config.deadline,
+            response: response.response,
+            thread: thread_status(&running.report),
+            thread_id: running.report.found.thread_id,
+            devices: group.devices,
+        };
+        controls.push(GroupControl {
+            ports: group.control,
+            collector: Collector::new(facts, origin),
+            units: group.units,
+        });
+        fields.push(GroupField { origin, period: config.period, budget: config.budget, lines: group.lines });
+        loops.push(running);
+    }
+    let field = FieldThread::start(site.io, fields, set_up.wish())?;
+    set_up.thread(field.report())?;
+    drop_capabilities();
+
+    let reporter = Reporter::new(site, assembly.counters, set_up.status(), now());
+    let operators = Operators::start(site, overrides)?;
+    let report =
+        SharedReport::new(reporter.report(&controls, &operators, &first_plan, Phase::Starting, now()));
+    let _admin = open_admin(&site.admin.socket, site.admin.listen, report.clone())?;
+    tracing::info!(site = %site.name, units = site.turbines.len(), plan = %first_plan.name, "running");
+
+    let mut watch =
+        Watch { site, controls, operators, reporter, report, plan: first_plan, next_report: Instant::ZERO };
+    let outcome = watch.until_told_to_end(signals);
+    end.store(true, Ordering::Relaxed);
+    join(loops);
+    field.stop(now() + SAFE_WRITES_WITHIN);
+    watch.last_report(report_file);
+    Ok(outcome)
+}
+
+fn thread_spec(name: &str, core: u16, priority: u8, wish: thread::Realtime) -> ThreadSpec {
+    // The kernel keeps 15 bytes of a name; names in a site are ASCII.
+    let name: String = name.chars().take(thread::NAME_BYTES_MAX).collect();
+    let priority = Priority::new(priority).unwrap_or(Priority::MIN);
+    ThreadSpec::fifo(&name, usize::from(core), priority, wish)
+}
+
+fn thread_status(report: &ThreadReport) -> Thread {
+    Thread {
+        policy: report.found.policy.to_string(),
+        priority: i32::try_from(report.found.priority).unwrap_or(0),
+        cores: report.found.cores.iter().collect(),
+    }
+}
+
+fn join(loops: Vec<RtThread<Ended>>) {
+    for running in loops {
+        let name = running.report.requested.name.clone();
+        match running.join() {
+            Ok(Ended::Asked) => {}
+            Ok(Ended::NoWait) => tracing::error!(group = %name, "the kernel refused to wait"),
+            Err(_) => tracing::error!(group = %name, "the real-time thread panicked"),
+        }
+    }
+}
+
+/// Opens the admin interface on a thread of its own; it ends with the process.
+fn open_admin(
+    socket: &Path,
+    listen: Option<SocketAddr>,
+    report: SharedReport,
+) -> Result<std::thread::JoinHandle<()>, StartError> {
+    let failed = |error: std::io::Error| {
+        StartError::Thread(SpawnError::Create { name: "takt-admin".to_owned(), error: error.to_string() })
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let listeners = runtime.block_on(Listeners::open(socket, listen))?;
+    if let Some(address) = listeners.tcp_address() {
+        tracing::info!(%address, "metrics and health");
+    }
+    std::thread::Builder::new()
+        .name("takt-admin".to_owned())
+        .spawn(move || runtime.block_on(admin::serve(listeners, report)))
+        .map_err(failed)
+}
+
+/// A loop group as the main thread sees it.
+pub(crate) struct GroupControl {
+    pub(crate) ports: ControlPorts,
+    pub(crate) collector: Collector,
+    /// Each unit, as a position in the site.
+    pub(crate) units: Vec<usize>,
+}
+
+impl GroupControl {
+    fn at_rest(&self) -> bool {
+        let units = self.units.len();
+        self.collector.last().is_some_and(|last| usize::from(last.units_at_rest) == units)
+    }
+}
+
+struct Watch<'a> {
+    site: &'a SiteConfig,
+    controls: Vec<GroupControl>,
+    operators: Operators,
+    reporter: Reporter<'a>,
+    report: SharedReport,
+    plan: Plan,
+    next_report: Instant,
+}
+
+impl Watch<'_> {
+    fn until_told_to_end(&mut self, signals: &Signals) -> Outcome {
+        let mut stopping: Option<Instant> = None;
+        loop {
+            match signals.wait(WATCH_INTERVAL) {
+                Ok(Some(received)) => match (received.signal, stopping) {
+                    (Signal::HangUp, _) => self.reload_plan(),
+                    (Signal::Terminate | Signal::Interrupt, None) => {
+                        stopping = Some(now() + self.site.stop_limit);
+                        self.stop();
+                    }
+                    (Signal::Terminate | Signal::Interrupt, Some(_)) => {
+                        tracing::warn!("second signal: writing the safe actions now");
+                        return Outcome::SafeActionsOnly;
+                    }
+                },
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "signals cannot be read"),
+            }
+            self.turn(if stopping.is_some() { Phase::Stopping } else { Phase::Running });
+            if let Some(deadline) = stopping {
+                if self.controls.iter().all(GroupControl::at_rest) {
+                    tracing::info!("all units are at rest");
+                    return Outcome::AtRest;
+                }
+                if now() >= deadline {
+                    tracing::error!("units are not at rest in time: writing the safe actions");
+                    return Outcome::SafeActionsOnly;
+                }
+            }
+        }
+    }
+
+    /// One round: telemetry, commands, report.
+    fn turn(&mut self, phase: Phase) {
+        for control in &mut self.controls {
+            while control.ports.retired.dequeue().is_some() {}
+            for (unit, record) in control.collector.collect(&mut control.ports.telemetry) {
+                let name = control
+                    .units
+                    .get(usize::from(unit))
+                    .and_then(|position| self.site.turbines.get(*position))
+                    .map_or("?", |turbine| turbine.name.as_str());
+                let trips: Vec<_> = record.trips.names().collect();
+                tracing::info!(unit = name, mode = record.mode.as_str(), ?trips, "unit");
+            }
+        }
+        self.operators.turn(self.site, &mut self.controls);
+        let now = now();
+        if now >= self.next_report {
+            self.next_report = now + REPORT_INTERVAL;
+            let report = self.reporter.report(&self.controls, &self.operators, &self.plan, phase, now);
+            self.operators.publish(self.site, &self.controls);
+            self.report.set(report);
+        }
+    }
+
+    fn stop(&mut self) {
+        tracing::info!("bringing all units to rest");
+        for control in &self.controls {
+            control.ports.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a new plan from the plan file; a plan that is refused changes nothing.
+    fn reload_plan(&mut self) {
+        let new = match plan::read(&self.site.plan, self.site) {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!("the plan is refused, the old one stays: {error}");
+                self.reporter.plan_refused(Some(error.to_string()));
+                return;
+            }
+        };
+        if self.controls.iter().any(|control| !control.ports.plans.ready()) {
+            let busy = "the plan before it has not been taken yet; send the signal again";
+            tracing::error!("the plan is refused, the old one stays: {busy}");
+            self.reporter.plan_refused(Some(busy.to_owned()));
+            return;
+        }
+        for (group, control) in self.controls.iter_mut().enumerate() {
+            if control.ports.plans.enqueue(plan::table(&new, self.site, group)).is_err() {
+                tracing::error!("readiness was checked, and this thread alone fills the ring");
+            }
+        }
+        tracing::info!(plan = %new.name, epoch = new.epoch, "new plan");
+        self.reporter.plan_refused(None);
+        self.plan = new;
+    }
+
+    fn last_report(&mut self, file: Option<&Path>) {
+        for control in &mut self.controls {
+            control.collector.collect(&mut control.ports.telemetry);
+        }
+        self.operators.stop(&mut self.controls);
+        let report =
+            self.reporter.report(&self.controls, &self.operators, &self.plan, Phase::Stopping, now());
+        let Some(file) = file else { return };
+        let written = serde_json::to_vec_pretty(&report)
+            .map_err(std::io::Error::other)
+            .and_then(|json| crate::durable::replace(file, &json));
+        if let Err(error) = written {
+            tracing::error!(file = %file.display(), %error, "the report cannot be written");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Turns a group's records into figures.
+
+use std::collections::BTreeMap;
+
+use agent_cycle::{CycleRecord, Record, UnitRecord};
+use agent_status::{Group, Thread};
+use hal_units::{Duration, Instant};
+use heapless::spsc::Consumer;
+
+use super::distribution::Spread;
+use super::miss::{self, Around};
+
+/// Misses that are kept in words.
+const MISSES_KEPT: usize = 16;
+/// A thread that reports no cycle for so long hangs.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
+
+/// What is known of a group before its first cycle.
+#[derive(Debug, Clone)]
+pub struct GroupFacts {
+    /// Name.
+    pub name: String,
+    /// Period.
+    pub period: Duration,
+    /// Deadline.
+    pub deadline: Duration,
+    /// Worst-case response by analysis.
+    pub response: Duration,
+    /// The thread's settings as read back.
+    pub thread: Thread,
+    /// The thread's number, to ask the kernel about it.
+    pub thread_id: i32,
+    /// Device of each unit, as a position in the site.
+    pub devices: Vec<usize>,
+}
+
+/// Gathers what one group reports.
+#[derive(Debug)]
+pub struct Collector {
+    facts: GroupFacts,
+    wake_up: Spread,
+    cycle_time: Spread,
+    cycles: u64,
+    skipped: u64,
+    late: u64,
+    missed_by_cause: BTreeMap<String, u64>,
+    misses: Vec<String>,
+    last: Option<CycleRecord>,
+    units: Vec<Option<UnitRecord>>,
+    input_ages: Vec<Spread>,
+    counters: Around,
+    started_at: Instant,
+}
+
+impl Collector {
+    /// A collector for a group with as many units as `facts` has devices.
+    #[must_use]
+    pub fn new(facts: GroupFacts, now: Instant) -> Self {
+        let units = facts.devices.len();
+        let counters = around(&facts);
+        Self {
+            facts,
+            wake_up: Spread::new(),
+            cycle_time: Spread::new(),
+            cycles: 0,
+            skipped: 0,
+            late: 0,
+            missed_by_cause: BTreeMap::new(),
+            misses: Vec::new(),
+            last: None,
+            units: vec![None; units],
+            input_ages: vec![Spread::new(); units],
+            counters,
+            started_at: now,
+        }
+    }
+
+    /// What is known of the group.
+    #[must_use]
+    pub fn facts(&self) -> &GroupFacts {
+        &self.facts
+    }
+
+    /// Takes all records that wait; returns the units whose supervisor or interlocks changed.
+    pub fn collect(&mut self, telemetry: &mut Consumer<'static, Record>) -> Vec<(u16, UnitRecord)> {
+        let mut changed = Vec::new();
+        let mut missed = Vec::new();
+        // Bounded: no more than wait now, however fast the cycles are.
+        for _ in 0..telemetry.len() {
+            match telemetry.dequeue() {
+                Some(Record::Cycle(record)) => self.take_cycle(record, &mut missed),
+                Some(Record::Unit(record)) => changed.extend(self.take_unit(record)),
+                None => break,
+            }
+        }
+        let counters = around(&self.facts);
+        let between = Around {
+            run_queue: counters.run_queue.saturating_sub(self.counters.run_queue),
+            switches_involuntary: counters
+                .switches_involuntary
+                .saturating_sub(self.counters.switches_involuntary),
+        };
+        self.counters = counters;
+        for (record, skipped_after) in missed {
+            self.explain(&record, skipped_after, between);
+        }
+        changed
+    }
+
+    fn take_cycle(&mut self, record: CycleRecord, missed: &mut Vec<(CycleRecord, u32)>) {
+        self.cycles += 1;
+        self.wake_up.record(record.woke_at.since(record.scheduled_at));
+        self.cycle_time.record(record.finished_at.since(record.woke_at));
+        self.skipped += u64::from(record.skipped);
+        self.late += u64::from(record.late);
+        // Grid points pass because the cycle before them ended late: one story, told once.
+        match (record.skipped, missed.last_mut()) {
+            (0, _) => {}
+            (skipped, Some((before, after))) if Some(before.cycle) == self.last.map(|last| last.cycle) => {
+                *after = skipped;
+            }
+            (skipped, _) => missed.push((self.last.unwrap_or(record), skipped)),
+        }
+        if record.late {
+            missed.push((record, 0));
+        }
+        self.last = Some(record);
+    }
+
+    fn take_unit(&mut self, record: UnitRecord) -> Option<(u16, UnitRecord)> {
+        let at = usize::from(record.unit);
+        self.input_ages.get_mut(at)?.record(record.input_age);
+        let before = self.units.get_mut(at)?.replace(record);
+        let same = before.is_some_and(|before| before.mode == record.mode && before.trips == record.trips);
+        (!same).then_some((record.unit, record))
+    }
+
+    fn explain(&mut self, record: &CycleRecord, skipped_after: u32, around: Around) {
+        let cause = miss::cause(record, around);
+        let count = u64::from(record.late) + u64::from(skipped_after);
+        *self.missed_by_cause.entry(cause.as_str().to_owned()).or_default() += count;
+        let sentence = miss::sentence(record, cause, skipped_after);
+        tracing::warn!(group = %self.facts.name, "deadline missed: {sentence}");
+        if self.misses.len() == MISSES_KEPT {
+            self.misses.remove(0);
+        }
+        self.misses.push(sentence);
+    }
+
+    /// The last cycle that was reported.
+    #[must_use]
+    pub fn last(&self) -> Option<&CycleRecord> {
+        self.last.as_ref()
+    }
+
+    /// The last report of a unit, by its position in the group.
+    #[must_use]
+    pub fn unit(&self, at: usize) -> Option<&UnitRecord> {
+        self.units.get(at)?.as_ref()
+    }
+
+    /// Ages of a unit's inputs when cycles used them.
+    #[must_use]
+    pub fn input_age(&self, at: usize) -> agent_status::Distribution {
+        self.input_ages.get(at).map(Spread::figures).unwrap_or_default()
+    }
+
+    /// The group's figures so far; `now` tells whether its thread hangs.
+    #[must_use]
+    pub fn figures(&self, now: Instant) -> Group {
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Group {
+            name: self.facts.name.clone(),
+            period_us: micros(self.facts.period),
+            deadline_us: micros(self.facts.deadline),
+            mode: self.last.map_or("starting", |last| last.mode.as_str()).to_owned(),
+            cycles: self.cycles,
+            missed_deadlines: self.skipped + self.late,
+            skipped: self.skipped,
+            late: self.late,
+            missed_by_cause: self.missed_by_cause.clone(),
+            misses: self.misses.clone(),
+            wake_up: self.wake_up.figures(),
+            cycle_time: self.cycle_time.figures(),
+            response_us: micros(self.facts.response),
+            units_blind: self.last.map_or(0, |last| last.units_blind),
+            stalled: now.since(self.last.map_or(self.started_at, |last| last.finished_at)) > STALLED_AFTER,
+            records_dropped: self.last.map_or(0, |last| last.records_dropped),
+            thread: self.facts.thread.clone(),
+        }
+    }
+}
+
+/// The thread's counters now; zero if the kernel does not tell.
+fn around(facts: &GroupFacts) -> Around {
+    let task = format!("/proc/self/task/{}", facts.thread_id);
+    let run_queue = std::fs::read_to_string(format!("{task}/schedstat"))
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse().ok())
+        .map_or(Duration::ZERO, Duration::from_nanos);
+    let switches_involuntary = std::fs::read_to_string(format!("{task}/status"))
+        .ok()
+        .and_then(|text| {
+            text.lines()
+                .find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))
+                .and_then(|count| count.trim().parse().ok())
+        })
+        .unwrap_or(0);
+    Around { run_queue, switches_involuntary }
+}

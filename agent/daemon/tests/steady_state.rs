@@ -1,0 +1,153 @@
+//! The steady state of the production thread: no allocation, no page fault, one system call a cycle.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use agent_cycle::{
+    ControlPorts, Executive, Grid, GroupSettings, Overrides, PlanDemand, PlanTable, TurbineBinding, Unit,
+    ports,
+};
+use agent_daemon::images::{DriverImages, GroupImages};
+use agent_daemon::realtime;
+use agent_plan::Request;
+use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
+use hal_diagnostics::Document;
+use hal_field_bus::DeviceProfile;
+use hal_linux_rt::clock::now;
+use hal_linux_rt::counters;
+use hal_linux_rt::memory::{self, MemoryPlan};
+use hal_linux_rt::syscall_gate::{self, Syscall};
+use hal_process_image::{DeviceInputs, Quality};
+use hal_units::{Duration, Watts};
+
+const TURBINES: usize = 20;
+const PERIOD: Duration = Duration::from_millis(2);
+
+/// A loop group with a field that answers every cycle.
+struct Group {
+    executive: Executive<GroupImages>,
+    control: ControlPorts,
+    field: Field,
+}
+
+struct Field {
+    profile: DeviceProfile,
+    images: Vec<DriverImages>,
+    sequence: u32,
+}
+
+impl Group {
+    fn at_rated_power() -> Self {
+        let text = include_str!("../../../profiles/nrel5mw-plc.toml");
+        let profile = DeviceProfile::parse(&Document::new("profile", text)).unwrap();
+        let (images, drivers) = GroupImages::new(TURBINES);
+        let units = (0..TURBINES)
+            .map(|device| {
+                Unit::new(
+                    device,
+                    TurbineBinding::of(&profile).unwrap(),
+                    TurbineController::new(TurbineParameters::NREL_5MW),
+                    Overrides::default(),
+                    profile.initial_outputs(),
+                )
+            })
+            .collect();
+        let settings = GroupSettings {
+            period: PERIOD,
+            deadline: PERIOD,
+            output_validity: PERIOD * 3,
+            consecutive_misses_max: u32::MAX,
+            epoch: 1,
+        };
+        let demand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
+        let plan = Box::new(PlanTable { epoch: 1, demands: vec![demand; TURBINES].into() });
+        let (cycle_ports, control) = ports();
+        let mut field = Field { profile, images: drivers, sequence: 0 };
+        field.scan();
+        Self { executive: Executive::new(settings, images, units, plan, cycle_ports), control, field }
+    }
+
+    /// Runs the production loop for `duration` through `around`; returns the cycles and what `around` saw.
+    fn run_for<R: Send>(
+        self,
+        duration: Duration,
+        around: impl FnOnce(&mut (dyn FnMut() + Send)) -> R + Send,
+    ) -> (u64, R) {
+        let Self { mut executive, mut control, mut field } = self;
+        let end = Arc::new(AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let done = Arc::clone(&end);
+            let driver = scope.spawn(move || {
+                let until = now() + duration;
+                while now() < until {
+                    field.scan();
+                    while control.telemetry.dequeue().is_some() {}
+                    std::thread::sleep(Duration::from_micros(500));
+                }
+                done.store(true, Ordering::Relaxed);
+                field
+            });
+            let seen = around(&mut || {
+                realtime::run(&mut executive, Grid::new(now() + PERIOD, PERIOD), &end);
+            });
+            let mut field = driver.join().unwrap();
+            (u64::from(field.images[0].outputs.latest().sequence), seen)
+        })
+    }
+}
+
+impl Field {
+    const AT_RATED_POWER: [(&'static str, f64); 12] = [
+        ("generator_speed", 122.9096),
+        ("rotor_speed", 122.9096 / 97.0),
+        ("pitch_1", 0.2537),
+        ("pitch_2", 0.2537),
+        ("pitch_3", 0.2537),
+        ("generator_torque", 43_093.55),
+        ("power", 5e6),
+        ("wind_speed", 18.0),
+        ("yaw_error", 0.0),
+        ("tower_acceleration", 0.0),
+        ("grid_ok", 1.0),
+        ("plc_state", 0.0),
+    ];
+
+    fn scan(&mut self) {
+        self.sequence += 1;
+        for images in &mut self.images {
+            let mut inputs = DeviceInputs::NEVER;
+            inputs.acquired_at = now();
+            inputs.sequence = self.sequence;
+            inputs.outputs_acknowledged = images.outputs.latest().sequence;
+            for (tag, value) in Self::AT_RATED_POWER {
+                inputs.set(self.profile.input(tag).unwrap(), value, Quality::Good);
+            }
+            images.inputs.publish(&inputs);
+        }
+    }
+}
+
+#[test]
+fn a_cycle_makes_one_system_call_the_wait() {
+    let group = Group::at_rated_power();
+    let (cycles, counts) = group
+        .run_for(Duration::from_millis(600), |body| syscall_gate::count(body).expect("seccomp filters").1);
+    assert!(cycles > 50, "{cycles} cycles");
+    let calls: Vec<_> = counts.iter().map(|(call, count)| (*call, *count)).collect();
+    assert_eq!(calls, [(Syscall::CLOCK_NANOSLEEP, cycles)]);
+}
+
+#[test]
+fn a_cycle_neither_allocates_nor_faults() {
+    memory::lock(&MemoryPlan::default()).expect("locked memory");
+    let group = Group::at_rated_power();
+    let (cycles, (allocations, faults)) = group.run_for(Duration::from_secs(2), |body| {
+        let before = counters::of_current_thread().unwrap();
+        let allocations = allocation_counter::measure(body);
+        (allocations, counters::of_current_thread().unwrap().since(&before))
+    });
+    assert!(cycles > 500, "{cycles} cycles");
+    assert_eq!(allocations.count_total, 0, "{allocations:?}");
+    assert_eq!((faults.faults_minor, faults.faults_major), (0, 0));
+}
