@@ -6,6 +6,8 @@
 mod failure;
 mod law;
 mod number;
+mod plant;
+mod serve;
 mod text_file;
 mod turbine;
 
@@ -31,6 +33,7 @@ struct Cli {
 enum Command {
     Turbine(turbine::Arguments),
     Law(law::Arguments),
+    Serve(serve::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Turbine(arguments) => turbine::run(&arguments),
         Command::Law(arguments) => law::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
     }
 }
 

@@ -50,6 +50,18 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::unwritable(path, &error))
 }
 
+/// Writes a whole text so that a reader finds either the whole of it or nothing new.
+pub(crate) fn write_at_once(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let written = fs::write(&part, text).and_then(|()| fs::rename(&part, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&part);
+        Failure::unwritable(path, &error)
+    })
+}
+
 /// A line for people, on standard output; nobody may be listening.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");

@@ -3,13 +3,14 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use hal_units::Duration;
-use sim_plants::{NoiseLevels, RotorSurface, Wind, WindSpec};
+use sim_plants::WindSpec;
 use sim_world::{Start, TurbineLoop, TurbineLoopSetup, TurbineRow};
 
 use crate::failure::Failure;
 use crate::number::within;
+use crate::plant::{self, SensorNoise, WIND_HELP};
 use crate::text_file;
 
 /// A day.
@@ -17,15 +18,6 @@ const SECONDS_MAX: f64 = 86_400.0;
 /// The most rows that are written; each takes about 60 bytes.
 const ROWS_MAX: u64 = 10_000_000;
 const HEADER: &str = "t_s,wind_mps,rotor_rpm,pitch_deg,gen_torque_nm,gen_power_kw,thrust_kn\n";
-
-const WIND_HELP: &str = "\
-Wind at hub height, averaged over the rotor; speeds in m/s:
-  const:V                       the same for ever
-  steps:V1,V2,...:SECONDS       each speed for so long, the last for ever
-  eog:V or eog:V:CLASS          IEC 61400-1 extreme operating gust at 60 s (class A, B, C)
-  turb:MEAN:INTENSITY_PERCENT   turbulence, from --seed
-  FILE.csv                      columns t_s and wind_mps, perhaps wind_dir_deg
-  FILE.wnd                      OpenFAST uniform wind";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,14 +76,6 @@ pub(crate) struct Arguments {
     csv_every: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SensorNoise {
-    /// Perfect sensors
-    None,
-    /// The usual industrial kind
-    Usual,
-}
-
 /// Simulates and writes the rows.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let setup = set_up(arguments)?;
@@ -127,26 +111,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn set_up(arguments: &Arguments) -> Result<TurbineLoopSetup, Failure> {
-    let wind = match &arguments.wind {
-        WindSpec::File { path } => {
-            let document = text_file::read(Path::new(path), text_file::SERIES_BYTES_MAX)?;
-            Wind::from_text(document.file(), document.text())?
-        }
-        spec => Wind::from_spec(spec, arguments.seed)
-            .map_err(|error| Failure::arguments(error.to_string(), ""))?,
-    };
-    let rotor = match &arguments.rotor_table {
-        Some(path) => {
-            let document = text_file::read(path, hal_diagnostics::TEXT_BYTES_MAX)?;
-            RotorSurface::from_rosco_table(document.file(), document.text())?
-        }
-        None => RotorSurface::nrel_5mw(),
-    };
+    let wind = plant::wind(&arguments.wind, arguments.seed)?;
+    let rotor = plant::rotor(arguments.rotor_table.as_deref())?;
     let start = if arguments.from_standstill { Start::FromStandstill } else { Start::InOperation };
-    let noise = match arguments.sensor_noise {
-        SensorNoise::None => NoiseLevels::NONE,
-        SensorNoise::Usual => NoiseLevels::USUAL,
-    };
+    let noise = arguments.sensor_noise.levels();
     let period = Duration::from_secs_f64(1.0 / arguments.controller_hz);
     Ok(TurbineLoopSetup { wind, rotor, period, start, noise, seed: arguments.seed })
 }

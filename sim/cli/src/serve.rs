@@ -1,0 +1,375 @@
+//! `takt-sim serve`: turbines in real time, as their PLCs show them over Modbus TCP.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use hal_diagnostics::Diagnostic;
+use hal_units::Duration;
+use serde::Serialize;
+use sim_broker::EmbeddedBroker;
+use sim_devices::{DeviceFault, Farm, FarmConfig, PlcConfig, TurbinePlc};
+use sim_plants::{Turbine, TurbinePlantParameters, WindSpec};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::Failure;
+use crate::plant::{self, SensorNoise, WIND_HELP};
+use crate::text_file;
+
+const EXAMPLES: &str = "\
+Examples:
+  takt-sim serve --turbines 4 --wind turb:12:10 --ports-file ports.json
+  takt-sim serve --turbines 50 --wind const:9 --base-port 5020 --fault 7:dead
+  takt-sim serve --wind eog:14 --broker 127.0.0.1:1883 --json truth.json
+
+The registers are those of profiles/nrel5mw-plc.toml. The file of --ports-file appears, whole, when
+everything listens: {\"turbines\": [{\"address\": \"IP:PORT\"}, ...], \"broker\": \"IP:PORT\" or null}.
+
+Exit status: 0 ended as asked, 1 failed, 2 wrong usage or bad input.";
+
+/// Serves NREL 5-MW turbines over Modbus TCP, in real time, until SIGTERM or SIGINT
+///
+/// Each turbine is a PLC on a port of its own, with measurement and command registers, a watchdog and
+/// an epoch. It begins in operation, at its wind's steady state, and holds that until a master first
+/// feeds its watchdog. Turbulence differs from turbine to turbine; all other winds are the same for all.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// How many turbines
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    turbines: u16,
+
+    /// Port of the first turbine, the others follow; 0 gives each any free port
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    base_port: u16,
+
+    /// Address to listen on; there is no protection, so think twice before leaving loopback
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    ip: IpAddr,
+
+    /// Wind: const:V, steps:V1,V2,...:SECONDS, eog:V, turb:MEAN:INTENSITY_PERCENT, or a file
+    #[arg(long, value_name = "SPEC", long_help = WIND_HELP)]
+    wind: WindSpec,
+
+    /// Seed of turbulence and sensor noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Noise of the sensors
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = SensorNoise::Usual)]
+    sensor_noise: SensorNoise,
+
+    /// Rotor performance table in ROSCO's Cp_Ct_Cq text format, instead of the built-in rotor
+    #[arg(long, value_name = "FILE")]
+    rotor_table: Option<PathBuf>,
+
+    /// Begin feathered at rest instead of in operation
+    #[arg(long)]
+    from_standstill: bool,
+
+    /// From so long without a fed watchdog a PLC shows that it holds
+    #[arg(long, value_name = "MS", default_value = "200", value_parser = clap::value_parser!(u32).range(10..=60_000))]
+    hold_ms: u32,
+
+    /// From so long it brings its turbine to the safe state; more than --hold-ms
+    #[arg(long, value_name = "MS", default_value = "1000", value_parser = clap::value_parser!(u32).range(11..=600_000))]
+    safe_ms: u32,
+
+    /// Connections that a PLC accepts at a time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    connections_max: u16,
+
+    /// A turbine (from 1) that misbehaves on the bus: N:dead, N:refuse, N:garbage or N:slow:MS; repeatable
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<FaultArgument>,
+
+    /// Also run an MQTT broker on this address, port 0 for any free one
+    #[arg(long, value_name = "IP:PORT")]
+    broker: Option<SocketAddr>,
+
+    /// Where to write the addresses, as JSON, once everything listens
+    #[arg(long, value_name = "FILE")]
+    ports_file: Option<PathBuf>,
+
+    /// Where to write, as JSON at the end, what truly happened to each turbine
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// End also when standard input is closed
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
+
+/// `N:KIND`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FaultArgument {
+    /// From 1.
+    turbine: u16,
+    fault: DeviceFault,
+}
+
+impl FromStr for FaultArgument {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "give N:dead, N:refuse, N:garbage or N:slow:MS (1 to 60000)";
+        let (turbine, kind) = text.split_once(':').ok_or(wrong)?;
+        let turbine = turbine.parse().map_err(|_| wrong)?;
+        let fault = match kind.split_once(':') {
+            None if kind == "dead" => DeviceFault::Dead,
+            None if kind == "refuse" => DeviceFault::Refuse,
+            None if kind == "garbage" => DeviceFault::Garbage,
+            Some(("slow", millis)) => {
+                let millis = millis.parse().ok().filter(|millis| (1..=60_000).contains(millis));
+                DeviceFault::Slow(Duration::from_millis(millis.ok_or(wrong)?))
+            }
+            None | Some(_) => return Err(wrong),
+        };
+        Ok(Self { turbine, fault })
+    }
+}
+
+/// The file of `--ports-file`.
+#[derive(Debug, Serialize)]
+struct Ports {
+    turbines: Vec<Port>,
+    broker: Option<SocketAddr>,
+}
+
+#[derive(Debug, Serialize)]
+struct Port {
+    address: SocketAddr,
+}
+
+/// The file of `--json`.
+#[derive(Debug, Serialize)]
+struct Site {
+    wind: String,
+    seed: u64,
+    turbines: Vec<TurbineTruth>,
+}
+
+/// What truly happened to a turbine.
+#[derive(Debug, Serialize)]
+struct TurbineTruth {
+    address: SocketAddr,
+    ran_for_s: f64,
+    power_mean_kw: f64,
+    rotor_rpm_max: f64,
+    plc_state: &'static str,
+    epoch: u32,
+    reads: u64,
+    writes_applied: u64,
+    writes_refused_by_epoch: u64,
+    writes_refused_by_content: u64,
+    watchdog_holds: u64,
+    watchdog_starvations: u64,
+    scans: u64,
+    scans_skipped: u64,
+    end: TurbineEnd,
+}
+
+/// The plant at the end.
+#[derive(Debug, Serialize)]
+struct TurbineEnd {
+    wind_mps: f64,
+    rotor_rpm: f64,
+    pitch_deg: f64,
+    gen_torque_nm: f64,
+    power_kw: f64,
+    brake_applied: bool,
+}
+
+/// Serves until told to end.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let plcs = plcs(arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        failed(format!("cannot start the runtime: {error}"), "check the limit of open files")
+    })?;
+    runtime.block_on(serve(arguments, plcs))
+}
+
+async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failure> {
+    let unheard = |error| failed(format!("cannot listen for signals: {error}"), "");
+    let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
+    let broker = match arguments.broker {
+        Some(address) => Some(EmbeddedBroker::start(address).map_err(|error| failed(error.to_string(), ""))?),
+        None => None,
+    };
+    let config = FarmConfig {
+        ip: arguments.ip,
+        base_port: arguments.base_port,
+        connections_max: arguments.connections_max.into(),
+    };
+    let mut farm = Farm::start(plcs, config).await.map_err(|error| failed(error.to_string(), ""))?;
+    for FaultArgument { turbine, fault } in &arguments.fault {
+        farm.set_fault(usize::from(*turbine) - 1, *fault);
+    }
+    announce(arguments, &farm, broker.as_ref())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = stdin_closed(), if arguments.until_stdin_closes => {}
+    }
+    let site = truth(arguments, &farm);
+    farm.stop().await;
+    if let Some(path) = &arguments.json {
+        text_file::write_at_once(path, &json(&site)?)?;
+    }
+    let starved: u64 = site.turbines.iter().map(|turbine| turbine.watchdog_starvations).sum();
+    let power_mw: f64 = site.turbines.iter().map(|turbine| turbine.power_mean_kw).sum::<f64>() / 1e3;
+    text_file::say(&format!(
+        "mean power {power_mw:.2} MW of {} turbines, watchdogs starved {starved} times",
+        site.turbines.len()
+    ));
+    Ok(())
+}
+
+fn plcs(arguments: &Arguments) -> Result<Vec<TurbinePlc>, Failure> {
+    if arguments.safe_ms <= arguments.hold_ms {
+        return Err(Failure::arguments(
+            format!("--safe-ms {} is not more than --hold-ms {}", arguments.safe_ms, arguments.hold_ms),
+            "give a longer --safe-ms",
+        ));
+    }
+    let known = 1..=arguments.turbines;
+    if let Some(wrong) = arguments.fault.iter().find(|fault| !known.contains(&fault.turbine)) {
+        return Err(Failure::arguments(
+            format!("--fault names turbine {} of {}", wrong.turbine, arguments.turbines),
+            "turbines count from 1",
+        ));
+    }
+    let rotor = plant::rotor(arguments.rotor_table.as_deref())?;
+    // One reading of a file serves all turbines; turbulence is each turbine's own.
+    let common = match &arguments.wind {
+        WindSpec::Turbulence { .. } => None,
+        spec => Some(plant::wind(spec, arguments.seed)?),
+    };
+    let mut plcs = Vec::with_capacity(arguments.turbines.into());
+    for at in 0..u64::from(arguments.turbines) {
+        let seed = arguments.seed.wrapping_add(at << 32);
+        let wind = match &common {
+            Some(wind) => wind.clone(),
+            None => plant::wind(&arguments.wind, seed)?,
+        };
+        let turbine = Turbine::new(TurbinePlantParameters::NREL_5MW, rotor.clone());
+        let turbine = if arguments.from_standstill {
+            turbine
+        } else {
+            turbine.in_operation(wind.speed_at(Duration::ZERO))
+        };
+        let config = PlcConfig {
+            hold_after: Duration::from_millis(arguments.hold_ms.into()),
+            safe_after: Duration::from_millis(arguments.safe_ms.into()),
+            noise: arguments.sensor_noise.levels(),
+            seed,
+            ..PlcConfig::default()
+        };
+        plcs.push(TurbinePlc::new(turbine, wind, config));
+    }
+    Ok(plcs)
+}
+
+/// Says where everything listens, to people and in the file.
+fn announce(arguments: &Arguments, farm: &Farm, broker: Option<&EmbeddedBroker>) -> Result<(), Failure> {
+    let turbines: Vec<Port> = farm.addresses().map(|address| Port { address }).collect();
+    let ports = Ports { turbines, broker: broker.map(EmbeddedBroker::address) };
+    let mut line = format!("serving {} turbines", ports.turbines.len());
+    if let (Some(first), Some(last)) = (ports.turbines.first(), ports.turbines.last()) {
+        line.push_str(&format!(", the first on {}, the last on {}", first.address, last.address));
+    }
+    if let Some(broker) = broker {
+        line.push_str(&format!("; broker {}", broker.url()));
+    }
+    if let Some(path) = &arguments.ports_file {
+        text_file::write_at_once(path, &json(&ports)?)?;
+    }
+    text_file::say(&line);
+    Ok(())
+}
+
+fn truth(arguments: &Arguments, farm: &Farm) -> Site {
+    let turbines = farm
+        .addresses()
+        .enumerate()
+        .filter_map(|(at, address)| farm.with_plc(at, |plc| TurbineTruth::of(plc, address)));
+    Site { wind: arguments.wind.to_string(), seed: arguments.seed, turbines: turbines.collect() }
+}
+
+impl TurbineTruth {
+    fn of(plc: &mut TurbinePlc, address: SocketAddr) -> Self {
+        let end = plc.turbine_mut().measurements();
+        let [pitch, ..] = end.pitch;
+        let truth = plc.truth();
+        Self {
+            address,
+            ran_for_s: truth.ran_for.as_secs_f64(),
+            power_mean_kw: truth.power_mean().as_kilowatts(),
+            rotor_rpm_max: truth.rotor_speed_max.as_rpm(),
+            plc_state: plc.state().as_str(),
+            epoch: plc.epoch(),
+            reads: truth.reads,
+            writes_applied: truth.writes_applied,
+            writes_refused_by_epoch: truth.writes_refused_by_epoch,
+            writes_refused_by_content: truth.writes_refused_by_content,
+            watchdog_holds: truth.watchdog_holds,
+            watchdog_starvations: truth.watchdog_starvations,
+            scans: truth.scans,
+            scans_skipped: truth.scans_skipped,
+            end: TurbineEnd {
+                wind_mps: end.wind_speed.get(),
+                rotor_rpm: end.rotor_speed.as_rpm(),
+                pitch_deg: pitch.as_degrees(),
+                gen_torque_nm: end.generator_torque.get(),
+                power_kw: end.power.as_kilowatts(),
+                brake_applied: end.brake_applied,
+            },
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map_err(|error| failed(format!("cannot write JSON: {error}"), ""))
+}
+
+/// Ends when standard input does.
+async fn stdin_closed() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A read of standard input cannot be cancelled: the thread ends with the process.
+    let reader = std::thread::Builder::new().name("takt-stdin".to_owned()).spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    match reader {
+        Ok(_) => drop(end.await),
+        // Without the thread only signals end the program.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn failed(what: impl Into<String>, remedy: &str) -> Failure {
+    Failure::Work(Diagnostic {
+        file: "takt-sim serve".to_owned(),
+        position: None,
+        what: what.into(),
+        remedy: remedy.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_names_its_turbine_and_its_kind() {
+        let parsed = |text: &str| text.parse::<FaultArgument>();
+        assert_eq!(parsed("7:dead"), Ok(FaultArgument { turbine: 7, fault: DeviceFault::Dead }));
+        let slow = DeviceFault::Slow(Duration::from_millis(250));
+        assert_eq!(parsed("1:slow:250"), Ok(FaultArgument { turbine: 1, fault: slow }));
+        for wrong in ["dead", "x:dead", "1:", "1:slow", "1:slow:0", "1:slow:x", "1:dead:3", "-1:dead"] {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+    }
+}
