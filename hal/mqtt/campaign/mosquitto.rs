@@ -84,6 +84,11 @@ impl Mosquitto {
         Ok(())
     }
 
+    /// Its process, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

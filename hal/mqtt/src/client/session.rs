@@ -115,6 +115,7 @@ enum Link {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
+    resumed: bool,
     window: usize,
     packet_bytes_max: usize,
 }
@@ -200,7 +201,7 @@ impl Session {
             NetEvent::Acknowledged { packet_id, reason } => {
                 self.acknowledged(now, packet_id, reason, stock, wire);
             }
-            NetEvent::Subscribed { filters_refused } => self.subscribed(filters_refused),
+            NetEvent::Subscribed { filters_refused } => self.subscribed(now, filters_refused),
             NetEvent::Arrived(_) => {}
             NetEvent::Disconnected => self.stopped(wire),
         }
@@ -289,9 +290,8 @@ impl Session {
         let Link::Connecting { .. } = self.link else { return };
         self.counters.connects += 1;
         self.counters.resumed += u64::from(terms.resumed);
-        self.connection =
-            ConnectionState::Connected { since: now, resumed: terms.resumed, filters_refused: 0 };
         let limits = Limits {
+            resumed: terms.resumed,
             window: usize::from(self.options.window.min(terms.receive_max).max(1)),
             packet_bytes_max: terms.packet_bytes_max,
         };
@@ -324,8 +324,7 @@ impl Session {
 
     fn subscribe(&mut self, now: Instant, limits: Limits, wire: &mut impl Wire) {
         if self.options.filters.is_empty() {
-            self.link = Link::Flowing { limits };
-            return;
+            return self.flow(now, limits, 0);
         }
         self.link = Link::Subscribing { limits, until: now + self.options.ack_timeout };
         if !wire.subscribe(&self.options.filters) {
@@ -333,19 +332,21 @@ impl Session {
         }
     }
 
-    fn subscribed(&mut self, refused: usize) {
+    fn subscribed(&mut self, now: Instant, filters_refused: usize) {
         let Link::Subscribing { limits, .. } = self.link else { return };
-        self.link = Link::Flowing { limits };
         self.backoff.after_success();
-        if refused > 0 {
+        if filters_refused > 0 {
             tracing::error!(
-                refused,
+                filters_refused,
                 "the broker refuses subscriptions to commands; check its access control"
             );
         }
-        if let ConnectionState::Connected { filters_refused, .. } = &mut self.connection {
-            *filters_refused = refused;
-        }
+        self.flow(now, limits, filters_refused);
+    }
+
+    fn flow(&mut self, now: Instant, limits: Limits, filters_refused: usize) {
+        self.link = Link::Flowing { limits };
+        self.connection = ConnectionState::Connected { since: now, resumed: limits.resumed, filters_refused };
     }
 
     fn send_while_room<S: Storage>(&mut self, now: Instant, stock: &mut Stock<'_, S>, wire: &mut impl Wire) {

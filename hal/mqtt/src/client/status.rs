@@ -16,7 +16,7 @@ pub enum ConnectionState {
         /// Why the last connection, or attempt, ended.
         reason: String,
     },
-    /// The broker took the connection.
+    /// The broker took the connection, what was sent again, and the subscriptions: commands arrive.
     Connected {
         /// Since when.
         since: Instant,

@@ -447,7 +447,7 @@ impl Broker {
     }
 
     fn connect(&mut self, scene: &mut Scene, resumed: bool, receive_max: u16) {
-        if let ConnectionState::Connected { .. } = scene.session.connection() {
+        if !matches!(scene.session.link, Link::Waiting { .. } | Link::Connecting { .. }) {
             return;
         }
         scene.attempt();
