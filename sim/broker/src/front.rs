@@ -1,4 +1,8 @@
 //! The front: one listener for all, one pair of copied streams per client.
+//!
+//! `rumqttd` 0.20 breaks down for good when a client's connection fails between its CONNECT and the CONNACK and
+//! a client of the same id connects again (a poisoned lock). So the front takes the whole CONNECT before it
+//! calls the broker, and stays on the line until the broker has answered, whatever the client does meanwhile.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -6,16 +10,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::sniff::{SNIFF_BYTES_MAX, Sniffed, sniff};
-use crate::{Behind, CLIENTS_MAX};
+use crate::sniff::{Sniffed, Version, sniff};
+use crate::{Behind, CLIENTS_MAX, PACKET_BYTES_MAX};
 
-/// How long a client may take to send its CONNECT.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take for its CONNECT, and the broker to answer it.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Front {
@@ -77,29 +81,32 @@ async fn accept(listener: TcpListener, behind: Behind) -> io::Error {
 
 async fn serve(mut client: TcpStream, behind: Behind) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let target = match timeout(CONNECT_TIMEOUT, version_of(&client)).await?? {
-        Sniffed::V4 => behind.v4,
-        Sniffed::V5 => behind.v5,
-        Sniffed::Foreign | Sniffed::More => {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a CONNECT of MQTT 3.1.1 or MQTT 5"));
-        }
-    };
-    let mut broker = TcpStream::connect(target).await?;
+    let (version, first_bytes) = timeout(HANDSHAKE_TIMEOUT, take_connect(&mut client)).await??;
+    let mut broker = TcpStream::connect(behind.listener_of(version)).await?;
     broker.set_nodelay(true)?;
+    broker.write_all(&first_bytes).await?;
+    timeout(HANDSHAKE_TIMEOUT, broker.peek(&mut [0])).await??;
     copy_bidirectional(&mut client, &mut broker).await?;
     Ok(())
 }
 
-/// Looks at the first bytes without taking them.
-async fn version_of(client: &TcpStream) -> io::Result<Sniffed> {
-    let mut first_bytes = [0; SNIFF_BYTES_MAX];
+/// Reads until the CONNECT packet is whole; what came after it is there, too.
+async fn take_connect(client: &mut TcpStream) -> io::Result<(Version, Vec<u8>)> {
+    let mut bytes = Vec::with_capacity(1024);
     loop {
-        let count = client.peek(&mut first_bytes).await?;
-        match sniff(first_bytes.get(..count).unwrap_or_default()) {
-            Sniffed::More if count == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            // `peek` returns at once while the same bytes lie there: leave time for the rest.
-            Sniffed::More => sleep(Duration::from_millis(1)).await,
-            sniffed @ (Sniffed::V4 | Sniffed::V5 | Sniffed::Foreign) => return Ok(sniffed),
+        match sniff(&bytes) {
+            Sniffed::Connect { version, packet_bytes } if packet_bytes <= bytes.len() => {
+                return Ok((version, bytes));
+            }
+            Sniffed::Connect { packet_bytes, .. } if packet_bytes <= PACKET_BYTES_MAX => {}
+            Sniffed::More => {}
+            Sniffed::Connect { .. } | Sniffed::Foreign => {
+                let what = "not a CONNECT of MQTT 3.1.1 or MQTT 5, or too large";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+        }
+        if client.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
 }

@@ -25,7 +25,10 @@ use std::time::{Duration, Instant};
 
 use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
 
+use tokio::net::TcpSocket;
+
 use front::Front;
+use sniff::Version;
 
 /// The most simultaneous clients.
 pub const CLIENTS_MAX: usize = 256;
@@ -76,7 +79,8 @@ impl EmbeddedBroker {
     /// If the address is taken, a thread cannot be started, or the broker stays silent.
     pub fn start(address: SocketAddr) -> Result<Self, BrokerError> {
         let listener = TcpListener::bind(address).map_err(|error| BrokerError::Listen { address, error })?;
-        let behind = Behind { v4: free_loopback_address()?, v5: free_loopback_address()? };
+        let (v4, v5) = (reserve_loopback_port()?, reserve_loopback_port()?);
+        let behind = Behind { v4: v4.address, v5: v5.address };
         let mut broker = Broker::new(config(behind));
         thread::Builder::new()
             .name("takt-broker".to_owned())
@@ -89,6 +93,7 @@ impl EmbeddedBroker {
         let deadline = Instant::now() + START_TIMEOUT;
         wait_until_it_answers(behind.v4, 4, deadline)?;
         wait_until_it_answers(behind.v5, 5, deadline)?;
+        drop((v4, v5));
         let front = Front::start(listener, behind).map_err(BrokerError::Thread)?;
         Ok(Self { front })
     }
@@ -113,6 +118,15 @@ struct Behind {
     v5: SocketAddr,
 }
 
+impl Behind {
+    const fn listener_of(self, version: Version) -> SocketAddr {
+        match version {
+            Version::V4 => self.v4,
+            Version::V5 => self.v5,
+        }
+    }
+}
+
 fn config(behind: Behind) -> Config {
     let server = |name: &str, listen: SocketAddr| {
         let settings = ServerSettings {
@@ -135,7 +149,8 @@ fn config(behind: Behind) -> Config {
     Config {
         id: 0,
         router: RouterConfig {
-            max_connections: CLIENTS_MAX,
+            // Beyond the front's own limit, so that the router refuses nobody.
+            max_connections: CLIENTS_MAX + 16,
             max_outgoing_packet_count: 200,
             max_segment_size: SEGMENT_BYTES,
             max_segment_count: SEGMENTS,
@@ -147,19 +162,32 @@ fn config(behind: Behind) -> Config {
     }
 }
 
-/// `rumqttd` takes an address, not a listener: there is a moment in which the port could be taken by
-/// somebody else, and then [`wait_until_it_answers`] says so.
-fn free_loopback_address() -> Result<SocketAddr, BrokerError> {
+/// A port that the kernel gives to nobody else.
+struct Reserved {
+    address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+/// `rumqttd` takes an address, not a listener. A socket that is bound with SO_REUSEADDR and does not listen keeps
+/// the port from others, and lets a listener with SO_REUSEADDR, as `rumqttd` uses it, have it.
+fn reserve_loopback_port() -> Result<Reserved, BrokerError> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    TcpListener::bind(any)
-        .and_then(|listener| listener.local_addr())
-        .map_err(|error| BrokerError::Listen { address: any, error })
+    let reserve = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(any)?;
+        Ok(Reserved { address: socket.local_addr()?, _socket: socket })
+    };
+    reserve().map_err(|error| BrokerError::Listen { address: any, error })
 }
 
 /// Tries a CONNECT of the given protocol level until a CONNACK comes.
 fn wait_until_it_answers(address: SocketAddr, level: u8, deadline: Instant) -> Result<(), BrokerError> {
+    let mut attempt = 0;
     while Instant::now() < deadline {
-        if answers(address, level).is_ok_and(|accepted| accepted) {
+        // A new client id each time: see the front's description.
+        attempt += 1;
+        if answers(address, level, &format!("takt-start-{attempt}")).is_ok_and(|accepted| accepted) {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(5));
@@ -167,15 +195,14 @@ fn wait_until_it_answers(address: SocketAddr, level: u8, deadline: Instant) -> R
     Err(BrokerError::Silent { address })
 }
 
-fn answers(address: SocketAddr, level: u8) -> std::io::Result<bool> {
+fn answers(address: SocketAddr, level: u8, client_id: &str) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let client_id = b"takt-start";
     let properties: &[u8] = if level == 5 { &[0] } else { &[] };
     let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', level, 0b10, 0, 10];
     body.extend_from_slice(properties);
     body.extend_from_slice(&[0, client_id.len() as u8]);
-    body.extend_from_slice(client_id);
+    body.extend_from_slice(client_id.as_bytes());
     let mut connect = vec![0x10, body.len() as u8];
     connect.extend_from_slice(&body);
     stream.write_all(&connect)?;

@@ -1,21 +1,25 @@
-//! Which MQTT does a client speak? The protocol level stands in the first packet it sends.
+//! Which MQTT does a client speak, and how long is its first packet?
 //!
-//! A CONNECT packet begins with the byte 0x10, the remaining length in 1 to 4 bytes, the protocol name
-//! `00 04 "MQTT"` and the protocol level: 4 for MQTT 3.1.1, 5 for MQTT 5 (MQTT 3.1.1, section 3.1.2.2, and
-//! MQTT 5, section 3.1.2.2).
+//! A CONNECT packet begins with the byte 0x10, the remaining length in 1 to 4 bytes of 7 bits each (low bits
+//! first), the protocol name `00 04 "MQTT"` and the protocol level: 4 for MQTT 3.1.1, 5 for MQTT 5 (MQTT 3.1.1,
+//! sections 2.2.3 and 3.1.2; MQTT 5, sections 2.1.4 and 3.1.2).
 
-/// The bytes that decide, at most: header, remaining length, name, level.
-pub(crate) const SNIFF_BYTES_MAX: usize = 1 + 4 + 6 + 1;
+/// Protocol version of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// MQTT 3.1.1.
+    V4,
+    /// MQTT 5.
+    V5,
+}
 
 /// What the first bytes of a connection say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sniffed {
     /// Too few bytes to tell.
     More,
-    /// MQTT 3.1.1.
-    V4,
-    /// MQTT 5.
-    V5,
+    /// A CONNECT packet of so many bytes, its header included.
+    Connect { version: Version, packet_bytes: usize },
     /// Not a CONNECT of a version that is served.
     Foreign,
 }
@@ -30,15 +34,17 @@ pub(crate) fn sniff(first_bytes: &[u8]) -> Sniffed {
         None if rest.len() < 4 => return Sniffed::More,
         None => return Sniffed::Foreign,
     };
+    let (length, variable) = rest.split_at_checked(length_bytes).unwrap_or_default();
+    let remaining_bytes = length.iter().rev().fold(0, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
+    let packet_bytes = 1 + length_bytes + remaining_bytes;
     let name = [0, 4, b'M', b'Q', b'T', b'T'];
-    let variable = rest.get(length_bytes..).unwrap_or_default();
     if !name.iter().zip(variable).all(|(expected, got)| expected == got) {
         return Sniffed::Foreign;
     }
     match variable.get(name.len()) {
         None => Sniffed::More,
-        Some(4) => Sniffed::V4,
-        Some(5) => Sniffed::V5,
+        Some(4) => Sniffed::Connect { version: Version::V4, packet_bytes },
+        Some(5) => Sniffed::Connect { version: Version::V5, packet_bytes },
         Some(_) => Sniffed::Foreign,
     }
 }
@@ -55,9 +61,14 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_are_told_apart() {
-        assert_eq!(sniff(&connect(4, &[20])), Sniffed::V4);
-        assert_eq!(sniff(&connect(5, &[0x80, 0x80, 0x01])), Sniffed::V5);
+    fn both_versions_are_told_apart_and_measured() {
+        let check = |level, remaining_length: &[u8], version, packet_bytes| {
+            let expected = Sniffed::Connect { version, packet_bytes };
+            assert_eq!(sniff(&connect(level, remaining_length)), expected);
+        };
+        check(4, &[20], Version::V4, 22);
+        check(5, &[0x80, 0x01], Version::V5, 131);
+        check(5, &[0xff, 0xff, 0x7f], Version::V5, 4 + 2_097_151);
         assert_eq!(sniff(&connect(3, &[20])), Sniffed::Foreign);
     }
 
@@ -67,7 +78,7 @@ mod tests {
         for bytes in 0..9 {
             assert_eq!(sniff(&whole[..bytes]), Sniffed::More, "{bytes} bytes");
         }
-        assert_eq!(sniff(&whole[..10]), Sniffed::V5);
+        assert!(matches!(sniff(&whole[..10]), Sniffed::Connect { .. }));
     }
 
     #[test]

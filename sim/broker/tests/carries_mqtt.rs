@@ -101,3 +101,32 @@ fn a_dropped_broker_no_longer_answers() {
     });
     assert!(gone, "{address} still accepts");
 }
+
+/// The broker behind the front would break down here for good.
+#[test]
+fn clients_that_hang_up_during_the_handshake_do_no_harm() {
+    let broker = broker();
+    let client_id = "hasty";
+    let mut connect = vec![0x10, 13 + client_id.len() as u8, 0, 4];
+    connect.extend_from_slice(b"MQTT");
+    connect.extend_from_slice(&[5, 0b10, 0, 10, 0, 0, client_id.len() as u8]);
+    connect.extend_from_slice(client_id.as_bytes());
+    for attempt in 0..200 {
+        let mut stream = std::net::TcpStream::connect(broker.address()).unwrap();
+        std::io::Write::write_all(&mut stream, &connect).unwrap();
+        if attempt % 2 == 0 {
+            // Unread bytes at the end of the connection make it a reset instead of a farewell.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(stream);
+    }
+    let address = broker.address();
+    let options = MqttOptions::new(client_id, address.ip().to_string(), address.port());
+    let (_client, mut connection) = Client::new(options, 16);
+    // A late one of the hasty clients may take the session over: then this one connects once more.
+    let connects = (0..50).any(|_| {
+        let event = connection.recv_timeout(Duration::from_secs(10)).unwrap();
+        matches!(event, Ok(Event::Incoming(Packet::ConnAck(_))))
+    });
+    assert!(connects, "the broker is out of order");
+}
