@@ -1,8 +1,11 @@
 //! The front: one listener for all, one pair of copied streams per client.
 //!
-//! `rumqttd` 0.20 breaks down for good when a client's connection fails between its CONNECT and the CONNACK and
-//! a client of the same id connects again (a poisoned lock). So the front takes the whole CONNECT before it
-//! calls the broker, and stays on the line until the broker has answered, whatever the client does meanwhile.
+//! `rumqttd` 0.20 cannot stand it when one connection begins while another one ends: it may take the end of the
+//! old one for the end of the new one, which got its number, and if that happens before the CONNACK, a lock is
+//! poisoned and nobody is let in from then on. So connections begin and end one at a time here, at the
+//! [`Turnstile`]: a beginning lasts from the CONNECT until the broker has answered, an end from the DISCONNECT, or
+//! the end of the client's stream, until the broker has closed its side. A client that comes again while it is
+//! there is made to go first ([`Seats`]).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,12 +13,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::sniff::{Sniffed, Version, sniff};
+use crate::farewell::Stream;
+use crate::seats::Seats;
+use crate::sniff::{Sniffed, Version, client_id, sniff};
 use crate::{Behind, CLIENTS_MAX, PACKET_BYTES_MAX};
 
 /// How long a client may take for its CONNECT, and the broker to answer it.
@@ -57,14 +63,17 @@ async fn accept(listener: TcpListener, behind: Behind) -> io::Error {
         Err(error) => return error,
     };
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let seats = Arc::new(Seats::default());
+    let turnstile = Turnstile::default();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return io::Error::other("no more places");
         };
         match listener.accept().await {
             Ok((client, address)) => {
+                let (seats, turnstile) = (Arc::clone(&seats), Arc::clone(&turnstile));
                 tokio::spawn(async move {
-                    if let Err(error) = serve(client, behind).await {
+                    if let Err(error) = serve(client, behind, seats, turnstile).await {
                         tracing::debug!(%address, %error, "a client's connection ended");
                     }
                     drop(place);
@@ -79,24 +88,77 @@ async fn accept(listener: TcpListener, behind: Behind) -> io::Error {
     }
 }
 
-async fn serve(mut client: TcpStream, behind: Behind) -> io::Result<()> {
+/// Whoever holds it may begin or end a connection.
+type Turnstile = Arc<Mutex<()>>;
+
+async fn serve(
+    mut client: TcpStream,
+    behind: Behind,
+    seats: Arc<Seats>,
+    turnstile: Turnstile,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let (version, first_bytes) = timeout(HANDSHAKE_TIMEOUT, take_connect(&mut client)).await??;
+    let (version, first_bytes, more) = timeout(HANDSHAKE_TIMEOUT, take_connect(&mut client)).await??;
+    let claim = seats.claim(client_id(version, &first_bytes).unwrap_or_default());
+    let _sitting = claim.sit_down(HANDSHAKE_TIMEOUT * 2).await?;
+    let beginning = turnstile.lock().await;
     let mut broker = TcpStream::connect(behind.listener_of(version)).await?;
     broker.set_nodelay(true)?;
-    broker.write_all(&first_bytes).await?;
-    timeout(HANDSHAKE_TIMEOUT, broker.peek(&mut [0])).await??;
-    copy_bidirectional(&mut client, &mut broker).await?;
-    Ok(())
+    let (mut broker_out, mut broker_in) = broker.split();
+    let answer = async {
+        broker_in.write_all(&first_bytes).await?;
+        timeout(HANDSHAKE_TIMEOUT, broker_out.peek(&mut [0])).await?
+    };
+    let answered = answer.await;
+    drop(beginning);
+    let (mut client_out, mut client_in) = client.split();
+    let talk = async {
+        answered?;
+        tokio::select! {
+            farewell = carry(more, &mut client_out, &mut broker_in) => farewell,
+            ended = copy(&mut broker_out, &mut client_in) => ended.map(|_| Vec::new()),
+            () = claim.is_wanted() => Ok(Vec::new()),
+        }
+    };
+    let farewell = talk.await;
+    let _ending = turnstile.lock().await;
+    broker_in.write_all(farewell.as_deref().unwrap_or_default()).await.ok();
+    broker_in.shutdown().await.ok();
+    // By the time the broker closes its side it has noted the end.
+    let closed = copy(&mut broker_out, &mut client_in);
+    timeout(HANDSHAKE_TIMEOUT, closed).await.ok();
+    farewell.map(drop)
 }
 
-/// Reads until the CONNECT packet is whole; what came after it is there, too.
-async fn take_connect(client: &mut TcpStream) -> io::Result<(Version, Vec<u8>)> {
-    let mut bytes = Vec::with_capacity(1024);
+/// Carries what the client says until it says goodbye, and gives the goodbye.
+async fn carry(
+    mut bytes: Vec<u8>,
+    client: &mut ReadHalf<'_>,
+    broker: &mut WriteHalf<'_>,
+) -> io::Result<Vec<u8>> {
+    let mut stream = Stream::default();
+    loop {
+        if let Some(at) = stream.farewell_in(&bytes) {
+            let farewell = bytes.split_off(at);
+            broker.write_all(&bytes).await?;
+            return Ok(farewell);
+        }
+        broker.write_all(&bytes).await?;
+        bytes.clear();
+        if client.read_buf(&mut bytes).await? == 0 {
+            return Ok(Vec::new());
+        }
+    }
+}
+
+/// Reads until the CONNECT packet is whole, and gives it and what came after it.
+async fn take_connect(client: &mut TcpStream) -> io::Result<(Version, Vec<u8>, Vec<u8>)> {
+    let mut bytes = Vec::with_capacity(4096);
     loop {
         match sniff(&bytes) {
             Sniffed::Connect { version, packet_bytes } if packet_bytes <= bytes.len() => {
-                return Ok((version, bytes));
+                let more = bytes.split_off(packet_bytes);
+                return Ok((version, bytes, more));
             }
             Sniffed::Connect { packet_bytes, .. } if packet_bytes <= PACKET_BYTES_MAX => {}
             Sniffed::More => {}

@@ -14,7 +14,9 @@
 //! mebibytes of history per topic. `rumqttd` cannot be stopped; dropping the [`EmbeddedBroker`] closes the
 //! front and with it every connection, the idle listeners behind it stay until the process ends.
 
+mod farewell;
 mod front;
+mod seats;
 mod sniff;
 
 use std::collections::HashMap;
@@ -210,6 +212,8 @@ fn answers(address: SocketAddr, level: u8, client_id: &str) -> std::io::Result<b
     stream.read_exact(&mut first_byte)?;
     let disconnect = [0xE0, 0];
     stream.write_all(&disconnect)?;
+    // Wait until the connection has ended: see the front's description.
+    stream.read_to_end(&mut Vec::new())?;
     let connack = 0x20;
     Ok(first_byte == [connack])
 }

@@ -1,7 +1,8 @@
 //! The embedded broker carries what Takt needs of MQTT 5, and serves MQTT 3.1.1 clients on the same port.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -97,31 +98,70 @@ fn a_dropped_broker_no_longer_answers() {
     let address = broker().address();
     let gone = (0..100).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
-        std::net::TcpStream::connect(address).is_err()
+        TcpStream::connect(address).is_err()
     });
     assert!(gone, "{address} still accepts");
 }
 
-/// The broker behind the front would break down here for good.
+/// A CONNECT with clean start and keep-alive 10 s; level 4 is MQTT 3.1.1, level 5 is MQTT 5.
+fn connect_packet(level: u8, client_id: &str) -> Vec<u8> {
+    let properties: &[u8] = if level == 5 { &[0] } else { &[] };
+    let mut connect = vec![0x10, (12 + properties.len() + client_id.len()) as u8, 0, 4];
+    connect.extend_from_slice(b"MQTT");
+    connect.extend_from_slice(&[level, 0b10, 0, 10]);
+    connect.extend_from_slice(properties);
+    connect.extend_from_slice(&[0, client_id.len() as u8]);
+    connect.extend_from_slice(client_id.as_bytes());
+    connect
+}
+
+/// Connects, waits for the CONNACK, and gives the connection.
+fn connected(broker: &EmbeddedBroker, level: u8, client_id: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(broker.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(&connect_packet(level, client_id)).unwrap();
+    let mut first_byte = [0];
+    stream.read_exact(&mut first_byte).unwrap_or_else(|error| panic!("{client_id} is not answered: {error}"));
+    assert_eq!(first_byte, [0x20], "{client_id}");
+    stream
+}
+
+/// The broker behind the front, left alone with that, mixes connections up and breaks down for good.
+#[test]
+fn clients_that_come_and_go_at_the_same_time_are_all_answered() {
+    let broker = broker();
+    for round in 0..300_u16 {
+        let mut stream = connected(&broker, 4 + (round % 2) as u8, &format!("client-{}", round % 3));
+        let disconnect = [0xE0, 0];
+        stream.write_all(&disconnect).unwrap();
+    }
+}
+
+#[test]
+fn a_client_that_comes_again_while_it_is_there_takes_over() {
+    let broker = broker();
+    let mut former = connected(&broker, 5, "node");
+    for level in [4, 5, 5, 4] {
+        let next = connected(&broker, level, "node");
+        assert_eq!(
+            former.read_to_end(&mut Vec::new()).ok().map(drop),
+            Some(()),
+            "the former one is still there"
+        );
+        former = next;
+    }
+}
+
 #[test]
 fn clients_that_hang_up_during_the_handshake_do_no_harm() {
     let broker = broker();
-    let client_id = "hasty";
-    let mut connect = vec![0x10, 13 + client_id.len() as u8, 0, 4];
-    connect.extend_from_slice(b"MQTT");
-    connect.extend_from_slice(&[5, 0b10, 0, 10, 0, 0, client_id.len() as u8]);
-    connect.extend_from_slice(client_id.as_bytes());
-    for attempt in 0..200 {
-        let mut stream = std::net::TcpStream::connect(broker.address()).unwrap();
-        std::io::Write::write_all(&mut stream, &connect).unwrap();
-        if attempt % 2 == 0 {
-            // Unread bytes at the end of the connection make it a reset instead of a farewell.
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        drop(stream);
+    let connect = connect_packet(5, "hasty");
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(broker.address()).unwrap();
+        stream.write_all(&connect).unwrap();
     }
     let address = broker.address();
-    let options = MqttOptions::new(client_id, address.ip().to_string(), address.port());
+    let options = MqttOptions::new("hasty", address.ip().to_string(), address.port());
     let (_client, mut connection) = Client::new(options, 16);
     // A late one of the hasty clients may take the session over: then this one connects once more.
     let connects = (0..50).any(|_| {
