@@ -26,19 +26,16 @@
 //! [`OutboxError::Full`], never dropped. On disk the log takes at most about three times the bytes of the
 //! entries plus [`OutboxLimits::slack_bytes`].
 
+mod message;
+mod record;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bytes::Bytes;
+use crate::log::{LogError, RecordLog, Recovered, Storage, Sync};
 
-use crate::log::{LogError, RecordLog, Recovered, Storage, Sync, record_bytes};
-use crate::topic::{TopicError, check_topic};
-use crate::wire::{Reader, Writer};
-
-/// The largest payload of one message, in bytes.
-pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
-/// The largest correlation data, in bytes.
-pub const CORRELATION_BYTES_MAX: usize = 1024;
+pub use message::{CORRELATION_BYTES_MAX, Message, MessageError, PAYLOAD_BYTES_MAX};
+use record::{Record, encode_entry, encode_head, encode_settled};
 
 /// Position of a message in its outbox, from 1, without gaps and never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -58,78 +55,6 @@ impl fmt::Display for OutboxId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
-}
-
-/// A message to publish with QoS 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Where to.
-    pub topic: String,
-    /// What, at most [`PAYLOAD_BYTES_MAX`].
-    pub payload: Bytes,
-    /// Whether the broker keeps it for later subscribers.
-    pub retain: bool,
-    /// Correlation data of the request that this answers, at most [`CORRELATION_BYTES_MAX`].
-    pub correlation: Option<Bytes>,
-    /// Seconds after which the broker need not deliver it any more.
-    pub expiry_s: Option<u32>,
-}
-
-impl Message {
-    /// A message that is neither retained nor an answer and does not expire.
-    #[must_use]
-    pub fn new(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
-        Self {
-            topic: topic.into(),
-            payload: payload.into(),
-            retain: false,
-            correlation: None,
-            expiry_s: None,
-        }
-    }
-
-    /// Whether it can be published at all.
-    ///
-    /// # Errors
-    /// If the topic is none, or a part is too large.
-    pub fn check(&self) -> Result<(), MessageError> {
-        check_topic(&self.topic)?;
-        let too_large = |what, bytes, bytes_max| MessageError::TooLarge { what, bytes, bytes_max };
-        if self.payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(too_large("payload", self.payload.len(), PAYLOAD_BYTES_MAX));
-        }
-        let correlation_bytes = self.correlation.as_ref().map_or(0, Bytes::len);
-        if correlation_bytes > CORRELATION_BYTES_MAX {
-            return Err(too_large("correlation data", correlation_bytes, CORRELATION_BYTES_MAX));
-        }
-        Ok(())
-    }
-
-    /// Bytes that it takes in the outbox.
-    #[must_use]
-    pub fn outbox_bytes(&self) -> u64 {
-        let fixed_bytes = 1 + 8 + 1 + 5 + (1 + 4) + 4 + 4;
-        let correlation_bytes = self.correlation.as_ref().map_or(0, Bytes::len);
-        record_bytes(fixed_bytes + self.topic.len() + correlation_bytes + self.payload.len())
-    }
-}
-
-/// Why a message cannot be published.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MessageError {
-    /// The topic is none.
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-    /// A part is too large.
-    #[error("a {what} of {bytes} bytes; at most {bytes_max} are possible")]
-    TooLarge {
-        /// Which part.
-        what: &'static str,
-        /// Its size.
-        bytes: usize,
-        /// The limit.
-        bytes_max: usize,
-    },
 }
 
 /// A message on its way.
@@ -189,10 +114,6 @@ pub struct OutboxRecovery {
     /// Bytes that bad storage destroyed: messages may be missing.
     pub damaged_bytes: u64,
 }
-
-const KIND_HEAD: u8 = 1;
-const KIND_ENTRY: u8 = 2;
-const KIND_SETTLED: u8 = 3;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -332,7 +253,7 @@ impl<S: Storage> Outbox<S> {
 
     fn mark_settled(&mut self) -> Result<(), LogError> {
         for &(first, last) in &self.unmarked {
-            self.log.append(&Writer::of_kind(KIND_SETTLED).u64(first.0).u64(last.0).finish())?;
+            self.log.append(&encode_settled(first, last))?;
         }
         self.unmarked.clear();
         Ok(())
@@ -426,51 +347,7 @@ impl<S: Storage> Outbox<S> {
     }
 
     fn head(&self) -> Vec<u8> {
-        Writer::of_kind(KIND_HEAD).u64(self.id.0).u64(self.next.0).finish()
-    }
-}
-
-enum Record {
-    Head { id: OutboxId, next: Sequence },
-    Entry { sequence: Sequence, message: Message },
-    Settled { first: Sequence, last: Sequence },
-}
-
-fn encode_entry(sequence: Sequence, message: &Message) -> Vec<u8> {
-    let writer = Writer::of_kind(KIND_ENTRY).u64(sequence.0).u8(u8::from(message.retain));
-    let writer = match message.expiry_s {
-        Some(expiry_s) => writer.u8(1).u32(expiry_s),
-        None => writer.u8(0),
-    };
-    writer
-        .optional_bytes(message.correlation.as_deref())
-        .text(&message.topic)
-        .bytes(&message.payload)
-        .finish()
-}
-
-impl Record {
-    fn decode(record: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(record);
-        let record = match reader.u8()? {
-            KIND_HEAD => Self::Head { id: OutboxId(reader.u64()?), next: Sequence(reader.u64()?) },
-            KIND_ENTRY => {
-                let sequence = Sequence(reader.u64()?);
-                let retain = reader.u8()? != 0;
-                let expiry_s = match reader.u8()? {
-                    0 => None,
-                    _ => Some(reader.u32()?),
-                };
-                let correlation = reader.optional_bytes()?;
-                let topic = reader.text()?;
-                let payload = reader.owned_bytes()?;
-                Self::Entry { sequence, message: Message { topic, payload, retain, correlation, expiry_s } }
-            }
-            KIND_SETTLED => Self::Settled { first: Sequence(reader.u64()?), last: Sequence(reader.u64()?) },
-            _ => return None,
-        };
-        reader.end()?;
-        Some(record)
+        encode_head(self.id, self.next)
     }
 }
 

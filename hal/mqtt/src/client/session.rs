@@ -20,69 +20,29 @@
 //! Each connection gets a new event loop of the library: nothing of its own queues, which are lost or stuck
 //! when a session is not resumed, outlives the connection.
 
+mod packets;
+mod sending;
+mod wire;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hal_units::{Duration, Instant};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{PubAckReason, Publish, PublishProperties};
+use rumqttc::v5::mqttbytes::v5::{PubAckReason, Publish};
 
 use super::backoff::Backoff;
-use super::latest::{Delivery, Latest};
+use super::latest::Latest;
 use super::status::{ConnectionState, MqttCounters};
-use crate::dedup::{PROPERTY_OUTBOX, PROPERTY_RESEND, PROPERTY_SEQUENCE};
 use crate::log::Storage;
-use crate::outbox::{Entry, Outbox, OutboxId, Sequence};
+use crate::outbox::{Outbox, Sequence};
+pub(super) use packets::OFFLINE;
+use packets::{Fate, mark_resend, retained};
+pub(super) use wire::{BrokerTerms, NetEvent, Wire};
 
-/// What the presence topic says of a client that is there.
-const ONLINE: &[u8] = br#"{"online":true}"#;
-/// What it says of one that left, or, by last will, was lost.
-pub(super) const OFFLINE: &[u8] = br#"{"online":false}"#;
 /// How long a goodbye may take.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// The library, as the session sees it. Nothing here waits.
-pub(super) trait Wire {
-    /// Starts a connection with a new event loop; `resends` leave first if the session is resumed.
-    fn connect(&mut self, resends: Vec<Publish>);
-    /// Hands over a publish; false if the library does not take it.
-    fn publish(&mut self, publish: Publish) -> bool;
-    /// Asks for the filters; false if the library does not take it.
-    fn subscribe(&mut self, filters: &[String]) -> bool;
-    /// Says goodbye; false if the library does not take it.
-    fn disconnect(&mut self) -> bool;
-    /// Drops the connection, if there is one.
-    fn close(&mut self);
-}
-
-/// What happens on a connection.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum NetEvent {
-    /// The broker took the connection.
-    Connected(BrokerTerms),
-    /// The connection, or the attempt, ended.
-    Closed { reason: String, taken_over: bool },
-    /// The publish that was handed over earliest got this identifier and was sent; 0 for QoS 0.
-    Sent { packet_id: u16 },
-    /// The broker answered a QoS 1 publish.
-    Acknowledged { packet_id: u16, reason: PubAckReason },
-    /// The broker answered the subscription.
-    Subscribed { filters_refused: usize },
-    /// A message for us.
-    Arrived(Box<Publish>),
-    /// Our goodbye was sent.
-    Disconnected,
-}
-
-/// What the broker said when it took the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BrokerTerms {
-    pub(super) resumed: bool,
-    pub(super) receive_max: u16,
-    pub(super) packet_bytes_max: usize,
-    pub(super) takes_qos_1: bool,
-}
 
 #[derive(Debug, Clone)]
 pub(super) struct SessionOptions {
@@ -349,102 +309,6 @@ impl Session {
         self.connection = ConnectionState::Connected { since: now, resumed: limits.resumed, filters_refused };
     }
 
-    fn send_while_room<S: Storage>(&mut self, now: Instant, stock: &mut Stock<'_, S>, wire: &mut impl Wire) {
-        while let Link::Flowing { limits } = self.link
-            && self.handed.len() + self.in_flight.len() < limits.window
-        {
-            let Some((item, publish)) = self.next(limits, stock) else { return };
-            self.hand(now, item, publish, wire);
-        }
-    }
-
-    /// The next publish: the presence, then latest values and the outbox in turn.
-    fn next<S: Storage>(&mut self, limits: Limits, stock: &mut Stock<'_, S>) -> Option<(Item, Publish)> {
-        if std::mem::take(&mut self.online_due)
-            && let Some(topic) = &self.options.presence_topic
-        {
-            return Some((Item::Online, retained(topic, Bytes::from_static(ONLINE), QoS::AtLeastOnce)));
-        }
-        self.latest_next = !self.latest_next;
-        if self.latest_next {
-            self.next_of_latest(limits, stock).or_else(|| self.next_of_outbox(limits, stock))
-        } else {
-            self.next_of_outbox(limits, stock).or_else(|| self.next_of_latest(limits, stock))
-        }
-    }
-
-    fn next_of_latest<S: Storage>(
-        &mut self,
-        limits: Limits,
-        stock: &mut Stock<'_, S>,
-    ) -> Option<(Item, Publish)> {
-        loop {
-            let value = stock.latest.take_due()?;
-            let qos = match value.delivery {
-                Delivery::AtMostOnce => QoS::AtMostOnce,
-                Delivery::AtLeastOnce => QoS::AtLeastOnce,
-            };
-            let publish = retained(&value.topic, value.payload, qos);
-            if packet_bytes(&publish) <= limits.packet_bytes_max {
-                self.counters.latest_sent += 1;
-                return Some((Item::Latest(value.topic), publish));
-            }
-            tracing::error!(topic = %value.topic, "a latest value is larger than the broker takes");
-            stock.latest.delivered(&value.topic);
-        }
-    }
-
-    fn next_of_outbox<S: Storage>(
-        &mut self,
-        limits: Limits,
-        stock: &mut Stock<'_, S>,
-    ) -> Option<(Item, Publish)> {
-        loop {
-            let (sequence, entry) = stock.outbox.next_to_send(self.cursor)?;
-            self.cursor = sequence;
-            let publish = publish_of(stock.outbox.id(), sequence, entry);
-            if packet_bytes(&publish) <= limits.packet_bytes_max {
-                let counter =
-                    if entry.resend { &mut self.counters.resent } else { &mut self.counters.published };
-                *counter += 1;
-                stock.outbox.mark_sent(sequence);
-                return Some((Item::Outbox(sequence), publish));
-            }
-            self.reject(sequence, "it is larger than the broker takes", stock);
-        }
-    }
-
-    fn hand(&mut self, now: Instant, item: Item, publish: Publish, wire: &mut impl Wire) {
-        self.handed.push_back(Handed { item, publish: publish.clone(), since: now });
-        if !wire.publish(publish) {
-            self.lost(now, "a publish could not be handed over".to_owned(), false, wire);
-        }
-    }
-
-    fn sent<S: Storage>(
-        &mut self,
-        now: Instant,
-        packet_id: u16,
-        stock: &mut Stock<'_, S>,
-        wire: &mut impl Wire,
-    ) {
-        // What is resent was not handed over and has its identifier.
-        if let Link::Resending { .. } = self.link {
-            return;
-        }
-        let Some(mut handed) = self.handed.pop_front() else { return };
-        if packet_id == 0 {
-            if let Item::Latest(topic) = &handed.item {
-                stock.latest.delivered(topic);
-            }
-            return;
-        }
-        handed.publish.pkid = packet_id;
-        if self.in_flight.insert(packet_id, handed).is_some() {
-            self.lost(now, "a packet identifier was used twice".to_owned(), false, wire);
-        }
-    }
-
     fn acknowledged<S: Storage>(
         &mut self,
         now: Instant,
@@ -555,29 +419,6 @@ impl Session {
     }
 }
 
-/// What becomes of a publish by the broker's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Taken,
-    Never,
-    Later,
-}
-
-impl Fate {
-    const fn of(reason: PubAckReason) -> Self {
-        match reason {
-            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Self::Taken,
-            PubAckReason::NotAuthorized
-            | PubAckReason::TopicNameInvalid
-            | PubAckReason::PayloadFormatInvalid => Self::Never,
-            PubAckReason::UnspecifiedError
-            | PubAckReason::ImplementationSpecificError
-            | PubAckReason::PacketIdentifierInUse
-            | PubAckReason::QuotaExceeded => Self::Later,
-        }
-    }
-}
-
 /// Entries that were handed over at the same instant keep their order.
 const fn outbox_order(item: &Item) -> u64 {
     match item {
@@ -585,44 +426,6 @@ const fn outbox_order(item: &Item) -> u64 {
         Item::Outbox(sequence) => sequence.0,
         Item::Latest(_) | Item::Offline => u64::MAX,
     }
-}
-
-fn retained(topic: &str, payload: Bytes, qos: QoS) -> Publish {
-    let mut publish = Publish::new(topic, qos, payload, Some(PublishProperties::default()));
-    publish.retain = true;
-    publish
-}
-
-fn publish_of(outbox: OutboxId, sequence: Sequence, entry: &Entry) -> Publish {
-    let message = &entry.message;
-    let properties = PublishProperties {
-        message_expiry_interval: message.expiry_s,
-        correlation_data: message.correlation.clone(),
-        user_properties: vec![
-            (PROPERTY_SEQUENCE.to_owned(), sequence.to_string()),
-            (PROPERTY_OUTBOX.to_owned(), outbox.to_string()),
-        ],
-        ..PublishProperties::default()
-    };
-    let mut publish =
-        Publish::new(message.topic.as_str(), QoS::AtLeastOnce, message.payload.clone(), Some(properties));
-    publish.retain = message.retain;
-    if entry.resend {
-        mark_resend(&mut publish);
-    }
-    publish
-}
-
-fn mark_resend(publish: &mut Publish) {
-    let properties = &mut publish.properties.get_or_insert_default().user_properties;
-    if properties.iter().all(|(name, _)| name != PROPERTY_RESEND) {
-        properties.push((PROPERTY_RESEND.to_owned(), "1".to_owned()));
-    }
-}
-
-/// Size on the network; the library leaves out the identifier as long as there is none.
-fn packet_bytes(publish: &Publish) -> usize {
-    publish.size() + 2
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Scenarios, and a crash at every byte.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::record_bytes;
 use crate::log::sim_disk::{SimDisk, Unsynced};
 
 const LIMITS: OutboxLimits = OutboxLimits { entries_max: 1000, bytes_max: 1 << 20, slack_bytes: 400 };

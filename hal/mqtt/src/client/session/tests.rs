@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::client::latest::Delivery;
+use crate::dedup::{PROPERTY_OUTBOX, PROPERTY_RESEND, PROPERTY_SEQUENCE};
 use crate::log::Sync;
 use crate::log::sim_disk::SimDisk;
-use crate::outbox::{Message, OutboxLimits};
+use crate::outbox::{Message, OutboxId, OutboxLimits};
 
 const ALL_TERMS: BrokerTerms =
     BrokerTerms { resumed: false, receive_max: 100, packet_bytes_max: 10_000, takes_qos_1: true };
