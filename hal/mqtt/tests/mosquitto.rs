@@ -8,15 +8,17 @@ mod mosquitto;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
-use hal_mqtt::client::{BrokerUrl, ConnectionState, Delivery};
+use hal_mqtt::client::{BrokerUrl, ConnectionState, Delivery, StorageState};
 use hal_mqtt::command::{
     Command, CommandDesk, CommandGate, GateLimits, IncomingCommand, Outcome, UnitLimits,
 };
-use hal_mqtt::log::{FileStorage, Sync};
+use hal_mqtt::log::{FileStorage, SegmentId, Storage, Sync};
 use hal_mqtt::outbox::{Message, Outbox, OutboxId, OutboxLimits};
 use hal_mqtt::topic::{Name, Topics};
 use hal_mqtt::{Clock, Mqtt, MqttOptions};
@@ -344,4 +346,68 @@ fn a_broker_that_hangs_is_left_and_found_again() {
     kill_process(pid, Signal::CONT).unwrap();
     eventually("it is acknowledged", || node.status().counters.acknowledged == 1);
     assert_eq!(node.status().counters.resent, 1);
+}
+
+/// A folder on a disk that can be made to fail.
+struct FailingDisk {
+    folder: FileStorage,
+    fails: Arc<AtomicBool>,
+}
+
+impl FailingDisk {
+    fn check(&self) -> io::Result<()> {
+        if self.fails.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl Storage for FailingDisk {
+    fn segments(&mut self) -> io::Result<Vec<SegmentId>> {
+        self.folder.segments()
+    }
+    fn read(&mut self, id: SegmentId) -> io::Result<Vec<u8>> {
+        self.folder.read(id)
+    }
+    fn create(&mut self, id: SegmentId) -> io::Result<()> {
+        self.check()?;
+        self.folder.create(id)
+    }
+    fn append(&mut self, id: SegmentId, bytes: &[u8]) -> io::Result<()> {
+        self.check()?;
+        self.folder.append(id, bytes)
+    }
+    fn sync(&mut self, id: SegmentId) -> io::Result<()> {
+        self.check()?;
+        self.folder.sync(id)
+    }
+    fn remove(&mut self, id: SegmentId) -> io::Result<()> {
+        self.check()?;
+        self.folder.remove(id)
+    }
+}
+
+#[test]
+#[cfg_attr(not(takt_mosquitto), ignore = "needs mosquitto")]
+fn a_full_disk_shows_and_delays_but_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder.path().join("broker"));
+    let operator = Operator::new(&broker, "events");
+    let fails = Arc::new(AtomicBool::new(false));
+    let disk = FailingDisk {
+        folder: FileStorage::open(&folder.path().join("outbox")).unwrap(),
+        fails: Arc::clone(&fails),
+    };
+    let (outbox, _) = Outbox::open(disk, OutboxLimits::default(), Sync::Disk, OutboxId::draw()).unwrap();
+    let no_commands: Option<CommandDesk<FileStorage>> = None;
+    let node = Mqtt::start(options(&broker.url()), outbox, no_commands, Clock::system()).unwrap();
+    node.publish(Message::new("events", "before")).unwrap();
+    assert_eq!(&operator.next().payload[..], b"before");
+    fails.store(true, Ordering::SeqCst);
+    let ticket = node.publish(Message::new("events", "meanwhile")).unwrap();
+    eventually("the failure shows", || matches!(node.status().storage, StorageState::Failing { .. }));
+    operator.nothing_more();
+    assert!(node.durable() < ticket);
+    fails.store(false, Ordering::SeqCst);
+    assert_eq!(&operator.next().payload[..], b"meanwhile");
+    eventually("the disk is good again", || node.status().storage == StorageState::Good);
+    assert!(node.durable() >= ticket && node.status().counters.storage_errors > 0);
 }

@@ -59,7 +59,7 @@ impl Stream {
 mod tests {
     use super::*;
 
-    /// A PUBLISH whose body is full of what looks like DISCONNECTs.
+    /// A PUBLISH whose body is full of bytes that look like a DISCONNECT.
     fn publish(body_bytes: usize) -> Vec<u8> {
         let mut packet = vec![0x30];
         let mut length = body_bytes;

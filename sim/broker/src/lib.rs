@@ -5,7 +5,7 @@
 //! `rumqttd` speaks MQTT 5 and MQTT 3.1.1 on separate listeners only, while people reach for
 //! `mosquitto_pub` without `-V 5` and then speak 3.1.1. So [`EmbeddedBroker`] runs both listeners on
 //! loopback ports of their own and puts a *front* before them on the address that was asked for: it looks
-//! at the protocol level in a client's CONNECT packet ([`sniff`]) and passes the bytes on. Both listeners
+//! at the protocol level in a client's CONNECT packet and passes the bytes on. Both listeners
 //! share one router, so a 3.1.1 publisher reaches a 5 subscriber.
 //!
 //! # Limits

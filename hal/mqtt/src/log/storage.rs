@@ -197,6 +197,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_ends_anywhere_yields_the_records_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let bodies: [&[u8]; 4] = [b"first", b"", b"third", b"the last one"];
+        {
+            let (mut log, _) = RecordLog::open(FileStorage::open(folder.path()).unwrap()).unwrap();
+            bodies.iter().for_each(|body| log.append(body).unwrap());
+            log.commit(Sync::Disk).unwrap();
+        }
+        let file = folder.path().join(format!("{}.log", SegmentId(1)));
+        let whole = std::fs::read(&file).unwrap();
+        let mut counts = Vec::new();
+        for bytes in 0..=whole.len() {
+            std::fs::write(&file, &whole[..bytes]).unwrap();
+            let (_, found) = RecordLog::open(FileStorage::open(folder.path()).unwrap()).unwrap();
+            assert_eq!(found.records, bodies[..found.records.len()], "cut at {bytes}");
+            assert_eq!(found.damaged_bytes, 0, "cut at {bytes}");
+            counts.push(found.records.len());
+        }
+        assert!(counts.is_sorted() && counts.first() == Some(&0) && counts.last() == Some(&4));
+    }
+
+    #[test]
     fn a_folder_in_use_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let _first = FileStorage::open(folder.path()).unwrap();
