@@ -73,7 +73,8 @@ impl Commander {
     ) -> Result<Self, CommanderError> {
         let (host, port) = parse(broker).ok_or(CommanderError::Address { broker: broker.to_owned() })?;
         let client_id = format!("{issuer}-{}", std::process::id());
-        let reply_topic = format!("takt/v1/{site}/replies/{client_id}");
+        // Topics under takt/ are the agent's own.
+        let reply_topic = format!("takt-replies/{site}/{client_id}");
         let mut options = MqttOptions::new(client_id, host, port);
         options.set_keep_alive(Duration::from_secs(5)).set_clean_start(true);
         let (client, connection) = Client::new(options, 64);

@@ -58,10 +58,13 @@ pub struct Executive<B> {
     ports: CyclePorts,
     mode: GroupMode,
     consecutive_misses: u32,
-    /// Whose turn it is to report; one unit a cycle.
+    /// The first of the units whose turn it is to report.
     turn: usize,
     records_dropped: u64,
 }
+
+/// Units that report in each cycle, in turn: few enough for the ring, often enough for a distribution.
+const REPORTS_PER_CYCLE: usize = 4;
 
 /// A unit that the plan does not name keeps still.
 const UNPLANNED: PlanDemand =
@@ -114,7 +117,7 @@ impl<B: Bus> Executive<B> {
             }
             let seen = unit.report((at as u16, tick.cycle, now), &inputs, &step, demand);
             count(&mut record, &seen);
-            if seen.changed || at == self.turn {
+            if seen.changed || (self.turn..self.turn + REPORTS_PER_CYCLE).contains(&at) {
                 let full = self.ports.telemetry.enqueue(Record::Unit(seen.record)).is_err();
                 self.records_dropped += u64::from(full);
             }
@@ -124,7 +127,8 @@ impl<B: Bus> Executive<B> {
         self.judge(&mut record);
         let full = self.ports.telemetry.enqueue(Record::Cycle(record)).is_err();
         self.records_dropped += u64::from(full);
-        self.turn = if self.turn + 1 < self.units.len() { self.turn + 1 } else { 0 };
+        let next = self.turn + REPORTS_PER_CYCLE;
+        self.turn = if next < self.units.len() { next } else { 0 };
         record
     }
 

@@ -13,7 +13,7 @@ use crate::{Command, Record, demand::PlanDemand};
 
 /// Commands that may wait for the next cycle.
 const COMMANDS: usize = 64;
-/// Records between two visits of the collector: 2.5 s at two records a cycle and 200 Hz.
+/// Records between two visits of the collector: 2 s at five records a cycle and 100 Hz.
 const RECORDS: usize = 1024;
 /// Plans that may wait for the next cycle.
 const PLANS: usize = 2;

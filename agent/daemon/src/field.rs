@@ -7,7 +7,7 @@
 //! when the cycle's budget is over. The lead follows the measured round trips: their 99.9th percentile
 //! and a margin. Nobody wakes anybody: both threads keep the same time.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use agent_cycle::Grid;
 use hal_linux_rt::clock::now;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::config::IoConfig;
+use crate::setup::drop_capabilities;
 
 /// The least time by which the requests leave before the grid point.
 const LEAD_MIN: Duration = Duration::from_micros(500);
@@ -44,12 +45,14 @@ pub struct GroupField {
 /// The running field thread.
 #[derive(Debug)]
 pub struct FieldThread {
+    begin: mpsc::Sender<()>,
     stop: watch::Sender<Stop>,
     thread: RtThread<()>,
 }
 
 impl FieldThread {
-    /// Starts the thread with the ordinary policy, or with SCHED_FIFO where the configuration says so.
+    /// Starts the thread with the ordinary policy, or with SCHED_FIFO where the configuration says so. It
+    /// opens no connection before [`FieldThread::begin`].
     ///
     /// # Errors
     /// If the thread cannot be created, or not with the policy that is required.
@@ -63,8 +66,21 @@ impl FieldThread {
             stack_prefault_bytes: 256 << 10,
             realtime,
         };
-        let thread = thread::spawn(spec, move |_| run(groups, &stopped))?;
-        Ok(Self { stop, thread })
+        let (begin, begun) = mpsc::channel();
+        let thread = thread::spawn(spec, move |_| {
+            drop_capabilities();
+            if begun.recv().is_ok() {
+                run(groups, &stopped);
+            }
+        })?;
+        Ok(Self { begin, stop, thread })
+    }
+
+    /// Lets the thread talk to the field. Without it the thread ends when this is dropped.
+    pub fn begin(&self) {
+        if self.begin.send(()).is_err() {
+            tracing::error!("the field thread ended before it began");
+        }
     }
 
     /// The thread's settings as read back.

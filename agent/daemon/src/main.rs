@@ -1,5 +1,6 @@
 //! `takt-agent`: runs the control loops of a site.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -100,6 +101,9 @@ fn fail(error: &StartError) -> ExitCode {
 
 fn start_log(log: &LogConfig) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if log.json { builder.json().init() } else { builder.init() }
 }

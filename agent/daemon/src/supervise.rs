@@ -137,6 +137,7 @@ pub fn run(site: &SiteConfig, signals: &Signals, report_file: Option<&Path>) -> 
         fields.push(GroupField { origin, period: config.period, budget: config.budget, lines: group.lines });
         loops.push(running);
     }
+    // It waits: whatever still keeps the agent from starting is to be found before the field notices.
     let field = FieldThread::start(site.io, fields, set_up.wish())?;
     set_up.thread(field.report())?;
     drop_capabilities();
@@ -146,6 +147,7 @@ pub fn run(site: &SiteConfig, signals: &Signals, report_file: Option<&Path>) -> 
     let report =
         SharedReport::new(reporter.report(&controls, &operators, &first_plan, Phase::Starting, now()));
     let _admin = open_admin(&site.admin.socket, site.admin.listen, report.clone())?;
+    field.begin();
     tracing::info!(site = %site.name, units = site.turbines.len(), plan = %first_plan.name, "running");
 
     let mut watch =
@@ -321,7 +323,7 @@ impl Watch<'_> {
 
     fn last_report(&mut self, file: Option<&Path>) {
         for control in &mut self.controls {
-            control.collector.collect(&mut control.ports.telemetry);
+            control.collector.finish(&mut control.ports.telemetry);
         }
         self.operators.stop(&mut self.controls);
         let report =

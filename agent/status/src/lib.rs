@@ -244,7 +244,9 @@ impl Report {
                     .push(format!("group {}: {} units without usable inputs", group.name, group.units_blind));
             }
         }
-        for device in self.devices.iter().filter(|device| device.state != "connected") {
+        // At the end the agent itself closes its connections.
+        let ends = self.phase == Phase::Stopping;
+        for device in self.devices.iter().filter(|device| !ends && device.state != "connected") {
             reasons.push(format!("device {} is {}", device.name, device.state));
         }
         if let Some(mqtt) = self.mqtt.as_ref().filter(|mqtt| !mqtt.connected) {

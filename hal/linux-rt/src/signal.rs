@@ -52,7 +52,7 @@ impl Signals {
     /// Blocks the signals in the calling thread and watches them.
     ///
     /// Call it in `main` before the first thread is created: threads inherit the blocking, and a signal
-    /// goes to any thread that does not block it. Child processes of `std::process` start unblocked.
+    /// goes to any thread that does not block it. Child processes inherit it too.
     ///
     /// # Errors
     /// If the process has no descriptor left.

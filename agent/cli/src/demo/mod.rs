@@ -24,7 +24,7 @@ use crate::client;
 use crate::commander::{CommanderError, mosquitto_pub};
 use crate::view::View;
 use operator::Operator;
-use process::Process;
+use process::{EndBy, Process};
 
 /// Waiting for a child to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -148,6 +148,7 @@ fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
     let mut agent = Process::start(
         "takt-agent",
         &["--config", &text(&files.config), "--report", &text(&report_file)],
+        EndBy::Signal,
         &folder.join("agent.log"),
     )?;
     wait_for_agent(&mut agent, &files.socket)?;
@@ -191,11 +192,13 @@ fn start_simulator(arguments: &Args, folder: &Path) -> Result<(Process, Ready), 
         &ports,
         "--json",
         &truth,
+        "--until-stdin-closes",
     ];
     if arguments.broker.is_none() {
         options.extend(["--broker", "127.0.0.1:0"]);
     }
-    let mut simulator = Process::start("takt-sim", &options, &folder.join("simulator.log"))?;
+    let mut simulator =
+        Process::start("takt-sim", &options, EndBy::ClosingStandardInput, &folder.join("simulator.log"))?;
     let deadline = Instant::now() + READY_WITHIN;
     loop {
         simulator.check()?;

@@ -1,4 +1,7 @@
-//! The demo's child processes: started beside this one, ended by a signal, never left behind.
+//! The demo's child processes: started beside this one, never left behind.
+//!
+//! Children inherit which signals this process blocks. The agent reads its signals from a descriptor and
+//! is ended by one; the simulator ends when its standard input closes, so also when the demo is killed.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -15,25 +18,41 @@ use super::DemoError;
 pub(super) struct Process {
     name: &'static str,
     child: Child,
+    end_by: EndBy,
     log: PathBuf,
+}
+
+/// How a child is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndBy {
+    Signal,
+    ClosingStandardInput,
 }
 
 impl Process {
     /// Starts the program `name` that lies beside this one; what it prints goes to `log`.
-    pub(super) fn start(name: &'static str, arguments: &[&str], log: &Path) -> Result<Self, DemoError> {
+    pub(super) fn start(
+        name: &'static str,
+        arguments: &[&str],
+        end_by: EndBy,
+        log: &Path,
+    ) -> Result<Self, DemoError> {
         let program = beside_this(name)?;
         let failed = |why: std::io::Error| DemoError::Start { name, why: why.to_string() };
         let out = File::create(log).map_err(failed)?;
         let err = out.try_clone().map_err(failed)?;
         let child = Command::new(program)
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(match end_by {
+                EndBy::Signal => Stdio::null(),
+                EndBy::ClosingStandardInput => Stdio::piped(),
+            })
             .stdout(out)
             .stderr(err)
             .process_group(0)
             .spawn()
             .map_err(failed)?;
-        Ok(Self { name, child, log: log.to_owned() })
+        Ok(Self { name, child, end_by, log: log.to_owned() })
     }
 
     /// An error with the end of the log, if the process has ended by itself.
@@ -51,8 +70,11 @@ impl Process {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Ok(status);
         }
-        signal::send(self.child.id(), Signal::Terminate)
-            .map_err(|error| failed(self.name, error.to_string()))?;
+        match self.end_by {
+            EndBy::Signal => signal::send(self.child.id(), Signal::Terminate)
+                .map_err(|error| failed(self.name, error.to_string()))?,
+            EndBy::ClosingStandardInput => drop(self.child.stdin.take()),
+        }
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             match self.child.try_wait() {

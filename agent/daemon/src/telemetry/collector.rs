@@ -49,6 +49,10 @@ pub struct Collector {
     units: Vec<Option<UnitRecord>>,
     input_ages: Vec<Spread>,
     counters: Around,
+    /// Between the last two visits.
+    lately: Around,
+    /// A late cycle whose story is not complete.
+    held: Option<CycleRecord>,
     started_at: Instant,
 }
 
@@ -71,6 +75,8 @@ impl Collector {
             units: vec![None; units],
             input_ages: vec![Spread::new(); units],
             counters,
+            lately: Around::default(),
+            held: None,
             started_at: now,
         }
     }
@@ -101,8 +107,14 @@ impl Collector {
                 .saturating_sub(self.counters.switches_involuntary),
         };
         self.counters = counters;
+        // A miss may have begun before the last visit.
+        let around = Around {
+            run_queue: self.lately.run_queue + between.run_queue,
+            switches_involuntary: self.lately.switches_involuntary + between.switches_involuntary,
+        };
+        self.lately = between;
         for (record, skipped_after) in missed {
-            self.explain(&record, skipped_after, between);
+            self.explain(&record, skipped_after, around);
         }
         changed
     }
@@ -113,17 +125,14 @@ impl Collector {
         self.cycle_time.record(record.finished_at.since(record.woke_at));
         self.skipped += u64::from(record.skipped);
         self.late += u64::from(record.late);
-        // Grid points pass because the cycle before them ended late: one story, told once.
-        match (record.skipped, missed.last_mut()) {
-            (0, _) => {}
-            (skipped, Some((before, after))) if Some(before.cycle) == self.last.map(|last| last.cycle) => {
-                *after = skipped;
-            }
-            (skipped, _) => missed.push((self.last.unwrap_or(record), skipped)),
+        // Grid points pass because the cycle before them ended late: one story, told once, and only when
+        // the next cycle has said how many passed.
+        if let Some(late) = self.held.take() {
+            missed.push((late, record.skipped));
+        } else if record.skipped > 0 {
+            missed.push((self.last.unwrap_or(record), record.skipped));
         }
-        if record.late {
-            missed.push((record, 0));
-        }
+        self.held = record.late.then_some(record);
         self.last = Some(record);
     }
 
@@ -145,6 +154,14 @@ impl Collector {
             self.misses.remove(0);
         }
         self.misses.push(sentence);
+    }
+
+    /// Takes all records that wait and completes the story of a late last cycle: call once, at the end.
+    pub fn finish(&mut self, telemetry: &mut Consumer<'static, Record>) {
+        self.collect(telemetry);
+        if let Some(late) = self.held.take() {
+            self.explain(&late, 0, self.lately);
+        }
     }
 
     /// The last cycle that was reported.
