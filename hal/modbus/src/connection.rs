@@ -105,6 +105,20 @@ where
         lock(&self.wire).take_events()
     }
 
+    /// Waits until the next request to `unit` can leave: see [`Connection::call`], which does this first.
+    ///
+    /// # Errors
+    /// The [`Fault`], after which the connection is unusable.
+    pub async fn ready(&mut self, unit: u8, quiet: Duration) -> Result<(), Fault> {
+        if self.poisoned {
+            return Err(Fault::Poisoned);
+        }
+        self.poisoned = true;
+        self.settle(unit, quiet).await?;
+        self.poisoned = false;
+        Ok(())
+    }
+
     /// Sends a request to `unit` and waits for its answer, at most `limit` (on a serial line plus the
     /// time that request and answer take on the wire). On a serial line, if bytes stand there that
     /// nobody asked for, waits first until nothing has come for `quiet`. Returns the registers read;
@@ -119,12 +133,9 @@ where
         limit: Duration,
         quiet: Duration,
     ) -> Result<Vec<u16>, Fault> {
-        if self.poisoned {
-            return Err(Fault::Poisoned);
-        }
-        // Stays so if this call is abandoned at one of the awaits below.
+        self.ready(unit, quiet).await?;
+        // Stays so if this call is abandoned at the await below.
         self.poisoned = true;
-        self.settle(unit, quiet).await?;
         let expected = Expected { unit, shape: query.shape() };
         // The header of TCP is 4 bytes longer than address and check sum of RTU.
         let header_more = if self.timing.serial.is_some() { 0 } else { 4 };
@@ -152,24 +163,29 @@ where
             wire.receive_pending()?;
             return wire.clear_between_tcp();
         };
-        let free_at = lock(&self.wire).active_at + serial.silence();
-        if Instant::now() < free_at {
-            sleep_until(free_at).await;
-        }
-        let clean = {
+        /// So many whole stray answers in a row are taken one by one.
+        const STRAYS_MAX: usize = 16;
+        for _ in 0..STRAYS_MAX {
+            let free_at = lock(&self.wire).active_at + serial.silence();
+            if Instant::now() < free_at {
+                sleep_until(free_at).await;
+            }
             let mut wire = lock(&self.wire);
-            wire.receive_pending()? == 0 && wire.received().is_empty()
-        };
-        if clean {
-            return Ok(());
+            wire.receive_pending()?;
+            if wire.received().is_empty() {
+                return Ok(());
+            }
+            wire.take_whole_stale();
+            if !wire.received().is_empty() {
+                break;
+            }
         }
-        let quiet = quiet.max(serial.silence());
-        let unknown = self.discard(quiet).await?;
-        let mut wire = lock(&self.wire);
         // Bytes at the opening of a port were meant for somebody else; bytes after a fault are its rest.
-        let in_trouble = self.answers == 0 || wire.stale.iter().any(|stale| !stale.answered);
+        let in_trouble = self.answers == 0 || !lock(&self.wire).stale.iter().all(|stale| stale.answered);
+        let quiet = if in_trouble { quiet } else { self.timing.frame_gap };
+        let unknown = self.discard(quiet.max(serial.silence())).await?;
         if unknown > 0 && !in_trouble {
-            wire.event(unit, Fault::Garbage);
+            lock(&self.wire).event(unit, Fault::Garbage);
         }
         Ok(())
     }
@@ -193,7 +209,7 @@ where
         Ok(unknown + lock(&self.wire).sweep())
     }
 
-    /// `None` when time is up.
+    /// `None` when time is up or the tap has seen a fault.
     async fn transact(
         &mut self,
         unit: u8,
@@ -212,6 +228,9 @@ where
         poll_fn(|cx| {
             if let Poll::Ready(result) = call.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));
+            }
+            if lock(wire).has_failed() {
+                return Poll::Ready(None);
             }
             let until = until();
             if timer.deadline() != until {

@@ -272,6 +272,7 @@ impl Device {
         let mut image = self.published;
         for (at, block) in profile.reads.iter().enumerate() {
             let query = Query::Read { table: block.table, start: block.start, count: block.count };
+            self.prepare(link, clock, &query, limit).await?;
             let (words, sent_at) = self.transact(link, clock, &query, limit).await?;
             if at == 0 {
                 image.acquired_at = sent_at;
@@ -311,30 +312,30 @@ impl Device {
             let words = buffer.get_mut(..usize::from(block.count)).unwrap_or_default();
             words.fill(0);
             profile.encode(block, outputs, words);
+            let (query, read) = match (profile.exchange, profile.reads.first()) {
+                (Exchange::Combined, Some(read)) => {
+                    let (read_start, read_count) = (read.start, read.count);
+                    (Query::Exchange { read_start, read_count, write_start: block.start, words }, Some(read))
+                }
+                (Exchange::Combined | Exchange::Split, _) => {
+                    (Query::Write { start: block.start, words }, None)
+                }
+            };
+            self.prepare(link, clock, &query, limit).await?;
+            // The last moment before the request leaves.
             if commanded && !outputs.is_current(clock.now()) {
                 return Err(WriteError::Expired);
             }
-            match (profile.exchange, profile.reads.first()) {
-                (Exchange::Combined, Some(read)) => {
-                    let query = Query::Exchange {
-                        read_start: read.start,
-                        read_count: read.count,
-                        write_start: block.start,
-                        words,
-                    };
-                    let (read_words, sent_at) = self.transact(link, clock, &query, limit).await?;
-                    if commanded {
-                        // What was read along was read after the write.
-                        self.held = *outputs;
-                    }
-                    let mut image = self.published;
-                    image.acquired_at = sent_at;
-                    profile.decode(read, &read_words, &mut image);
-                    self.publish(image);
+            let (read_words, sent_at) = self.transact(link, clock, &query, limit).await?;
+            if let Some(read) = read {
+                if commanded {
+                    // What was read along was read after the write.
+                    self.held = *outputs;
                 }
-                (Exchange::Combined | Exchange::Split, _) => {
-                    self.transact(link, clock, &Query::Write { start: block.start, words }, limit).await?;
-                }
+                let mut image = self.published;
+                image.acquired_at = sent_at;
+                profile.decode(read, &read_words, &mut image);
+                self.publish(image);
             }
         }
         Ok(())
@@ -352,29 +353,30 @@ impl Device {
             return Err(Fault::LineBusy);
         };
         self.counters.probes.one();
-        match self.transact_once(link, clock, &probe, limit).await {
+        match self.transact(link, clock, &probe, limit).await {
             Ok(_) | Err(Fault::Exception(_)) if link.in_step(self.port.unit_id) => Ok(()),
             Ok(_) => Err(Fault::LateReply),
             Err(fault) => Err(fault),
         }
     }
 
-    /// One request, after a probe if its answer could be confused with an earlier one. Returns also when
-    /// it left, at the earliest.
-    async fn transact<S: Stream>(
+    /// Makes the way free for a request: waits until the line is, and puts a probe in front if the answer
+    /// could be confused with an earlier one.
+    async fn prepare<S: Stream>(
         &mut self,
         link: &mut Connection<S>,
         clock: &impl Clock,
         query: &Query<'_>,
         limit: Limit,
-    ) -> Result<(Vec<u16>, Instant), Fault> {
+    ) -> Result<(), Fault> {
         if self.timing.duplicate_guard && link.is_ambiguous(self.port.unit_id, query) {
             self.probe(link, clock, limit).await?;
         }
-        self.transact_once(link, clock, query, limit).await
+        link.ready(self.port.unit_id, self.timing.quiet).await.map_err(|fault| self.count(fault))
     }
 
-    async fn transact_once<S: Stream>(
+    /// One request. Returns also when it left, at the earliest.
+    async fn transact<S: Stream>(
         &mut self,
         link: &mut Connection<S>,
         clock: &impl Clock,
@@ -391,15 +393,18 @@ impl Device {
                 self.answered = true;
                 Ok((words, sent_at))
             }
-            Err(fault) => {
-                let fault = match fault {
-                    Fault::Timeout if !self.answered => Fault::HalfOpen,
-                    named => named,
-                };
-                self.answered |= matches!(fault, Fault::Exception(_));
-                self.counters.count_fault(fault);
-                Err(fault)
-            }
+            Err(fault) => Err(self.count(fault)),
         }
+    }
+
+    /// Counts a fault under the name that it has for this device.
+    fn count(&mut self, fault: Fault) -> Fault {
+        let named = match fault {
+            Fault::Timeout if !self.answered => Fault::HalfOpen,
+            other => other,
+        };
+        self.answered |= matches!(named, Fault::Exception(_));
+        self.counters.count_fault(named);
+        named
     }
 }

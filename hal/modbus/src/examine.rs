@@ -131,7 +131,9 @@ pub(crate) fn examine_rtu(bytes: &[u8], expected: Option<Expected>, stale: &[Sta
         }
     }
     if is_rtu_frame(bytes) {
-        Examined::Bad(named)
+        let whole_len = expected.map_or(0, |expected| 1 + expected.shape.pdu_len() + 2);
+        let cut_short = named == Fault::WrongEcho && bytes.len() < whole_len;
+        Examined::Bad(if cut_short { Fault::WrongLength } else { named })
     } else if bytes.len() >= FRAME_MAX {
         Examined::Bad(Fault::BadCrc)
     } else if partial {

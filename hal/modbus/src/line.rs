@@ -23,6 +23,8 @@ use crate::tick::{BusTick, DuePhase, Phase, PhaseLog, Stop};
 const BEAT_LOST_AFTER: Duration = Duration::from_millis(50);
 /// Left free before the next phase when slack is used.
 const SLACK_MARGIN: Duration = Duration::from_micros(500);
+/// The longest rest with nothing to do.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The deadline of a stop that nobody gave, because the line's owner is gone.
 const ORPHAN_STOP: Duration = Duration::from_secs(5);
 
@@ -149,7 +151,9 @@ impl<C: Connect, K: Clock> Line<C, K> {
                     self.wake_at(tick, now)
                 }
             };
-            self.rest(wake_at, &mut ticks, &mut stop).await;
+            let wake_at = [wake_at, self.stopping].into_iter().flatten().min();
+            let pause = wake_at.map_or(PAUSE_MAX, |at| at.since(self.clock.now()));
+            rest(pause, &mut ticks, self.stopping.is_none().then_some(&mut stop)).await;
         }
     }
 
@@ -364,23 +368,22 @@ impl<C: Connect, K: Clock> Line<C, K> {
             .order
             .attempt_at()
             .map(|due| if due <= now { tick.next_acquire_at + BEAT_LOST_AFTER } else { due });
-        [safe, attempt, self.stopping].into_iter().flatten().min()
+        [safe, attempt].into_iter().flatten().min()
     }
+}
 
-    async fn rest(
-        &self,
-        wake_at: Option<Instant>,
-        ticks: &mut watch::Receiver<BusTick>,
-        stop: &mut watch::Receiver<Stop>,
-    ) {
-        let wake_at = [wake_at, self.stopping].into_iter().flatten().min();
-        let pause = wake_at.map_or(Duration::from_secs(1), |at| at.since(self.clock.now()));
-        let (ticking, running) = (ticks.has_changed().is_ok(), self.stopping.is_none());
-        tokio::select! {
-            biased;
-            _ = stop.changed(), if running => {}
-            _ = ticks.changed(), if ticking && running => {}
-            () = sleep(pause) => {}
-        }
+/// Sleeps for `pause`, or until a tick or a stop comes. `stop` is not looked at any more once heeded.
+async fn rest(
+    pause: Duration,
+    ticks: &mut watch::Receiver<BusTick>,
+    stop: Option<&mut watch::Receiver<Stop>>,
+) {
+    let Some(stop) = stop else { return sleep(pause).await };
+    let ticking = ticks.has_changed().is_ok();
+    tokio::select! {
+        biased;
+        _ = stop.changed() => {}
+        _ = ticks.changed(), if ticking => {}
+        () = sleep(pause) => {}
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! The library owns a [`Tap`]; the guard shares the [`Wire`] behind it. Received bytes collect in the
 //! wire's own buffer until [`examine`](crate::examine) says what they are. Only one whole frame, the
-//! answer to the request in flight, is handed on. Anything else ends the call at once, with its name.
+//! answer to the request in flight, is handed on. Of anything else the library hears nothing: the guard
+//! ends the call.
 
 use std::io;
 use std::pin::Pin;
@@ -86,6 +87,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.flight = Some(Flight { expected, head: [0; 2], written: 0, request_len, outcome: None });
     }
 
+    /// Whether the request in flight has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| matches!(flight.outcome, Some(Err(_))))
+    }
+
     /// Bytes that were received and are not handed on.
     pub(crate) fn received(&self) -> &[u8] {
         self.buffer.get(..self.len).unwrap_or_default()
@@ -142,6 +148,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
         }
         Ok(())
+    }
+
+    /// Takes whole stale answers off the front of a serial line's buffer.
+    pub(crate) fn take_whole_stale(&mut self) {
+        while let Examined::Stale { len, index } = examine_rtu(self.received(), None, &self.stale) {
+            if self.take_stale(len, index).is_err() || self.len == 0 {
+                return;
+            }
+        }
     }
 
     /// Empties the buffer of a serial line. Stale answers in it are counted, wherever they stand; how
@@ -235,7 +250,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 flight.outcome = outcome;
             }
             if failed {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                // The guard looks at the outcome. An error would make the library's framing report an
+                // end of stream at the next call.
+                return Poll::Pending;
             }
         }
     }

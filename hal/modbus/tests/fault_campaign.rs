@@ -1,0 +1,43 @@
+//! A line against a peer that lies in every known way: no wrong value is accepted, every fault is counted
+//! under its own name. The whole campaign is the example of the same name; this is a part of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use support::Framing;
+use support::campaign::{Outcome, Setup, run_real, run_virtual};
+
+fn virtual_campaign(framing: Framing) -> Outcome {
+    run_virtual(Setup { framing, real: false, transactions: 25_000, fault_percent: 25, seed: 1 })
+}
+
+fn check(outcome: &Outcome) {
+    assert_eq!(outcome.wrong_count, 0, "{:#?}", outcome.wrong);
+    assert_eq!(outcome.misnamed(), [], "(name, expected, counted) {outcome:#?}");
+    assert_eq!(outcome.unseen_scans, 0);
+    assert!(outcome.ended_safe);
+}
+
+#[test]
+fn over_tcp_no_wrong_value_is_accepted_and_every_fault_has_its_name() {
+    check(&virtual_campaign(Framing::Tcp));
+}
+
+#[test]
+fn on_a_serial_line_no_wrong_value_is_accepted_and_every_fault_has_its_name() {
+    check(&virtual_campaign(Framing::Rtu));
+}
+
+#[test]
+fn over_sockets_and_pseudo_terminals_in_real_time_no_wrong_value_is_accepted() {
+    let setup = |framing, seed| Setup { framing, real: true, transactions: 300, fault_percent: 25, seed };
+    let setups = (0..6).flat_map(|seed| [setup(Framing::Tcp, seed), setup(Framing::Rtu, seed)]);
+    for outcome in run_real(setups.collect()) {
+        assert_eq!(outcome.wrong_count, 0, "{:#?}", outcome.wrong);
+        assert!(outcome.ended_safe);
+        // Names depend on timing: where the machine itself stood still there are more timeouts.
+        if outcome.stalls == 0 {
+            assert_eq!(outcome.misnamed(), [], "(name, expected, counted) {outcome:#?}");
+        }
+    }
+}
