@@ -22,6 +22,7 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 use support::Framing;
 use support::campaign::{Outcome, Setup, run_real, run_virtual};
+use support::truth::KINDS;
 
 /// Transactions of one line: a new seed after each.
 const CHUNK: u64 = 50_000;
@@ -90,6 +91,7 @@ fn virtual_part(arguments: &Arguments, framing: Framing) -> Outcome {
                 }
                 sum.add(&run_virtual(Setup {
                     framing,
+                    kind: KINDS[(line % 3) as usize],
                     real: false,
                     transactions: (arguments.transactions / 2).div_ceil(lines),
                     fault_percent: arguments.fault_percent,
@@ -112,6 +114,7 @@ fn real_part(arguments: &Arguments, framing: Framing) -> Outcome {
     }
     let setups = (0..REAL_LINES).map(|line| Setup {
         framing,
+        kind: KINDS[(line % 3) as usize],
         real: true,
         transactions: (arguments.real_transactions / 2).div_ceil(REAL_LINES),
         fault_percent: arguments.fault_percent,

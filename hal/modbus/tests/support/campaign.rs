@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_serial::{SerialPort, SerialStream};
 
 use super::peer::{Peer, PeerConfig};
+use super::truth::Kind;
 use super::{Framing, Rng, clock_from, truth};
 
 const UNIT: u8 = 17;
@@ -31,6 +32,7 @@ const STALL: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
     pub framing: Framing,
+    pub kind: Kind,
     /// Sockets and pseudo-terminals in real time, or pipes in virtual time.
     pub real: bool,
     pub transactions: u64,
@@ -151,7 +153,7 @@ async fn run(setup: Setup) -> Outcome {
     let (peer_config, timeout_ms) = peer_config(&setup);
     let grace = Duration::from_millis(if setup.real { 60 } else { 0 });
     let peer = Peer::new(peer_config, setup.seed, grace);
-    let profile = truth::profile("split", timeout_ms);
+    let profile = truth::profile(setup.kind, timeout_ms);
     let (inputs, inputs_seen) = exchange(&DeviceInputs::NEVER);
     let (outputs_given, outputs) = exchange(&DeviceOutputs::NEVER);
     let counters = Arc::new(DeviceCounters::default());

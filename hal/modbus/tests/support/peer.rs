@@ -551,7 +551,7 @@ fn line_noise(mut frame: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
             }
         }
         // Once in a great many this is the beginning of the answer to another request.
-        let other = head != [frame[1], frame[2]] && [3, 4, 16].contains(&frame[1]);
+        let other = head != [frame[1], frame[2]] && [3, 4, 16, 23].contains(&frame[1]);
         if frame[0] != unit || !other {
             return frame;
         }

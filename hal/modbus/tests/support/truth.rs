@@ -28,9 +28,23 @@ pub const HOLDING_START: u16 = 0;
 pub const INPUT_START: u16 = 100;
 pub const WRITE_START: u16 = 200;
 
-/// A device with two read blocks in two tables and one write block.
-pub fn profile(exchange: &str, response_timeout_ms: u64) -> Arc<DeviceProfile> {
-    let input_block = if exchange == "combined" {
+/// What the device under test is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Two read blocks in two tables, one write block.
+    Split,
+    /// One read block and one write block, exchanged in one request.
+    Combined,
+    /// One read block: every request looks like the one before.
+    ReadOnly,
+}
+
+pub const KINDS: [Kind; 3] = [Kind::Split, Kind::Combined, Kind::ReadOnly];
+
+/// The profile of a device that certifies its values.
+pub fn profile(kind: Kind, response_timeout_ms: u64) -> Arc<DeviceProfile> {
+    let exchange = if kind == Kind::Combined { "combined" } else { "split" };
+    let input_block = if kind != Kind::Split {
         String::new()
     } else {
         format!(
@@ -39,50 +53,20 @@ pub fn profile(exchange: &str, response_timeout_ms: u64) -> Arc<DeviceProfile> {
             INPUT_START + 2
         )
     };
+    let outputs = format!(
+        "[[output]]\ntag = \"sequence\"\nregister = {WRITE_START}\ntype = \"u32\"\nmin = 0.0\nmax = 4294967295.0\nsafe = \"hold\"\n\
+         [[output]]\ntag = \"power\"\nregister = {}\ntype = \"u16\"\nmin = 0.0\nmax = 60000.0\nsafe = \"zero\"\n",
+        WRITE_START + 2
+    );
     let text = format!(
-        r#"
-name = "witness"
-response_timeout_ms = {response_timeout_ms}
-exchange = "{exchange}"
-
-[[input]]
-tag = "stamp"
-register = {HOLDING_START}
-type = "u32"
-max_age_ms = 1000
-
-[[input]]
-tag = "check_high"
-register = {check_high}
-type = "u16"
-max_age_ms = 1000
-
-[[input]]
-tag = "check_low"
-register = {check_low}
-type = "u16"
-max_age_ms = 1000
-
-{input_block}
-[[output]]
-tag = "sequence"
-register = {WRITE_START}
-type = "u32"
-min = 0.0
-max = 4294967295.0
-safe = "hold"
-
-[[output]]
-tag = "power"
-register = {power}
-type = "u16"
-min = 0.0
-max = 60000.0
-safe = "zero"
-"#,
-        check_high = HOLDING_START + 2,
-        check_low = HOLDING_START + 4,
-        power = WRITE_START + 2,
+        "name = \"witness\"\nresponse_timeout_ms = {response_timeout_ms}\nexchange = \"{exchange}\"\n\
+         [[input]]\ntag = \"stamp\"\nregister = {HOLDING_START}\ntype = \"u32\"\nmax_age_ms = 1000\n\
+         [[input]]\ntag = \"check_high\"\nregister = {}\ntype = \"u16\"\nmax_age_ms = 1000\n\
+         [[input]]\ntag = \"check_low\"\nregister = {}\ntype = \"u16\"\nmax_age_ms = 1000\n\
+         {input_block}{}",
+        HOLDING_START + 2,
+        HOLDING_START + 4,
+        if kind == Kind::ReadOnly { "" } else { &outputs },
     );
     Arc::new(DeviceProfile::parse(&Document::new("witness.toml", &text)).unwrap())
 }
