@@ -4,11 +4,13 @@
 //! as a whole, before a command is reported as executed.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use agent_cycle::{CommandAction, Overrides};
 use hal_units::Watts;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
@@ -65,12 +67,20 @@ pub enum OverridesError {
         /// What is wrong with it.
         error: serde_json::Error,
     },
+    /// Another process has the folder. Two agents must not drive the same units.
+    #[error("{path}: another agent uses this state folder; end it, or give another state_dir")]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
 }
 
-/// The overrides of all units, by name, and their file.
+/// The overrides of all units, by name, and their file. One process has a folder at a time; the kernel
+/// gives it free when the process ends, however it does.
 #[derive(Debug)]
 pub struct OverrideStore {
     path: PathBuf,
+    _lock: File,
     units: BTreeMap<String, Overrides>,
 }
 
@@ -78,8 +88,9 @@ impl OverrideStore {
     /// Reads the store in `folder`; a missing file means that nothing stands.
     ///
     /// # Errors
-    /// If the file is there and cannot be used.
+    /// If the file is there and cannot be used, or another process has the folder.
     pub fn open(folder: &Path) -> Result<Self, OverridesError> {
+        let lock = lock(folder)?;
         let path = folder.join("overrides.json");
         let units = match std::fs::read(&path) {
             Ok(bytes) => {
@@ -90,7 +101,7 @@ impl OverrideStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(OverridesError::Io { path, error }),
         };
-        Ok(Self { path, units })
+        Ok(Self { path, _lock: lock, units })
     }
 
     /// What stands at a unit.
@@ -127,6 +138,18 @@ impl OverrideStore {
     }
 }
 
+fn lock(folder: &Path) -> Result<File, OverridesError> {
+    let path = folder.join("lock");
+    let opened = File::options().write(true).create(true).truncate(false).open(&path);
+    let failed = |error| OverridesError::Io { path: path.clone(), error };
+    let file = opened.map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OverridesError::Taken { path: folder.to_owned() }),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,10 +160,20 @@ mod tests {
         let mut store = OverrideStore::open(folder.path()).unwrap();
         store.note("WT01", CommandAction::Stop).unwrap();
         store.note("WT01", CommandAction::Derate(Watts(2e6))).unwrap();
+        drop(store);
         let again = OverrideStore::open(folder.path()).unwrap();
         assert_eq!(again.of("WT01").run, Some(false));
         assert_eq!(again.words("WT01"), ["stopped by an operator", "limited to 2000 kW"]);
         assert_eq!(again.of("WT02"), Overrides::default());
+    }
+
+    #[test]
+    fn a_folder_has_one_agent_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = OverrideStore::open(folder.path()).unwrap();
+        assert!(matches!(OverrideStore::open(folder.path()), Err(OverridesError::Taken { .. })));
+        drop(store);
+        OverrideStore::open(folder.path()).unwrap();
     }
 
     #[test]

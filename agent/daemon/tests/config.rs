@@ -1,0 +1,343 @@
+//! The site file: what is wrong is refused with its place and a remedy; what is right is admitted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+
+use agent_daemon::admission::{self, Refusal};
+use agent_daemon::config::SiteConfig;
+use agent_daemon::plan;
+use hal_diagnostics::{Diagnostic, Document, TEXT_BYTES_MAX};
+use hal_field_bus::DeviceProfile;
+use hal_modbus::Transport;
+use hal_units::Duration;
+use proptest::prelude::*;
+
+const SITE: &str = include_str!("../../../examples/site.toml");
+const PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
+
+/// The example site, changed.
+#[derive(Debug, Clone)]
+struct SiteText {
+    text: String,
+    profile: String,
+}
+
+impl SiteText {
+    fn example() -> Self {
+        Self { text: SITE.to_owned(), profile: PROFILE.to_owned() }
+    }
+
+    /// Replaces the first `old`, which must be there.
+    fn with(mut self, old: &str, new: &str) -> Self {
+        assert!(self.text.contains(old), "the example has no {old:?}");
+        self.text = self.text.replacen(old, new, 1);
+        self
+    }
+
+    fn and(mut self, more: &str) -> Self {
+        self.text.push_str(more);
+        self
+    }
+
+    fn with_profile(mut self, old: &str, new: &str) -> Self {
+        assert!(self.profile.contains(old), "the profile has no {old:?}");
+        self.profile = self.profile.replacen(old, new, 1);
+        self
+    }
+
+    fn parse(&self) -> Result<SiteConfig, Diagnostic> {
+        let read_profile =
+            |path: &Path| DeviceProfile::parse(&Document::new(&path.display().to_string(), &self.profile));
+        SiteConfig::parse(&Document::new("site.toml", &self.text), Path::new("/etc/takt"), &read_profile)
+    }
+
+    fn config(&self) -> SiteConfig {
+        self.parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What stands from a complaint's line and column on.
+    fn text_at(&self, complaint: &Diagnostic) -> &str {
+        let (line, column) = complaint.position.unwrap_or_else(|| panic!("no place: {complaint}"));
+        let line = self.text.lines().nth(line - 1).unwrap_or("");
+        line.char_indices().nth(column - 1).map_or("", |(byte, _)| &line[byte..])
+    }
+}
+
+/// A mistake, and the complaint that it must lead to.
+struct Mistake {
+    old: &'static str,
+    new: &'static str,
+    /// The complaint points at a place that begins so.
+    at: &'static str,
+    what: &'static str,
+    remedy: &'static str,
+}
+
+const fn mistake(
+    old: &'static str,
+    new: &'static str,
+    at: &'static str,
+    what: &'static str,
+    remedy: &'static str,
+) -> Mistake {
+    Mistake { old, new, at, what, remedy }
+}
+
+const MISTAKES: [Mistake; 26] = [
+    mistake("priority = 80", "prioritie = 80", "prioritie", "unknown field `prioritie`", "spelling"),
+    mistake("[stop]", "[halt]", "halt", "unknown field `halt`", "spelling"),
+    mistake("\"required\"", "\"perhaps\"", "\"perhaps\"", "unknown variant `perhaps`", "spelling"),
+    mistake("budget_us = 1000", "", "[[group]]", "missing field `budget_us`", "add the field"),
+    mistake("core = 3", "core = \"three\"", "\"three\"", "invalid type", "expected kind"),
+    mistake("name = \"north-field\"", "name = \"a/b\"", "\"a/b\"", "`a/b` is no name", "letters, digits"),
+    mistake("period_us = 10000", "period_us = 499", "499", "period_us is 499", "give 500 to 1000000"),
+    mistake("period_us = 10000", "period_us = 1000001", "1000001", "period_us is 1000001", "give 500"),
+    mistake("deadline_us = 10000", "deadline_us = 10001", "10001", "deadline_us is", "give 100 to 10000"),
+    mistake("budget_us = 1000", "budget_us = 10001", "10001", "budget_us is", "give 10 to 10000"),
+    mistake("priority = 80", "priority = 99", "99", "priority is 99", "give 1 to 98"),
+    mistake("limit_s = 120", "limit_s = 0", "0", "limit_s is 0", "give 1 to 3600"),
+    mistake("cores = \"2-3\"", "cores = \"3-2\"", "\"3-2\"", "", "give cores as in"),
+    mistake("memory_max_mib = 256", "memory_max_mib = 1", "1", "memory_max_mib is 1", "give 16"),
+    mistake("127.0.0.1:9464", "localhost", "\"localhost\"", "is no address", "give an IP address and a port"),
+    mistake("192.0.2.101:502", "plc-7:502", "\"plc-7:502\"", "is no address", "192.0.2.7:502"),
+    mistake("mqtt://192.0.2.10:1883", "192.0.2.10", "\"192.0.2.10\"", "no broker", "mqtt://HOST:PORT"),
+    mistake("baud_rate = 115200", "baud_rate = 7", "{ path", "baud_rate is 7", "give 300 to 4000000"),
+    mistake("bus = \"line-a\"", "bus = \"line-b\"", "\"line-b\"", "no bus `line-b`", "WT01, line-a"),
+    mistake(
+        "group = \"turbines\"",
+        "group = \"pumps\"",
+        "\"pumps\"",
+        "no group `pumps`",
+        "name one of: serial, turbines",
+    ),
+    mistake("device = \"WT02\"", "device = \"WT03\"", "\"WT03\"", "no device `WT03`", "WT01, WT02"),
+    mistake("device = \"WT02\"", "device = \"WT01\"", "\"WT01\"", "`WT01` has two turbines", "one owner"),
+    mistake("unit_id = 7", "unit_id = 248", "248", "unit_id is 248", "give 1 to 247"),
+    mistake("tcp = \"192.0.2.101:502\"", "", "\"WT01\"", "either `tcp` or `rtu`", "tcp = \"IP:PORT\""),
+    mistake(
+        "tcp = \"192.0.2.101:502\"",
+        "tcp = \"192.0.2.101:502\"\nrtu = { path = \"/dev/ttyS0\", baud_rate = 9600 }",
+        "\"WT01\"",
+        "either `tcp` or `rtu`",
+        "rtu = {",
+    ),
+    mistake("model = \"nrel-5mw\"", "model = \"iea-15mw\"", "\"iea-15mw\"", "unknown variant", "spelling"),
+];
+
+#[track_caller]
+fn assert_complaint(site: &SiteText, at: &str, what: &str, remedy: &str) {
+    let complaint = site.parse().map(|_| ()).expect_err(what);
+    assert_eq!(complaint.file, "site.toml", "{complaint}");
+    assert!(site.text_at(&complaint).starts_with(at), "not at {at:?}: {complaint}");
+    assert!(complaint.what.contains(what), "no {what:?} in: {complaint}");
+    assert!(complaint.remedy.contains(remedy), "no {remedy:?} in: {complaint}");
+    let (line, column) = complaint.position.unwrap();
+    assert!(complaint.to_string().starts_with(&format!("site.toml:{line}:{column}: ")), "{complaint}");
+}
+
+#[test]
+fn a_mistake_in_a_value_is_one_complaint_with_its_place_and_a_remedy() {
+    for Mistake { old, new, at, what, remedy } in &MISTAKES {
+        assert_complaint(&SiteText::example().with(old, new), at, what, remedy);
+    }
+}
+
+const SECOND_ON_LINE_A: &str = "
+[[device]]
+name = \"WT03\"
+bus = \"line-a\"
+unit_id = 8
+profile = \"../profiles/nrel5mw-plc.toml\"
+
+[[turbine]]
+name = \"WT03\"
+device = \"WT03\"
+group = \"serial\"
+model = \"nrel-5mw\"
+";
+
+#[test]
+fn a_site_with_two_devices_on_one_line_is_read() {
+    let site = SiteText::example().and(SECOND_ON_LINE_A).config();
+    assert_eq!(site.buses[1].devices, [1, 2]);
+}
+
+#[test]
+fn a_unit_id_that_stands_twice_on_a_bus_is_refused() {
+    let site = SiteText::example().and(&SECOND_ON_LINE_A.replace("unit_id = 8", "unit_id = 7"));
+    assert_complaint(&site, "\"WT03\"", "unit id 7 stands twice on the bus `line-a`", "a unit_id of its own");
+}
+
+#[test]
+fn a_unit_id_that_is_left_out_twice_is_refused_as_well() {
+    let site = SiteText::example().with("unit_id = 7", "").and(&SECOND_ON_LINE_A.replace("unit_id = 8", ""));
+    assert_complaint(&site, "\"WT03\"", "unit id 1 stands twice", "a unit_id of its own");
+}
+
+#[test]
+fn a_device_name_that_stands_twice_is_refused() {
+    let site =
+        SiteText::example().and(&SECOND_ON_LINE_A.replace("name = \"WT03\"\nbus", "name = \"WT02\"\nbus"));
+    assert_complaint(&site, "\"WT02\"", "the name `WT02` stands twice", "rename one of the two");
+}
+
+#[test]
+fn a_device_without_a_turbine_is_refused() {
+    let device = SECOND_ON_LINE_A.split("[[turbine]]").next().unwrap();
+    let site = SiteText::example().and(device);
+    assert_complaint(&site, "\"WT03\"", "no turbine uses the device `WT03`", "add a [[turbine]]");
+}
+
+#[test]
+fn a_bus_without_a_device_is_refused() {
+    let site = SiteText::example().and("\n[[bus]]\nname = \"idle\"\ntcp = \"192.0.2.9:502\"\n");
+    assert_complaint(&site, "\"idle\"", "no device hangs on the bus `idle`", "remove the bus");
+}
+
+#[test]
+fn a_bus_whose_devices_follow_two_rhythms_is_refused() {
+    let device = SECOND_ON_LINE_A.replace("group = \"serial\"", "group = \"turbines\"");
+    let site = SiteText::example().and(&device);
+    assert_complaint(&site, "\"WT03\"", "different rhythms", "into one group");
+}
+
+#[test]
+fn a_site_without_a_turbine_or_a_group_is_refused() {
+    for (table, what) in [("[[turbine]]", "no [[turbine]]"), ("[[group]]", "no [[group]]")] {
+        let text = SITE.split(table).next().unwrap();
+        // Without turbines there can be no devices and no buses either.
+        let text = text.split("[[bus]]").next().unwrap().to_owned();
+        let complaint = SiteText { text, profile: PROFILE.to_owned() }.parse().unwrap_err();
+        assert!(complaint.what.contains(what) && !complaint.remedy.is_empty(), "{complaint}");
+    }
+}
+
+#[test]
+fn a_profile_that_lacks_a_role_is_named_where_it_is_used() {
+    let site = SiteText::example().with_profile("tag = \"rotor_speed\"", "tag = \"rotor_spin\"");
+    assert_complaint(&site, "\"WT01\"", "rotor_speed", "name the tag so in the profile");
+}
+
+#[test]
+fn a_mistake_in_a_profile_is_told_with_the_profiles_name() {
+    let complaint =
+        SiteText::example().with_profile("response_timeout_ms", "response_timeout").parse().unwrap_err();
+    assert!(complaint.file.ends_with("nrel5mw-plc.toml"), "{complaint}");
+    assert!(complaint.what.contains("unknown field `response_timeout`"), "{complaint}");
+}
+
+#[test]
+fn a_file_that_is_no_text_of_sane_size_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let large = write("large.toml", &vec![b'\n'; usize::try_from(TEXT_BYTES_MAX).unwrap() + 1]);
+    let binary = write("binary.toml", &[0xff; 64]);
+    let cases = [(large, "at most"), (binary, "not UTF-8"), (folder.path().join("none"), "cannot be read")];
+    for (path, what) in cases {
+        let complaint = SiteConfig::read(&path).unwrap_err();
+        assert_eq!(complaint.file, path.display().to_string());
+        assert!(complaint.what.contains(what) && !complaint.remedy.is_empty(), "{complaint}");
+    }
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+}
+
+#[test]
+fn the_examples_are_read_and_admitted() {
+    let site = SiteConfig::read(&example("site.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let plan = plan::read(&site.plan, &site).unwrap_or_else(|error| panic!("{error}"));
+    assert!(plan.units.iter().all(|demand| site.turbines.iter().any(|t| t.name == demand.unit)));
+    let responses = admission::admit(&site).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(responses.len(), site.groups.len());
+    assert!(matches!(site.buses[0].transport, Transport::Tcp { .. }));
+    assert!(matches!(site.buses[1].transport, Transport::Rtu { .. }));
+}
+
+#[test]
+fn paths_start_at_the_folder_of_the_site_file() {
+    let site = SiteText::example().config();
+    assert_eq!(site.plan, Path::new("/etc/takt/plan.toml"));
+    assert_eq!(site.state_dir, Path::new("/var/lib/takt"));
+}
+
+#[test]
+fn a_budget_that_fills_its_period_is_refused_with_the_numbers() {
+    let site = SiteText::example().with("budget_us = 1000", "budget_us = 9900").config();
+    let refusal = admission::admit(&site).unwrap_err();
+    assert!(matches!(refusal, Refusal::Loops(_)), "{refusal:?}");
+    let text = refusal.to_string();
+    // 9.9 ms and 0.2 ms of release jitter in 10 ms.
+    for part in ["turbines", "10.1", "10", "remedy"] {
+        assert!(text.contains(part), "no {part:?} in: {text}");
+    }
+}
+
+#[test]
+fn two_groups_that_overload_a_core_are_refused() {
+    let group =
+        "\n[[group]]\nname = \"slow\"\nperiod_us = 100000\nbudget_us = 95000\ncore = 3\npriority = 20\n";
+    let refusal = admission::admit(&SiteText::example().and(group).config()).unwrap_err();
+    let text = refusal.to_string();
+    assert!(matches!(refusal, Refusal::Loops(_)) && text.contains("slow"), "{text}");
+}
+
+#[test]
+fn a_serial_line_that_is_too_slow_for_the_period_is_refused_with_the_numbers() {
+    let site = SiteText::example().with("baud_rate = 115200", "baud_rate = 9600").config();
+    let refusal = admission::admit(&site).unwrap_err();
+    assert!(matches!(&refusal, Refusal::Bus { bus, .. } if bus == "line-a"), "{refusal:?}");
+    let text = refusal.to_string();
+    assert!(text.contains("ms") && text.chars().any(|c| c.is_ascii_digit()), "{text}");
+}
+
+#[test]
+fn a_round_trip_longer_than_the_period_is_refused() {
+    let mut site = SiteText::example().config();
+    site.buses[0].round_trip = Duration::from_millis(12);
+    let refusal = admission::admit(&site).unwrap_err();
+    assert!(matches!(&refusal, Refusal::Bus { bus, .. } if bus == "WT01"), "{refusal:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Cuts, doubles and overwrites pieces: whatever comes of it is read, or refused helpfully.
+    #[test]
+    fn a_mangled_site_is_refused_helpfully_or_holds_together(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..24_usize, 0..4_u8, any::<u8>()), 1..6)
+    ) {
+        let mut bytes = SITE.as_bytes().to_vec();
+        for (at, length, kind, byte) in edits {
+            let from = at.index(bytes.len().max(1)).min(bytes.len());
+            let to = (from + length).min(bytes.len());
+            match kind {
+                0 => { bytes.drain(from..to); }
+                1 => { let piece = bytes[from..to].to_vec(); bytes.splice(from..from, piece); }
+                2 => { bytes.splice(from..to, [byte]); }
+                _ => { bytes.splice(from..to, b"[[device]]\n= -9e999 \"".iter().copied()); }
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let site = SiteText { text, profile: PROFILE.to_owned() };
+        match site.parse() {
+            Ok(config) => {
+                prop_assert!(config.buses.iter().all(|bus| !bus.devices.is_empty()));
+                prop_assert!(config.turbines.iter().all(|turbine| turbine.device < config.devices.len()));
+                let _ = admission::admit(&config);
+            }
+            Err(complaint) => {
+                prop_assert!(!complaint.what.is_empty() && !complaint.remedy.is_empty(), "{}", complaint);
+                if let Some((line, column)) = complaint.position {
+                    prop_assert!(line >= 1 && line <= site.text.lines().count() + 1, "{}", complaint);
+                    prop_assert!(column >= 1, "{}", complaint);
+                }
+            }
+        }
+    }
+}
