@@ -23,7 +23,10 @@ fn a_wrong_command_line_has_status_2_and_says_where_help_is() {
 fn every_subcommand_explains_itself() {
     let help = stdout(&takt(&["--help"]));
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
-    let names: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    // A name is indented by two spaces, the rest of a long explanation by more.
+    let named = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let names: Vec<_> =
+        commands.lines().filter(named).filter_map(|line| line.split_whitespace().next()).collect();
     assert!(names.contains(&"completion") && names.contains(&"doctor"), "{help}");
     for name in names {
         assert!(stdout(&takt(&["help", name])).contains("Usage: takt"), "{name}");

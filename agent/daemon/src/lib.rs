@@ -7,7 +7,7 @@
 //! - the field thread: buses and pacers ([`field`]);
 //! - the MQTT thread of `hal-mqtt`;
 //! - the admin thread: HTTP ([`admin`]);
-//! - the main thread: signals, telemetry, commands, plans ([`supervise`]).
+//! - the main thread: signals, telemetry, commands, plans ([`run`]).
 //!
 //! Between real-time and other threads there are `heapless` rings and triple buffers alone; between
 //! threads that are not real-time there are channels.

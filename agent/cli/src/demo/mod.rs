@@ -34,7 +34,9 @@ const SIMULATOR_ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// Without a terminal, a line so often.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Run a simulated site with a real agent: control loops at 100 Hz over Modbus TCP, commands over MQTT.
+/// Run a simulated site with a real agent.
+///
+/// Control loops at 100 Hz over Modbus TCP, commands over MQTT, all on loopback.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
