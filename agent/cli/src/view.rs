@@ -140,7 +140,7 @@ impl View {
         for device in devices.iter().take(self.rows_max) {
             table.add_row([
                 Cell::new(&device.name),
-                self.mark(&device.state, device.state == "connected"),
+                self.mark(&device.state, device.is_online()),
                 Cell::new(device.transactions),
                 self.mark(&device.errors.to_string(), device.errors == 0),
                 Cell::new(device.outputs_expired),

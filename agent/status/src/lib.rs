@@ -149,7 +149,7 @@ pub struct Device {
     pub name: String,
     /// The bus it hangs on.
     pub bus: String,
-    /// `connected`, `connecting`, `quarantined`.
+    /// `online`, `connecting`, `quarantined` or `closed`.
     pub state: String,
     /// Requests sent.
     pub transactions: u64,
@@ -227,6 +227,14 @@ pub struct Realtime {
     pub degraded: Vec<String>,
 }
 
+impl Device {
+    /// Whether it answers.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.state == "online"
+    }
+}
+
 impl Report {
     /// All that keeps this agent from being what it should be, in words; empty if nothing.
     #[must_use]
@@ -246,7 +254,7 @@ impl Report {
         }
         // At the end the agent itself closes its connections.
         let ends = self.phase == Phase::Stopping;
-        for device in self.devices.iter().filter(|device| !ends && device.state != "connected") {
+        for device in self.devices.iter().filter(|device| !ends && !device.is_online()) {
             reasons.push(format!("device {} is {}", device.name, device.state));
         }
         if let Some(mqtt) = self.mqtt.as_ref().filter(|mqtt| !mqtt.connected) {

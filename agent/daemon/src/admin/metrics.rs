@@ -176,9 +176,9 @@ fn encode_devices(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::
     let each = || report.devices.iter().map(|device| (vec![("device", device.name.as_str())], device));
     gauges(
         encoder,
-        "device_connected",
+        "device_online",
         "1 while the device answers",
-        each().map(|(labels, device)| (labels, flag(device.state == "connected"))),
+        each().map(|(labels, device)| (labels, flag(device.is_online()))),
     )?;
     counters(
         encoder,
