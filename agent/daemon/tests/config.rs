@@ -267,6 +267,14 @@ fn paths_start_at_the_folder_of_the_site_file() {
 }
 
 #[test]
+fn the_first_outputs_of_a_device_carry_the_sites_term_of_office() {
+    let site = SiteText::example().with("[admin]", "epoch = 7\n[admin]").config();
+    let profile = &site.devices[0].profile;
+    let outputs = profile.initial_outputs();
+    assert_eq!(outputs.value(profile.epoch.unwrap()), Some(7.0));
+}
+
+#[test]
 fn a_budget_that_fills_its_period_is_refused_with_the_numbers() {
     let site = SiteText::example().with("budget_us = 1000", "budget_us = 9900").config();
     let refusal = admission::admit(&site).unwrap_err();

@@ -13,8 +13,8 @@ use hal_modbus::{Parity, Transport};
 use hal_units::Duration;
 
 use super::text::{
-    BusText, CgroupText, DeviceText, GroupText, LogFormat, ModelText, MqttText, ParityText, RtuText,
-    SiteText, TurbineText,
+    BusText, CgroupText, GroupText, LogFormat, ModelText, MqttText, ParityText, RtuText, SiteText,
+    TurbineText,
 };
 use super::{
     AdminConfig, BusConfig, CgroupConfig, DeviceConfig, GroupConfig, IoConfig, LogConfig, MqttConfig,
@@ -49,7 +49,7 @@ impl SiteConfig {
         checker.topic_name(&text.name)?;
         let groups = checker.groups(&text.group)?;
         let (mut buses, bus_names) = checker.buses(&text.bus)?;
-        let devices = checker.devices(&text.device, &bus_names, read_profile)?;
+        let devices = checker.devices(&text, &bus_names, read_profile)?;
         let turbines = checker.turbines(&text.turbine, &groups, &devices)?;
         checker.wire_buses(&text, &mut buses, &devices, &turbines)?;
         let stop_limit_s = text.stop.limit_s.as_ref();
@@ -280,15 +280,15 @@ impl Checker<'_> {
 
     fn devices(
         &self,
-        texts: &[DeviceText],
+        site: &SiteText,
         buses: &Names,
         read_profile: ReadProfile<'_>,
     ) -> Result<Vec<DeviceConfig>, Diagnostic> {
         let mut names = Names::new();
         let mut profiles: HashMap<PathBuf, Arc<DeviceProfile>> = HashMap::new();
         let mut addresses = HashSet::new();
-        let mut devices = Vec::with_capacity(texts.len());
-        for text in texts {
+        let mut devices = Vec::with_capacity(site.device.len());
+        for text in &site.device {
             self.new_name(&mut names, &text.name)?;
             let bus = self.position(buses, &text.bus, "bus")?;
             let unit_id = self.within(&text.unit_id, 1, 247, "unit_id")?;
@@ -303,7 +303,7 @@ impl Checker<'_> {
             let profile = match profiles.get(&path) {
                 Some(profile) => Arc::clone(profile),
                 None => {
-                    let profile = Arc::new(read_profile(&path)?);
+                    let profile = Arc::new(in_office(read_profile(&path)?, site.epoch));
                     profiles.insert(path, Arc::clone(&profile));
                     profile
                 }
@@ -403,6 +403,17 @@ impl Checker<'_> {
         }
         Ok(())
     }
+}
+
+/// The profile with the site's term of office in its first outputs: a device that has seen it refuses a
+/// lower one, and would never take the safe action with which each connection begins.
+fn in_office(mut profile: DeviceProfile, epoch: u32) -> DeviceProfile {
+    if let Some(tag) = profile.epoch
+        && let Some(output) = profile.outputs.get_mut(usize::from(tag.0))
+    {
+        output.initial = f64::from(epoch);
+    }
+    profile
 }
 
 fn enumerate(names: impl Iterator<Item = String>) -> Names {
