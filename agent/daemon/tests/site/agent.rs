@@ -1,0 +1,252 @@
+//! A real `takt-agent` with its files, and what it says of itself.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use agent_status::{Report, Unit};
+use hal_linux_rt::signal::{self, Signal};
+use tempfile::TempDir;
+
+/// The longest wait for anything that should come soon.
+pub(crate) const WITHIN: Duration = Duration::from_secs(20);
+/// The period of the loop group.
+const PERIOD_MS: u64 = 20;
+
+/// Looks again and again until there is something to see.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + within;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < end, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The files of a site with units WT01, WT02, ...
+pub(crate) struct Site {
+    folder: TempDir,
+    devices: Vec<SocketAddr>,
+    broker: Option<String>,
+    realtime: &'static str,
+}
+
+impl Site {
+    /// A site over these devices, whose plan runs all units.
+    pub(crate) fn over(devices: &[SocketAddr]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Self { folder, devices: devices.to_vec(), broker: None, realtime: "preferred" };
+        site.plan("all", "run");
+        site.write();
+        site
+    }
+
+    pub(crate) fn with_broker(mut self, url: &str) -> Self {
+        self.broker = Some(url.to_owned());
+        self.write();
+        self
+    }
+
+    pub(crate) fn with_realtime(mut self, wish: &'static str) -> Self {
+        self.realtime = wish;
+        self.write();
+        self
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder().join("takt.sock")
+    }
+
+    /// Writes a plan that wants the same of all units.
+    pub(crate) fn plan(&self, name: &str, request: &str) {
+        let mut text = format!("name = \"{name}\"\nepoch = 1\n");
+        for number in 1..=self.devices.len() {
+            text += &format!("[[unit]]\nname = \"WT{number:02}\"\nrequest = \"{request}\"\n");
+        }
+        self.plan_text(&text);
+    }
+
+    pub(crate) fn plan_text(&self, text: &str) {
+        fs::write(self.folder().join("plan.toml"), text).unwrap();
+    }
+
+    fn write(&self) {
+        fs::write(self.folder().join("site.toml"), self.text("takt.sock", "state")).unwrap();
+    }
+
+    /// Another site file over the same devices.
+    pub(crate) fn write_another(&self, socket: &str, state_dir: &str) -> PathBuf {
+        let path = self.folder().join("another.toml");
+        fs::write(&path, self.text(socket, state_dir)).unwrap();
+        path
+    }
+
+    fn text(&self, socket: &str, state_dir: &str) -> String {
+        let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/../../profiles/nrel5mw-plc.toml");
+        // Tests share their cores with others: slower answers are no fault here.
+        let relaxed = fs::read_to_string(profile)
+            .unwrap()
+            .replace("max_age_ms = 100", "max_age_ms = 500")
+            .replace("response_timeout_ms = 50", "response_timeout_ms = 250");
+        fs::write(self.folder().join("profile.toml"), relaxed).unwrap();
+        let mut text = format!(
+            "name = \"test-site\"\nrealtime = \"{}\"\nplan = \"plan.toml\"\nstate_dir = \"{state_dir}\"\n\
+             [admin]\nsocket = \"{socket}\"\nlisten = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\n\
+             [stop]\nlimit_s = 120\n\
+             [[group]]\nname = \"turbines\"\nperiod_us = {}\nbudget_us = 5000\ncore = 0\npriority = 50\n\
+             output_validity_us = 500000\nconsecutive_misses_max = 10000\n",
+            self.realtime,
+            PERIOD_MS * 1000
+        );
+        if let Some(broker) = &self.broker {
+            text += &format!("[mqtt]\nbroker = \"{broker}\"\n");
+        }
+        for (at, address) in self.devices.iter().enumerate() {
+            let name = format!("WT{:02}", at + 1);
+            text += &format!(
+                "[[bus]]\nname = \"{name}\"\ntcp = \"{address}\"\n\
+                 [[device]]\nname = \"{name}\"\nbus = \"{name}\"\nprofile = \"profile.toml\"\n\
+                 [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\nmodel = \"nrel-5mw\"\n"
+            );
+        }
+        text
+    }
+
+    /// The agent's command line for this site.
+    pub(crate) fn arguments(&self) -> [String; 2] {
+        ["--config".to_owned(), self.folder().join("site.toml").display().to_string()]
+    }
+
+    /// Starts the agent and waits until it answers.
+    pub(crate) fn start(&self) -> Agent {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_takt-agent"));
+        command.args(self.arguments());
+        self.start_as(command)
+    }
+
+    /// Starts the agent by this command and waits until it answers.
+    #[track_caller]
+    pub(crate) fn start_as(&self, mut command: Command) -> Agent {
+        let log = self.folder().join("agent.log");
+        let stderr = File::options().create(true).append(true).open(&log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let mut agent = Agent { child, socket: self.socket(), log };
+        until("the agent answers", WITHIN, || {
+            let ended = agent.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the agent ended: {ended:?}\n{}", agent.log());
+            agent.try_report()
+        });
+        agent
+    }
+}
+
+/// A running agent; killed when dropped.
+pub(crate) struct Agent {
+    child: Child,
+    socket: PathBuf,
+    log: PathBuf,
+}
+
+impl Agent {
+    fn try_report(&self) -> Option<Report> {
+        let (status, body) = get(UnixStream::connect(&self.socket).ok()?, "/v1/report").ok()?;
+        assert_eq!(status, 200, "{body}");
+        Some(serde_json::from_str(&body).expect("a report"))
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.try_report().unwrap_or_else(|| panic!("no report\n{}", self.log()))
+    }
+
+    /// The first report that is as wanted.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, is_so: impl Fn(&Report) -> bool) -> Report {
+        self.until_within(what, WITHIN, is_so)
+    }
+
+    #[track_caller]
+    pub(crate) fn until_within(
+        &self,
+        what: &str,
+        within: Duration,
+        is_so: impl Fn(&Report) -> bool,
+    ) -> Report {
+        let end = Instant::now() + within;
+        let seen = until(what, within + Duration::from_secs(5), || {
+            let report = self.report();
+            (is_so(&report) || Instant::now() > end).then_some(report)
+        });
+        assert!(is_so(&seen), "not within {within:?}: {what}\n{seen:#?}\n{}", self.log());
+        seen
+    }
+
+    /// Waits until all units run and deliver power.
+    #[track_caller]
+    pub(crate) fn until_all_run(&self) -> Report {
+        self.until("all units run", |report| report.units.iter().all(runs))
+    }
+
+    /// Asks the TCP listener; answers with status and body.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let line = self.log();
+        let address = line
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter_map(|line| line["fields"]["address"].as_str().map(str::to_owned))
+            .next_back()
+            .expect("the log names the address");
+        get(TcpStream::connect(address).unwrap(), path).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal::send(self.child.id(), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn until_it_ends(&mut self, within: Duration) -> ExitStatus {
+        let child = &mut self.child;
+        until("the agent ends", within, || child.try_wait().unwrap())
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub(crate) fn runs(unit: &Unit) -> bool {
+    matches!(unit.mode.as_str(), "run" | "derated") && unit.power_kw > 100.0
+}
+
+fn get(mut stream: impl Read + Write, path: &str) -> std::io::Result<(u16, String)> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: takt\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, body.to_owned()))
+}

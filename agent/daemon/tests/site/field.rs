@@ -1,0 +1,148 @@
+//! Simulated turbines in this process, and a tap on the wire to one of them.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+use hal_units::{Duration, MetersPerSecond};
+use sim_devices::registers::{COMMANDS_COUNT, COMMANDS_START, CommandWords};
+use sim_devices::{DeviceFault, Farm, FarmConfig, PlcConfig, TurbinePlc};
+use sim_plants::{RotorSurface, Turbine, TurbinePlantParameters, Wind};
+use tokio::sync::oneshot;
+
+/// Turbines in operation that wait for an agent.
+pub(crate) struct Field {
+    farm: Arc<Farm>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Field {
+    /// The PLCs' own watchdogs are patient: what the agent does is to be seen, not what they do without it.
+    pub(crate) fn in_wind(turbines: u64, wind_mps: f64) -> Self {
+        let wind = MetersPerSecond(wind_mps);
+        let plcs = (0..turbines)
+            .map(|seed| {
+                let turbine = Turbine::new(TurbinePlantParameters::NREL_5MW, RotorSurface::nrel_5mw());
+                let config = PlcConfig {
+                    hold_after: Duration::from_secs(20),
+                    safe_after: Duration::from_secs(30),
+                    seed,
+                    ..PlcConfig::default()
+                };
+                TurbinePlc::new(turbine.in_operation(wind), Wind::constant(wind), config)
+            })
+            .collect();
+        let (end, ended) = oneshot::channel();
+        let (started_in, started) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let farm = Arc::new(Farm::start(plcs, FarmConfig::default()).await.unwrap());
+                started_in.send(Arc::clone(&farm)).unwrap();
+                let _ = ended.await;
+            });
+        });
+        Self { farm: started.recv().unwrap(), end: Some(end), thread: Some(thread) }
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.farm.addresses().collect()
+    }
+
+    pub(crate) fn set_fault(&self, device: usize, fault: DeviceFault) {
+        assert!(self.farm.set_fault(device, fault));
+    }
+
+    /// Looks at a turbine itself.
+    pub(crate) fn look<R>(&self, device: usize, look: impl FnOnce(&mut TurbinePlc) -> R) -> R {
+        self.farm.with_plc(device, look).unwrap()
+    }
+}
+
+impl Drop for Field {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Stands between agent and device, passes everything on, and notes the writes of each connection.
+pub(crate) struct Tap {
+    pub(crate) address: SocketAddr,
+    connections: Arc<Mutex<Vec<Vec<CommandWords>>>>,
+}
+
+impl Tap {
+    pub(crate) fn before(device: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let (Ok(near), Ok(far)) = (near, TcpStream::connect(device)) else { return };
+                near.set_nodelay(true).unwrap();
+                far.set_nodelay(true).unwrap();
+                let at = {
+                    let mut connections = noted.lock().unwrap();
+                    connections.push(Vec::new());
+                    connections.len() - 1
+                };
+                let (from_far, to_near) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+                std::thread::spawn(move || pass(from_far, to_near, |_| ()));
+                let noted = Arc::clone(&noted);
+                let mut held = Vec::new();
+                std::thread::spawn(move || {
+                    pass(near, far, |bytes| {
+                        held.extend_from_slice(bytes);
+                        while let Some(write) = next_frame(&mut held) {
+                            noted.lock().unwrap()[at].extend(write);
+                        }
+                    });
+                });
+            }
+        });
+        Self { address, connections }
+    }
+
+    /// The writes so far, for each connection in the order of connecting.
+    pub(crate) fn connections(&self) -> Vec<Vec<CommandWords>> {
+        self.connections.lock().unwrap().clone()
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, mut note: impl FnMut(&[u8])) {
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        note(&buffer[..count]);
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+/// Takes one Modbus TCP request off the front: `Some(Some(words))` if it writes all command registers.
+fn next_frame(held: &mut Vec<u8>) -> Option<Option<CommandWords>> {
+    const HEADER: usize = 6;
+    const WRITE_MULTIPLE: u8 = 16;
+    let length = HEADER + usize::from(u16::from_be_bytes([*held.get(4)?, *held.get(5)?]));
+    if held.len() < length {
+        return None;
+    }
+    let frame: Vec<u8> = held.drain(..length).collect();
+    let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    let is_write = frame[7] == WRITE_MULTIPLE && word(8) == COMMANDS_START;
+    if !is_write || usize::from(word(10)) != COMMANDS_COUNT {
+        return Some(None);
+    }
+    let mut words = [0; COMMANDS_COUNT];
+    for (at, place) in words.iter_mut().enumerate() {
+        *place = word(13 + 2 * at);
+    }
+    Some(Some(words))
+}
