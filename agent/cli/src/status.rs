@@ -12,7 +12,7 @@ use crate::view::View;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// The agent's admin socket: `socket` under [admin] in its configuration.
+    /// The agent's admin socket: `socket` in the admin table of its configuration.
     #[arg(long, value_name = "PATH", default_value = "/run/takt/takt.sock")]
     socket: PathBuf,
     /// Print the report as JSON.

@@ -84,7 +84,7 @@ const fn mistake(
 }
 
 const MISTAKES: [Mistake; 26] = [
-    mistake("priority = 80", "prioritie = 80", "prioritie", "unknown field `prioritie`", "spelling"),
+    mistake("priority = 80", "prio = 80", "prio", "unknown field `prio`", "spelling"),
     mistake("[stop]", "[halt]", "halt", "unknown field `halt`", "spelling"),
     mistake("\"required\"", "\"perhaps\"", "\"perhaps\"", "unknown variant `perhaps`", "spelling"),
     mistake("budget_us = 1000", "", "[[group]]", "missing field `budget_us`", "add the field"),

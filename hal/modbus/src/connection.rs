@@ -52,8 +52,8 @@ pub struct Connection<S> {
     answers: u64,
 }
 
-/// TCP: so many late answers are remembered before the connection is given up.
-const OUTSTANDING_MAX: usize = 16;
+/// TCP: a late answer is known for so many further transactions, half of their numbers.
+const LATE_TRANSACTIONS_MAX: u16 = 0x8000;
 /// Serial lines: so many late answers of one unit are remembered.
 const OUTSTANDING_PER_UNIT_MAX: usize = 8;
 
@@ -277,7 +277,8 @@ where
             self.answers += 1;
             let alike = |stale: &Stale| of_unit(stale) && stale.shape.function() == shape.function();
             if !wire.serial {
-                wire.stale.retain(|stale| !stale.answered);
+                let late = |old: &Stale| stale.id.wrapping_sub(old.id) < LATE_TRANSACTIONS_MAX;
+                wire.stale.retain(|old| !old.answered && late(old));
             } else if fault.is_some() && wire.stale.iter().any(alike) {
                 // It may be the late exception to an outstanding request: proves nothing.
                 stale.answered = false;
@@ -295,9 +296,7 @@ where
                 }
             } else {
                 self.timeouts += 1;
-                let outstanding = wire.stale.iter().filter(|stale| !stale.answered).count();
-                self.poisoned =
-                    !timed_out || self.timeouts >= self.timing.timeouts_max || outstanding >= OUTSTANDING_MAX;
+                self.poisoned = !timed_out || self.timeouts >= self.timing.timeouts_max;
             }
             if wire.serial
                 && wire.stale.iter().filter(|stale| of_unit(stale)).count() >= OUTSTANDING_PER_UNIT_MAX

@@ -5,6 +5,7 @@
 //! Durations fall into buckets: below 32 ns each nanosecond has its own; above, each octave is divided
 //! into 32 equal parts. A quantile is therefore exact to 1/32 of its value.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hal_units::Duration;
@@ -35,10 +36,15 @@ const fn upper_end(bucket: usize) -> u64 {
 }
 
 /// Durations as they were recorded since the start. All updates are single atomic additions.
-#[derive(Debug)]
 pub struct Distribution {
     buckets: Box<[AtomicU64]>,
     nanos_max: AtomicU64,
+}
+
+impl fmt::Debug for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.snapshot(), f)
+    }
 }
 
 impl Default for Distribution {
@@ -68,10 +74,17 @@ impl Distribution {
 }
 
 /// A distribution at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct DistributionSnapshot {
     buckets: Vec<u64>,
     nanos_max: u64,
+}
+
+impl fmt::Debug for DistributionSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (median, slow) = (self.quantile(0.5), self.quantile(0.99));
+        write!(f, "{} durations, p50 {median:?}, p99 {slow:?}, max {:?}", self.count(), self.max())
+    }
 }
 
 impl DistributionSnapshot {

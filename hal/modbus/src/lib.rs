@@ -28,7 +28,9 @@
 //!
 //! A frame on a serial line is protected by a 16-bit check sum only: a burst of more than 16 bits passes
 //! it once in 65,536. A device that answers requests out of order, or repeats an old answer after a
-//! whole further transaction, cannot be told from an honest one on a serial line.
+//! whole further transaction, cannot be told from an honest one on a serial line. Behind a gateway an
+//! answer that is more than 32,768 transactions late ends the connection; one that is exactly 65,536 late
+//! could be taken.
 
 mod config;
 mod connect;

@@ -267,12 +267,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             let unset = flight.head.iter_mut().skip(flight.written);
             unset.zip(bytes.iter().take(sent)).for_each(|(head, byte)| *head = *byte);
             flight.written += sent;
-            let id = flight.id();
-            // The numbers have come round to that of an answer which is still under way.
-            if !self.serial && self.stale.iter().any(|stale| !stale.answered && stale.id == id) {
-                flight.outcome = Some(Err(Fault::Poisoned));
-                return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
-            }
         }
         Poll::Ready(Ok(sent))
     }
