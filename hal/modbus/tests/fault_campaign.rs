@@ -4,6 +4,7 @@
 
 mod support;
 
+use hal_modbus::Fault;
 use support::Framing;
 use support::campaign::{Setup, run_real, run_virtual};
 use support::truth::{KINDS, Kind};
@@ -31,15 +32,23 @@ fn on_a_serial_line_no_wrong_value_is_accepted_and_every_fault_has_its_name() {
 fn over_sockets_and_pseudo_terminals_in_real_time_no_wrong_value_is_accepted() {
     let setup = |framing, line: u64| {
         let kind = KINDS[(line % 3) as usize];
-        Setup { framing, kind, real: true, transactions: 300, fault_percent: 25, seed: line }
+        Setup { framing, kind, real: true, transactions: 200, fault_percent: 25, seed: line }
     };
     let setups = (0..6).flat_map(|line| [setup(Framing::Tcp, line), setup(Framing::Rtu, line)]);
     for outcome in run_real(setups.collect()) {
         assert_eq!(outcome.wrong_count, 0, "{:#?}", outcome.wrong);
         assert!(outcome.ended_safe);
-        // Names depend on timing: where the machine itself stood still there are more timeouts.
+        // In real time a machine that stands still turns an answer into a late one. In virtual time, above,
+        // every name is exact.
         if outcome.stalls == 0 {
-            assert_eq!(outcome.misnamed(), [], "(name, expected, counted) {outcome:#?}");
+            let misnamed = outcome.misnamed();
+            let timing =
+                [Fault::Timeout, Fault::HalfOpen, Fault::SlowReply, Fault::CutFrame, Fault::LateReply]
+                    .map(Fault::as_str);
+            let excused = |(name, expected, counted): &(&str, u64, u64)| {
+                timing.contains(name) && expected.abs_diff(*counted) <= 2
+            };
+            assert!(misnamed.iter().all(excused), "{misnamed:?} (name, expected, counted) {outcome:#?}");
         }
     }
 }

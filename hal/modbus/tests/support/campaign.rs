@@ -132,7 +132,7 @@ pub fn run_real(setups: Vec<Setup>) -> Vec<Outcome> {
 
 /// Timing that leaves room for the machine where time is real.
 fn peer_config(setup: &Setup) -> (PeerConfig, u64) {
-    let (timeout_ms, gap_ms, drip_ms) = if setup.real { (150, 60, 35) } else { (50, 20, 12) };
+    let (timeout_ms, gap_ms, drip_ms) = if setup.real { (200, 100, 40) } else { (50, 20, 12) };
     // On a serial line the time on the wire comes on top.
     let wire_ms = if setup.framing == Framing::Rtu { 5 } else { 0 };
     let config = PeerConfig {
