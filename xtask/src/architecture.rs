@@ -2,7 +2,7 @@
 //!
 //! # Model
 //!
-//! Each package has a row in [`MAY_DEPEND_ON`]. Everything not listed there is forbidden, so a new edge
+//! Each package has a row in `MAY_DEPEND_ON`. Everything not listed there is forbidden, so a new edge
 //! between two packages is a decision that shows in a review. Tests may reach further (development
 //! dependencies), but nothing may reach the programs: they are wired last.
 //!

@@ -8,7 +8,7 @@
 //!
 //! # Code map
 //!
-//! - [`demo`], [`test`], [`check`]: one module per command.
+//! - [`demo`], [`mod@test`], [`check`]: one module per command.
 //! - [`architecture`]: the rules about who may depend on whom, and where `unsafe` may be.
 //! - [`libtest`]: reads what `cargo test` prints.
 //! - [`parts`], [`tools`]: what tests and checks need from the machine, and how it gets there.

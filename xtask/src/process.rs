@@ -67,7 +67,7 @@ pub fn output(command: &mut Command) -> Result<(ExitStatus, String), Failure> {
 
 /// Runs a command, hands over each line that it prints to either of its outputs, in their order.
 ///
-/// Ends at most [`GRACE`] after the program: a process that the program left behind with its outputs
+/// Ends at most `GRACE` after the program: a process that the program left behind with its outputs
 /// open cannot hold us up. The second value tells whether there was one.
 ///
 /// # Errors

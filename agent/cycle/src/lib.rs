@@ -9,7 +9,7 @@
 //!
 //! [`Executive::cycle`] is the whole cycle in one function. It is given the time, reads and writes
 //! process images through [`Bus`], and talks to the other threads through single-producer
-//! single-consumer rings alone ([`ports`]). It never allocates, frees, locks, formats, wakes or
+//! single-consumer rings alone ([`ports()`]). It never allocates, frees, locks, formats, wakes or
 //! makes a system call. [`Grid`] says when a cycle is due and whether one was missed.
 //!
 //! # Terms

@@ -11,7 +11,7 @@
 //!
 //! - [`Sample`]: value, quality, acquisition time, sequence of its scan.
 //! - [`DeviceInputs`], [`DeviceOutputs`]: the two images of a device, plain data that can be copied.
-//! - [`exchange`]: one writer, one reader, wait-free on both sides: how an image crosses between a
+//! - [`exchange()`]: one writer, one reader, wait-free on both sides: how an image crosses between a
 //!   real-time thread and an I/O thread.
 
 #![no_std]

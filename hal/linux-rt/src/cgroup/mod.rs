@@ -9,7 +9,7 @@
 //! version of the machine. A process has one group in each hierarchy; limits of all *levels* above it
 //! count.
 //!
-//! [`facts`] reads the limits, [`Group`] makes a group and sets them, [`budget`] deals with real-time
+//! [`facts()`] reads the limits, [`Group`] makes a group and sets them, [`budget`] deals with real-time
 //! budgets, which only version 1 has.
 
 pub mod budget;
