@@ -3,12 +3,14 @@
 //! - [`truth`]: what the peer's registers honestly held and when, and whether the master believed
 //!   anything else.
 //! - [`peer`]: serves one connection, with faults drawn from a seed.
+//! - [`fleet`]: many lines to prompt devices over real sockets, for measurements.
 //! - [`rig`]: a line with several devices of declared behaviour, in virtual time.
 //! - [`campaign`]: a whole line against such a peer, in virtual or in real time.
 
 #![allow(dead_code, unreachable_pub)] // each user takes its part
 
 pub mod campaign;
+pub mod fleet;
 pub mod peer;
 pub mod rig;
 pub mod truth;
