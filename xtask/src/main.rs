@@ -38,7 +38,7 @@ enum XtaskCommand {
 
     /// Run all tests, with the real parts that they need
     ///
-    /// Looks for the parts (Mosquitto, strace, the reference data) and installs what is missing with
+    /// Looks for the parts (Mosquitto, libmodbus, the reference data) and installs what is missing with
     /// apt-get when run as root on Debian; otherwise it says what to do. Tests whose part is missing are
     /// reported as ignored, never as passed; with CI=true a missing part is a failure.
     ///

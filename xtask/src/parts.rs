@@ -1,4 +1,4 @@
-//! The real parts that tests need from the machine: foreign programs and reference data.
+//! The real parts that tests need from the machine: foreign programs and libraries, and reference data.
 
 use std::env;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
-use crate::process::{find_program, run};
+use crate::process::{self, find_program, output, run};
 use crate::workspace::Workspace;
 
 /// The environment variable that names the folder of reference data.
@@ -15,40 +15,71 @@ pub const DATA_VARIABLE: &str = "TAKT_DATA";
 /// Where the reference data is looked for when the variable is not set, from the checkout's root.
 const DATA_BESIDE_CHECKOUT: &str = "../shared/data";
 
-/// A program of somebody else that tests run against.
+/// Something of somebody else that tests run against.
 #[derive(Debug, Clone, Copy)]
 pub struct Part {
-    /// What it is called.
+    /// What it is called, also in the reason of a test that is ignored without it.
     pub name: &'static str,
-    /// The program whose presence proves the part.
-    pub program: &'static str,
-    /// The Debian package that holds it.
-    pub package: &'static str,
+    /// How it is found.
+    pub proof: Proof,
+    /// The Debian packages that hold it, and what it is found with.
+    pub packages: &'static [&'static str],
     /// What it is for.
     pub purpose: &'static str,
+    /// The packages of the workspace whose build scripts look for it.
+    pub testers: &'static [&'static str],
 }
 
-/// All programs that tests need.
-pub const PARTS: [Part; 3] = [
+/// What shows that a part is there.
+#[derive(Debug, Clone, Copy)]
+pub enum Proof {
+    /// A program of this name.
+    Program(&'static str),
+    /// A library that pkg-config knows by this name.
+    Library(&'static str),
+}
+
+/// All parts that tests need.
+pub const PARTS: [Part; 2] = [
     Part {
         name: "Mosquitto",
-        program: "mosquitto",
-        package: "mosquitto",
-        purpose: "the real MQTT broker that the client is tested against",
+        proof: Proof::Program("mosquitto"),
+        packages: &["mosquitto"],
+        purpose: "the MQTT broker that the client is tested against",
+        testers: &["hal-mqtt"],
     },
     Part {
-        name: "Mosquitto clients",
-        program: "mosquitto_pub",
-        package: "mosquitto-clients",
-        purpose: "a foreign MQTT publisher and subscriber",
-    },
-    Part {
-        name: "strace",
-        program: "strace",
-        package: "strace",
-        purpose: "counts the system calls of a cycle",
+        name: "libmodbus",
+        proof: Proof::Library("libmodbus"),
+        packages: &["libmodbus-dev", "pkg-config"],
+        purpose: "a foreign Modbus peer for the master, built by the tests",
+        testers: &["hal-modbus"],
     },
 ];
+
+impl Part {
+    /// Where or in which version it is there.
+    fn find(self) -> Option<String> {
+        match self.proof {
+            Proof::Program(name) => find_program(name).map(|path| path.display().to_string()),
+            Proof::Library(name) => {
+                let pkg_config = find_program("pkg-config")?;
+                let (status, version) = output(Command::new(pkg_config).args(["--modversion", name])).ok()?;
+                status.success().then(|| format!("version {}", version.trim()))
+            }
+        }
+    }
+
+    /// Why tests are ignored without it, and what to do.
+    fn missing(self) -> Failure {
+        let remedy = if is_debian() {
+            format!("as root: apt-get install {}", self.packages.join(" "))
+        } else {
+            format!("install {} with your system's package manager", self.name)
+        };
+        Failure::new(format!("{} is missing: {}", self.name, self.purpose), remedy)
+    }
+}
 
 /// Whether and where each part is.
 #[derive(Debug, Default)]
@@ -65,16 +96,17 @@ pub struct Found {
 /// If `TAKT_DATA` is set to something that is no folder.
 pub fn provide(workspace: &Workspace, may_install: bool) -> Result<Found, Failure> {
     let mut found = Found::default();
-    let absent: Vec<Part> = PARTS.into_iter().filter(|p| find_program(p.program).is_none()).collect();
+    let absent: Vec<Part> = PARTS.into_iter().filter(|part| part.find().is_none()).collect();
     if !absent.is_empty() && may_install && is_debian() && is_root() {
         install(&absent);
+        forget_builds(absent.into_iter().filter(|part| part.find().is_some()));
     }
     for part in PARTS {
-        match find_program(part.program) {
-            Some(path) => println!("part {}: {}", part.name, path.display()),
+        match part.find() {
+            Some(place) => println!("part {}: {place}", part.name),
             None => {
                 println!("part {}: missing ({})", part.name, part.purpose);
-                found.missing.push(missing(part));
+                found.missing.push(part.missing());
             }
         }
     }
@@ -111,7 +143,7 @@ fn data(root: &Path, variable: Option<PathBuf>) -> Result<Option<PathBuf>, Failu
 
 /// Installs Debian packages; what fails is told by what is still missing afterwards.
 fn install(parts: &[Part]) {
-    let packages: Vec<&str> = parts.iter().map(|p| p.package).collect();
+    let packages: Vec<&str> = parts.iter().flat_map(|part| part.packages).copied().collect();
     println!("installing the missing Debian packages: {}", packages.join(" "));
     let apt = || {
         let mut command = Command::new("apt-get");
@@ -125,13 +157,13 @@ fn install(parts: &[Part]) {
     }
 }
 
-fn missing(part: Part) -> Failure {
-    let remedy = if is_debian() {
-        format!("as root: apt-get install {}", part.package)
-    } else {
-        format!("install `{}` with your system's package manager", part.program)
-    };
-    Failure::new(format!("{} is missing: {}", part.name, part.purpose), remedy)
+/// The packages that were built while a part was missing have its tests ignored: they are built anew.
+fn forget_builds(parts: impl Iterator<Item = Part>) {
+    for tester in parts.flat_map(|part| part.testers) {
+        if let Err(failure) = run(process::cargo().args(["clean", "--package", tester])) {
+            println!("{failure}");
+        }
+    }
 }
 
 fn is_debian() -> bool {

@@ -177,7 +177,7 @@ fn verdict(report: &Report, tally: Tally, succeeded: bool) -> Result<(), Failure
 fn ignored_for_a_part(report: &Report) -> Result<(), Failure> {
     let wanted = |reason: &str| {
         let reason = reason.to_lowercase();
-        let parts = parts::PARTS.iter().map(|part| part.program.to_lowercase());
+        let parts = parts::PARTS.iter().map(|part| part.name.to_lowercase());
         parts.chain([DATA_VARIABLE.to_lowercase()]).any(|name| reason.contains(&name))
     };
     match report.ignored.iter().find(|(_, reason)| wanted(reason)) {
