@@ -93,10 +93,12 @@ where
         self.answers
     }
 
-    /// Whether no answer of `unit` is outstanding.
+    /// Whether the next answer of `unit` is that to the next request: always on TCP, where answers carry
+    /// numbers; on a serial line if none is outstanding.
     #[must_use]
     pub fn in_step(&self, unit: u8) -> bool {
-        lock(&self.wire).stale.iter().all(|stale| stale.unit != unit || stale.answered)
+        let wire = lock(&self.wire);
+        !wire.serial || wire.stale.iter().all(|stale| stale.unit != unit || stale.answered)
     }
 
     /// Late and repeated answers, and stray bytes, that were discarded since the last call of this

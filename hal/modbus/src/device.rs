@@ -1,16 +1,12 @@
-//! One device of a line: its scans, its writes, and its safe action.
+//! One device of a line: its scans and its writes.
 //!
-//! # Model
-//!
-//! A device *starts afresh* when its connection, or on a serial line the trust in it, is new. Then it is
-//! not *armed*: commanded outputs wait until it has taken the safe value. The safe action runs from the
-//! moment the device was lost, or from the moment its outputs were missing for the declared time, and
-//! starts at the outputs it last acknowledged. It ends when a commanded write is acknowledged.
+//! Reads and writes whole: a scan is published when all its blocks are in, a write is acknowledged when
+//! all its blocks are. What is to be written is decided in [`crate::outputs`].
 
 use std::sync::Arc;
 
 use hal_field_bus::{DeviceProfile, Exchange};
-use hal_process_image::{DeviceInputs, DeviceOutputs, TagIndex};
+use hal_process_image::{DeviceInputs, DeviceOutputs};
 use hal_units::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -18,6 +14,7 @@ use crate::config::{Clock, DevicePort, LineConfig};
 use crate::connection::Connection;
 use crate::counters::DeviceCounters;
 use crate::fault::Fault;
+use crate::outputs::{Command, OutputState};
 use crate::query::Query;
 
 /// The most registers of a write block.
@@ -64,15 +61,6 @@ impl From<Fault> for WriteError {
     }
 }
 
-/// What the device holds in its outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holds {
-    /// Unknown, or a safe value.
-    Other,
-    /// The commanded outputs with this sequence.
-    Commanded(u32),
-}
-
 /// Time left for a request, where it may not take as long as the device's response timeout.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit(pub(crate) Option<Instant>);
@@ -92,41 +80,25 @@ pub(crate) struct Device {
     pub(crate) counters: Arc<DeviceCounters>,
     timing: DeviceTiming,
     published: DeviceInputs,
-    /// Last acknowledged commanded outputs; the initial ones before the first.
-    held: DeviceOutputs,
-    holds: Holds,
+    outputs: OutputState,
     /// Sequence of the last outputs that were counted as expired.
     dropped: u32,
-    armed: bool,
+    /// It answered since it started afresh.
     answered: bool,
-    safe_since: Option<Instant>,
-    /// The device acknowledged the end of the safe action.
-    safe_done: bool,
-    next_safe_at: Instant,
-    /// Outputs were current until then; the line's start before the first.
-    current_until: Instant,
 }
 
 impl Device {
     pub(crate) fn new(port: DevicePort, timing: DeviceTiming, now: Instant) -> Self {
         let profile = Arc::clone(&port.profile);
         let counters = Arc::clone(&port.counters);
-        Self {
-            published: DeviceInputs::NEVER,
-            held: profile.initial_outputs(),
-            holds: Holds::Other,
-            dropped: 0,
-            armed: false,
-            answered: false,
-            safe_since: Some(now),
-            safe_done: false,
-            next_safe_at: now,
-            current_until: now,
-            port,
-            profile,
-            counters,
-            timing,
-        }
+        let outputs = OutputState::new(
+            Arc::clone(&profile),
+            timing.outputs_missing_after,
+            timing.safe_write_interval,
+            now,
+        );
+        let published = DeviceInputs::NEVER;
+        Self { port, profile, counters, timing, published, outputs, dropped: 0, answered: false }
     }
 
     pub(crate) fn has_outputs(&self) -> bool {
@@ -135,40 +107,24 @@ impl Device {
 
     /// The connection, or the trust in the device, is new from `now` on.
     pub(crate) fn start_afresh(&mut self, now: Instant) {
-        self.armed = false;
         self.answered = false;
-        self.holds = Holds::Other;
-        self.safe_since.get_or_insert(now);
-        self.safe_done = false;
-        self.next_safe_at = now;
+        self.outputs.start_afresh(now);
     }
 
     /// Begins the safe action, whatever outputs may still come.
     pub(crate) fn lead_to_safe(&mut self, now: Instant) {
-        self.safe_since.get_or_insert(now);
-        self.next_safe_at = now;
+        self.outputs.lead_to_safe(now);
     }
 
     /// Whether nothing is left to be done for safety.
     pub(crate) fn is_safe(&self) -> bool {
-        !self.has_outputs() || (self.armed && self.safe_done)
+        self.outputs.is_safe()
     }
 
-    /// When the next safe write is due; `None` while there is nothing to make safe. `commanded`: outputs
-    /// may still come.
+    /// When the next safe write is due. `commanded`: outputs may still come.
     pub(crate) fn safe_write_at(&mut self, commanded: bool) -> Option<Instant> {
-        if !self.has_outputs() || (self.armed && self.safe_done) {
-            return None;
-        }
-        if commanded {
-            let outputs = self.port.outputs.latest();
-            if outputs.sequence != 0 {
-                self.current_until = outputs.expires_at;
-            }
-        }
-        let missing_at = self.current_until + self.timing.outputs_missing_after;
-        let missing_at = if commanded { missing_at } else { self.next_safe_at };
-        Some(if self.armed { missing_at.max(self.next_safe_at) } else { self.next_safe_at })
+        let newest = commanded.then(|| self.port.outputs.latest());
+        self.outputs.safe_write_at(newest)
     }
 
     /// Writes the safe outputs of this moment.
@@ -178,21 +134,13 @@ impl Device {
         clock: &impl Clock,
         limit: Limit,
     ) -> Result<(), Fault> {
-        let now = clock.now();
-        let since = *self.safe_since.get_or_insert(now);
-        self.next_safe_at = now + self.timing.safe_write_interval;
-        let safe = self.profile.safe_outputs(&self.held, now.since(since));
+        let safe = self.outputs.safe_outputs(clock.now());
         match self.write_words(link, clock, &safe, false, limit).await {
             Ok(()) | Err(WriteError::Expired) => {}
             Err(WriteError::Fault(fault)) => return Err(fault),
         }
         self.counters.safe_writes.one();
-        self.armed = true;
-        self.holds = Holds::Other;
-        let end = self.profile.safe_outputs(&self.held, Duration::MAX);
-        self.safe_done = (0..self.profile.outputs.len())
-            .filter_map(|at| u16::try_from(at).ok().map(TagIndex))
-            .all(|tag| safe.value(tag) == end.value(tag));
+        self.outputs.safe_acknowledged(&safe);
         Ok(())
     }
 
@@ -215,31 +163,24 @@ impl Device {
         link: &mut Connection<S>,
         clock: &impl Clock,
     ) -> Result<(), Fault> {
-        match self.outputs_to_write(clock.now()) {
-            Some(outputs) => match self.write_words(link, clock, &outputs, true, Limit::NONE).await {
-                Ok(()) => self.acknowledged(&outputs),
-                Err(WriteError::Expired) => self.drop_expired(outputs.sequence),
-                Err(WriteError::Fault(fault)) => return Err(fault),
-            },
-            None if self.profile.exchange == Exchange::Combined => {
-                self.scan(link, clock, Limit::NONE).await?;
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn outputs_to_write(&mut self, now: Instant) -> Option<DeviceOutputs> {
         let outputs = *self.port.outputs.latest();
-        let new = outputs.sequence != 0 && self.holds != Holds::Commanded(outputs.sequence);
-        if !new || !self.has_outputs() {
-            return None;
+        match self.outputs.command(&outputs, clock.now()) {
+            Command::Write => {
+                self.outputs.command_leaves();
+                match self.write_words(link, clock, &outputs, true, Limit::NONE).await {
+                    Ok(()) => self.acknowledged(&outputs),
+                    Err(WriteError::Expired) => self.drop_expired(outputs.sequence),
+                    Err(WriteError::Fault(fault)) => return Err(fault),
+                }
+                return Ok(());
+            }
+            Command::Expired { sequence } => self.drop_expired(sequence),
+            Command::Nothing => {}
         }
-        if !outputs.is_current(now) {
-            self.drop_expired(outputs.sequence);
-            return None;
+        match self.profile.exchange {
+            Exchange::Combined => self.scan(link, clock, Limit::NONE).await,
+            Exchange::Split => Ok(()),
         }
-        self.armed.then_some(outputs)
     }
 
     fn drop_expired(&mut self, sequence: u32) {
@@ -251,11 +192,7 @@ impl Device {
 
     fn acknowledged(&mut self, outputs: &DeviceOutputs) {
         self.counters.writes.one();
-        self.held = *outputs;
-        self.holds = Holds::Commanded(outputs.sequence);
-        self.current_until = outputs.expires_at;
-        self.safe_since = None;
-        self.safe_done = false;
+        self.outputs.command_acknowledged(outputs);
     }
 
     /// Reads all blocks of the device and publishes them as one.
@@ -288,7 +225,7 @@ impl Device {
             0 => 1,
             next => next,
         };
-        image.outputs_acknowledged = self.held.sequence;
+        image.outputs_acknowledged = self.outputs.acknowledged_sequence();
         if self.published.sequence != 0 {
             self.counters.input_interval.record(image.acquired_at.since(self.published.acquired_at));
         }
@@ -330,7 +267,7 @@ impl Device {
             if let Some(read) = read {
                 if commanded {
                     // What was read along was read after the write.
-                    self.held = *outputs;
+                    self.outputs.command_acknowledged(outputs);
                 }
                 let mut image = self.published;
                 image.acquired_at = sent_at;

@@ -41,6 +41,7 @@ mod distribution;
 mod examine;
 mod fault;
 mod line;
+mod outputs;
 mod query;
 mod tap;
 mod tick;

@@ -73,7 +73,7 @@ pub async fn run_line_on<C: Connect>(
 
 enum Link<S> {
     Down { retry_at: Instant },
-    Up(Connection<S>),
+    Up { connection: Connection<S>, since: Instant },
 }
 
 struct Line<C: Connect, K> {
@@ -140,7 +140,7 @@ impl<C: Connect, K: Clock> Line<C, K> {
                     continue;
                 }
                 Link::Down { retry_at } => Some(*retry_at),
-                Link::Up(_) => {
+                Link::Up { .. } => {
                     let anyone_live = self.order.anyone_live();
                     if self.work(tick, now).await {
                         if !anyone_live {
@@ -159,14 +159,15 @@ impl<C: Connect, K: Clock> Line<C, K> {
 
     /// Does one thing that is due, if any.
     async fn work(&mut self, tick: BusTick, now: Instant) -> bool {
+        // Before the phases: a line that cannot keep up with them must still make its devices safe.
+        if let Some(device) = self.safe_write_due(now) {
+            self.write_safe(device).await;
+            return true;
+        }
         if self.stopping.is_none()
             && let Some(due) = self.phases.next(tick)
         {
             self.serve(due).await;
-            return true;
-        }
-        if let Some(device) = self.safe_write_due(now) {
-            self.write_safe(device).await;
             return true;
         }
         let attempt = self.order.attempt(now, self.slack(tick, now));
@@ -202,7 +203,11 @@ impl<C: Connect, K: Clock> Line<C, K> {
             if !self.order.is_live(at) {
                 continue;
             }
-            let (Some(device), Link::Up(link)) = (self.devices.get_mut(at), &mut self.link) else { break };
+            let (Some(device), Link::Up { connection: link, .. }) =
+                (self.devices.get_mut(at), &mut self.link)
+            else {
+                break;
+            };
             device.counters.skipped_phases.add(due.skipped);
             let result = match due.phase {
                 Phase::Acquire => device.acquire(link, &self.clock).await,
@@ -227,7 +232,10 @@ impl<C: Connect, K: Clock> Line<C, K> {
     }
 
     async fn write_safe(&mut self, at: usize) {
-        let (Some(device), Link::Up(link)) = (self.devices.get_mut(at), &mut self.link) else { return };
+        let (Some(device), Link::Up { connection: link, .. }) = (self.devices.get_mut(at), &mut self.link)
+        else {
+            return;
+        };
         let result = device.write_safe(link, &self.clock, Limit::NONE).await;
         self.settle(at, result.err());
     }
@@ -235,7 +243,10 @@ impl<C: Connect, K: Clock> Line<C, K> {
     /// Asks a device that is out of the cycle, and takes it in if it answers.
     async fn bring_in(&mut self, attempt: Attempt) {
         let at = attempt.device;
-        let (Some(device), Link::Up(link)) = (self.devices.get_mut(at), &mut self.link) else { return };
+        let (Some(device), Link::Up { connection: link, .. }) = (self.devices.get_mut(at), &mut self.link)
+        else {
+            return;
+        };
         let now = self.clock.now();
         let mut limit = Limit(attempt.limit.map(|limit| now + limit));
         let mut result = Ok(());
@@ -263,7 +274,7 @@ impl<C: Connect, K: Clock> Line<C, K> {
     /// Draws the consequences of what happened to a device.
     fn settle(&mut self, at: usize, fault: Option<Fault>) {
         let now = self.clock.now();
-        let Link::Up(link) = &mut self.link else { return };
+        let Link::Up { connection: link, .. } = &mut self.link else { return };
         for (unit, event) in link.take_events() {
             if let Some(device) = self.devices.iter().find(|device| device.port.unit_id == unit) {
                 device.counters.count_fault(event);
@@ -293,12 +304,20 @@ impl<C: Connect, K: Clock> Line<C, K> {
     /// own wait does.
     fn drop_link(&mut self, at: usize, fault: Fault, now: Instant) {
         let alone = self.devices.len() == 1;
-        let productive = matches!(&self.link, Link::Up(link) if link.answers() > 0);
+        let (productive, lived) = match &self.link {
+            Link::Up { connection, since } => (connection.answers() > 0, now.since(*since)),
+            Link::Down { .. } => (false, Duration::ZERO),
+        };
         self.link_failures = if productive { 1 } else { self.link_failures.saturating_add(1) };
-        // Those who share the line are not to blame and come back at once.
-        let wait = if productive && !alone { Duration::ZERO } else { self.policy.wait(self.link_failures) };
+        let mut wait = self.policy.wait(self.link_failures);
+        if productive && !alone {
+            // Those who share the line are not to blame and come back at once, unless it fails at once.
+            wait = wait.saturating_sub(lived);
+        }
         self.link = Link::Down { retry_at: now + wait };
-        tracing::warn!(line = %self.config.name, %fault, ?wait, "connection given up");
+        if self.link_failures == 1 {
+            tracing::warn!(line = %self.config.name, %fault, "connection given up");
+        }
         self.order.line_lost();
         if !alone {
             self.order.failed(at, now, Duration::ZERO);
@@ -327,7 +346,8 @@ impl<C: Connect, K: Clock> Line<C, K> {
                     frame_gap: self.config.frame_gap,
                     timeouts_max: if self.devices.len() == 1 { 1 } else { 2 },
                 };
-                self.link = Link::Up(Connection::new(stream, timing));
+                let connection = Connection::new(stream, timing);
+                self.link = Link::Up { connection, since: self.clock.now() };
                 return;
             }
             Ok(Err(error)) => connect_fault(&error),

@@ -3,10 +3,17 @@
 
 mod support;
 
-use hal_modbus::{DeviceEnd, DeviceState, Fault};
+use std::sync::Arc;
+
+use hal_modbus::{
+    DeviceCounters, DeviceEnd, DevicePort, DeviceState, Fault, LineConfig, Parity, Stop, Ticker, Transport,
+    run_line,
+};
+use hal_process_image::{DeviceInputs, DeviceOutputs, exchange};
 use hal_units::Duration;
 use support::Framing::{Rtu, Tcp};
-use support::rig::{Behaviour, PROMPT, RigBuilder};
+use support::rig::{Behaviour, PROMPT, RigBuilder, drive};
+use tokio::sync::watch;
 
 const DEAD: Behaviour = Behaviour::Dead;
 
@@ -58,7 +65,7 @@ async fn a_scan_reports_when_it_was_acquired_and_what_was_acknowledged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_combined_exchange_reads_and_writes_in_one_request() {
-    let mut rig = RigBuilder::new(Tcp).exchange("combined").device(1, PROMPT).start();
+    let mut rig = RigBuilder::new(Tcp).profile(drive("combined")).device(1, PROMPT).start();
     rig.command(20, 500.0).await;
     let counters = rig.counters(1);
     assert!(counters.writes.get() >= 18 && counters.transactions.get() <= 22, "{counters:?}");
@@ -168,4 +175,44 @@ async fn a_device_that_refuses_writes_is_still_read() {
     assert_eq!(counters.exceptions(4), counters.fault(Fault::Exception(4)));
     assert_eq!(rig.field().connections, 1);
     assert_eq!(rig.inputs(1).outputs_acknowledged, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_cannot_keep_up_still_makes_its_device_safe() {
+    let mut rig = RigBuilder::new(Tcp).device(1, PROMPT).start();
+    rig.command(10, 500.0).await;
+    rig.behave(1, Behaviour::Answers { after: millis(25) });
+    rig.idle(100).await;
+    assert_eq!(rig.field().writes(1).last().unwrap().1, 0);
+    assert!(rig.counters(1).skipped_phases.get() > 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_serial_port_that_is_not_there_is_looked_for_again() {
+    let transport = Transport::Rtu {
+        path: "/dev/no-such-port".into(),
+        timing: support::rig::TIMING,
+        parity: Parity::Even,
+    };
+    let (inputs, _inputs) = exchange(&DeviceInputs::NEVER);
+    let (_outputs, outputs) = exchange(&DeviceOutputs::NEVER);
+    let counters = Arc::new(DeviceCounters::default());
+    let device = DevicePort {
+        name: "drive".to_owned(),
+        unit_id: 1,
+        profile: drive("split"),
+        inputs,
+        outputs,
+        counters: Arc::clone(&counters),
+    };
+    let clock = support::clock_from(tokio::time::Instant::now());
+    let (_ticker, ticks) = Ticker::new();
+    let (stop, stopped) = watch::channel(Stop::Run);
+    let deadline = clock() + millis(1_500);
+    let line =
+        tokio::spawn(run_line(LineConfig::new("serial", transport), vec![device], ticks, clock, stopped));
+    tokio::time::sleep(millis(1_000)).await;
+    stop.send(Stop::Safe { deadline }).unwrap();
+    assert_eq!(line.await.unwrap(), [DeviceEnd::NotReached]);
+    assert!(counters.fault(Fault::ConnectFailed) >= 5);
 }

@@ -6,7 +6,7 @@ mod support;
 use hal_modbus::{DeviceState, Fault};
 use hal_units::Duration;
 use support::Framing::{self, Rtu, Tcp};
-use support::rig::{Behaviour, PROMPT, Rig, RigBuilder};
+use support::rig::{Behaviour, PROMPT, Rig, RigBuilder, meter};
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -132,4 +132,33 @@ async fn the_values_of_one_device_never_go_to_another() {
             assert_eq!(speed, f64::from(base << 16 | (base + 1)));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_meter_that_was_away_is_read_again() {
+    for framing in [Rtu, Tcp] {
+        let builder = RigBuilder::new(framing).period_ms(50).profile(meter());
+        let mut rig = builder.device(1, PROMPT).device(2, PROMPT).start();
+        rig.idle(20).await;
+        rig.behave(2, Behaviour::Dead);
+        rig.idle(40).await;
+        rig.behave(2, PROMPT);
+        rig.idle(60).await;
+        let before = rig.counters(2).scans.get();
+        rig.idle(20).await;
+        assert_eq!(rig.counters(2).scans.get() - before, 20, "{framing:?}: {:?}", rig.counters(2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_hangs_up_again_and_again_is_not_stormed() {
+    let mut rig = settled(Tcp, PROMPT).await;
+    rig.behave(2, Behaviour::HangsUpAfter { requests: 1 });
+    let before = rig.field().connections;
+    rig.command(100, 500.0).await;
+    let connections = rig.field().connections - before;
+    // 5 s; the unit that brings the connection down is tried again ever more rarely.
+    assert!(connections < 20, "{connections} connections");
+    let good = rig.counters(3).scans.get();
+    assert!(good > 60 + 100 - 20, "{good} scans");
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`truth`]: what the peer's registers honestly held and when, and whether the master believed
 //!   anything else.
-//! - [`peer`]: serves one connection, with faults drawn from a seed.
+//! - [`peer`]: serves one connection, with faults drawn from a seed; [`forge`]: its forged replies.
 //! - [`fleet`]: many lines to prompt devices over real sockets, for measurements.
 //! - [`rig`]: a line with several devices of declared behaviour, in virtual time.
 //! - [`campaign`]: a whole line against such a peer, in virtual or in real time.
@@ -11,6 +11,7 @@
 
 pub mod campaign;
 pub mod fleet;
+pub mod forge;
 pub mod peer;
 pub mod rig;
 pub mod truth;

@@ -28,6 +28,13 @@ pub const SPEED: TagIndex = TagIndex(0);
 pub const TORQUE: TagIndex = TagIndex(0);
 pub const ALIVE: TagIndex = TagIndex(1);
 
+/// A meter: a speed to read.
+pub fn meter() -> Arc<DeviceProfile> {
+    let text = "name = \"meter\"\nresponse_timeout_ms = 30\n\
+                [[input]]\ntag = \"speed\"\nregister = 0\ntype = \"u32\"\nmax_age_ms = 100\n";
+    Arc::new(DeviceProfile::parse(&Document::new("meter.toml", text)).unwrap())
+}
+
 /// A drive: a speed to read; a torque, which ramps to zero when nobody commands it, and a watchdog.
 pub fn drive(exchange: &str) -> Arc<DeviceProfile> {
     let text = format!(
@@ -130,18 +137,18 @@ pub struct Rig {
 
 pub struct RigBuilder {
     framing: Framing,
-    exchange: &'static str,
+    profile: Arc<DeviceProfile>,
     devices: Vec<(u8, Behaviour)>,
     period: Duration,
 }
 
 impl RigBuilder {
     pub fn new(framing: Framing) -> Self {
-        Self { framing, exchange: "split", devices: Vec::new(), period: Duration::from_millis(20) }
+        Self { framing, profile: drive("split"), devices: Vec::new(), period: Duration::from_millis(20) }
     }
 
-    pub fn exchange(self, exchange: &'static str) -> Self {
-        Self { exchange, ..self }
+    pub fn profile(self, profile: Arc<DeviceProfile>) -> Self {
+        Self { profile, ..self }
     }
 
     pub fn period_ms(self, millis: u64) -> Self {
@@ -157,7 +164,6 @@ impl RigBuilder {
         let clock = clock_from(tokio::time::Instant::now());
         let field = Field { behaviours: self.devices.iter().copied().collect(), ..Field::default() };
         let field = Arc::new(Mutex::new(field));
-        let profile = drive(self.exchange);
         let (mut ports, mut devices) = (Vec::new(), Vec::new());
         for (unit, _) in &self.devices {
             let (inputs, inputs_seen) = exchange(&DeviceInputs::NEVER);
@@ -166,7 +172,7 @@ impl RigBuilder {
             ports.push(DevicePort {
                 name: format!("drive {unit}"),
                 unit_id: *unit,
-                profile: Arc::clone(&profile),
+                profile: Arc::clone(&self.profile),
                 inputs,
                 outputs,
                 counters: Arc::clone(&counters),
