@@ -236,7 +236,8 @@ fn a_file_that_is_no_text_of_sane_size_is_refused() {
     };
     let large = write("large.toml", &vec![b'\n'; usize::try_from(TEXT_BYTES_MAX).unwrap() + 1]);
     let binary = write("binary.toml", &[0xff; 64]);
-    let cases = [(large, "at most"), (binary, "not UTF-8"), (folder.path().join("none"), "cannot be read")];
+    let cases =
+        [(large, "has more than"), (binary, "not UTF-8"), (folder.path().join("none"), "cannot be read")];
     for (path, what) in cases {
         let complaint = SiteConfig::read(&path).unwrap_err();
         assert_eq!(complaint.file, path.display().to_string());

@@ -5,6 +5,8 @@
 //! shape of [`Diagnostic`].
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -57,11 +59,20 @@ impl Document {
         Self { file: file.to_owned(), text: text.to_owned() }
     }
 
-    /// Reads a file.
+    /// Reads a file of at most [`TEXT_BYTES_MAX`] bytes.
     ///
     /// # Errors
-    /// If the file cannot be read, is larger than [`TEXT_BYTES_MAX`], or is not UTF-8.
+    /// As [`Document::read_at_most`].
     pub fn read(path: &Path) -> Result<Self, Diagnostic> {
+        Self::read_at_most(path, TEXT_BYTES_MAX)
+    }
+
+    /// Reads a file of at most `bytes_max` bytes, and no more than one byte beyond: a device or a pipe
+    /// does not tell its length, and may have no end.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is larger than `bytes_max`, or is not UTF-8.
+    pub fn read_at_most(path: &Path, bytes_max: u64) -> Result<Self, Diagnostic> {
         let file = path.display().to_string();
         let complain = |what: String, remedy: &str| Diagnostic {
             file: file.clone(),
@@ -72,14 +83,15 @@ impl Document {
         let unreadable = |error: std::io::Error| {
             complain(format!("cannot be read: {error}"), "give the path of a readable file")
         };
-        let bytes_size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if bytes_size > TEXT_BYTES_MAX {
+        let mut bytes = Vec::new();
+        let mut bounded = File::open(path).map_err(unreadable)?.take(bytes_max.saturating_add(1));
+        bounded.read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > bytes_max {
             return Err(complain(
-                format!("is {bytes_size} bytes; at most {TEXT_BYTES_MAX} are read"),
-                "check that this is the right file",
+                format!("has more than {bytes_max} bytes"),
+                "check that this is the right file, or split it",
             ));
         }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
         let text = String::from_utf8(bytes)
             .map_err(|error| complain(format!("is not UTF-8: {error}"), "save the file as UTF-8"))?;
         Ok(Self { file, text })
@@ -167,6 +179,12 @@ mod tests {
         let complaint = complaint_about("period_ms = 10\nperod_ms = 3\n");
         assert_eq!(complaint.position, Some((2, 1)));
         assert!(complaint.to_string().contains("perod_ms"), "{complaint}");
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let complaint = Document::read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(complaint.what, format!("has more than {TEXT_BYTES_MAX} bytes"));
     }
 
     #[test]

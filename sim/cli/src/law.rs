@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
 
 /// Reads, computes, writes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let document = text_file::read(&arguments.input, text_file::SERIES_BYTES_MAX)?;
+    let document = Document::read_at_most(&arguments.input, text_file::SERIES_BYTES_MAX)?;
     let csv = commands_for(&document)?;
     text_file::write(&arguments.csv, &csv)
 }

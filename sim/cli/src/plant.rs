@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
+use hal_diagnostics::Document;
 use sim_plants::{NoiseLevels, RotorSurface, Wind, WindSpec};
 
 use crate::failure::Failure;
@@ -38,7 +39,7 @@ impl SensorNoise {
 pub(crate) fn wind(spec: &WindSpec, seed: u64) -> Result<Wind, Failure> {
     match spec {
         WindSpec::File { path } => {
-            let document = text_file::read(Path::new(path), text_file::SERIES_BYTES_MAX)?;
+            let document = Document::read_at_most(Path::new(path), text_file::SERIES_BYTES_MAX)?;
             Ok(Wind::from_text(document.file(), document.text())?)
         }
         spec => Wind::from_spec(spec, seed).map_err(|error| Failure::arguments(error.to_string(), "")),
@@ -49,7 +50,7 @@ pub(crate) fn wind(spec: &WindSpec, seed: u64) -> Result<Wind, Failure> {
 pub(crate) fn rotor(table: Option<&Path>) -> Result<RotorSurface, Failure> {
     match table {
         Some(path) => {
-            let document = text_file::read(path, hal_diagnostics::TEXT_BYTES_MAX)?;
+            let document = Document::read(path)?;
             Ok(RotorSurface::from_rosco_table(document.file(), document.text())?)
         }
         None => Ok(RotorSurface::nrel_5mw()),

@@ -1,41 +1,13 @@
-//! Whole text files in and out, bounded in size.
+//! How large a text may be, and whole texts out.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
-
-use hal_diagnostics::{Diagnostic, Document};
 
 use crate::failure::Failure;
 
 /// The largest series that is read, in bytes: two weeks of rows at 50 Hz would be a mistake.
 pub(crate) const SERIES_BYTES_MAX: u64 = 64 << 20;
-
-/// Reads a text of at most `bytes_max` bytes.
-pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Document, Diagnostic> {
-    let file = path.display().to_string();
-    let complain = |what: String, remedy: &str| Diagnostic {
-        file: file.clone(),
-        position: None,
-        what,
-        remedy: remedy.to_owned(),
-    };
-    let unreadable = |error: std::io::Error| {
-        complain(format!("cannot be read: {error}"), "give the path of a readable file")
-    };
-    let mut bytes = Vec::new();
-    let mut bounded = File::open(path).map_err(unreadable)?.take(bytes_max + 1);
-    bounded.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(complain(
-            format!("has more than {bytes_max} bytes"),
-            "check that this is the right file, or split it",
-        ));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|error| complain(format!("is not UTF-8: {error}"), "save the file as UTF-8"))?;
-    Ok(Document::new(&file, &text))
-}
 
 /// Writes a whole text; `-` is standard output, whose reader may leave early (`| head`).
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
