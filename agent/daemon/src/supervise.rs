@@ -297,20 +297,14 @@ impl Watch<'_> {
 
     /// Takes a new plan from the plan file; a plan that is refused changes nothing.
     fn reload_plan(&mut self) {
-        let new = match plan::read(&self.site.plan, self.site) {
+        let new = match self.next_plan() {
             Ok(new) => new,
-            Err(error) => {
-                tracing::error!("the plan is refused, the old one stays: {error}");
-                self.reporter.plan_refused(Some(error.to_string()));
+            Err(why) => {
+                tracing::error!("the plan is refused, the old one stays: {why}");
+                self.reporter.plan_refused(Some(why));
                 return;
             }
         };
-        if self.controls.iter().any(|control| !control.ports.plans.ready()) {
-            let busy = "the plan before it has not been taken yet; send the signal again";
-            tracing::error!("the plan is refused, the old one stays: {busy}");
-            self.reporter.plan_refused(Some(busy.to_owned()));
-            return;
-        }
         for (group, control) in self.controls.iter_mut().enumerate() {
             if control.ports.plans.enqueue(plan::table(&new, self.site, group)).is_err() {
                 tracing::error!("readiness was checked, and this thread alone fills the ring");
@@ -319,6 +313,22 @@ impl Watch<'_> {
         tracing::info!(plan = %new.name, epoch = new.epoch, "new plan");
         self.reporter.plan_refused(None);
         self.plan = new;
+    }
+
+    /// The plan in the plan file, if it may replace the one in force. The same number may come again: that
+    /// is a correction.
+    fn next_plan(&self) -> Result<Plan, String> {
+        let new = plan::read(&self.site.plan, self.site).map_err(|error| error.to_string())?;
+        if new.epoch < self.plan.epoch {
+            return Err(format!(
+                "epoch {} is below {}, the one in force; give the new plan a higher epoch",
+                new.epoch, self.plan.epoch
+            ));
+        }
+        if self.controls.iter().any(|control| !control.ports.plans.ready()) {
+            return Err("the plan before it has not been taken yet; send the signal again".to_owned());
+        }
+        Ok(new)
     }
 
     fn last_report(&mut self, file: Option<&Path>) {

@@ -140,6 +140,12 @@ fn a_new_plan_takes_effect_on_hang_up_and_a_broken_one_leaves_the_old() {
     });
     assert_eq!((report.plan.name.as_str(), report.plan.epoch), ("half", 2));
     assert_eq!(report.plan.refused, None);
+
+    site.plan_text("name = \"yesterday\"\nepoch = 1\n");
+    agent.signal(Signal::HangUp);
+    let report = agent.until("the older plan is refused", |report| report.plan.refused.is_some());
+    assert!(report.plan.refused.as_ref().unwrap().contains("epoch 1 is below 2"));
+    assert_eq!(report.plan.name, "half");
 }
 
 #[test]
