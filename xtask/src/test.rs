@@ -13,6 +13,11 @@ use crate::parts::{self, DATA_VARIABLE, Found};
 use crate::process;
 use crate::workspace::Workspace;
 
+/// What proptest reads its seed from.
+const SEED_VARIABLE: &str = "PROPTEST_RNG_SEED";
+/// The seed of a run that names none.
+const SEED: &str = "5";
+
 /// What of the tests is to run.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
@@ -120,6 +125,10 @@ fn cargo_test(selection: &Selection, found: &Found) -> std::process::Command {
     }
     if let Some(folder) = &found.data {
         command.env(DATA_VARIABLE, folder);
+    }
+    // A run repeats: the same inputs on every machine. Other inputs are explored on purpose, by setting it.
+    if env::var_os(SEED_VARIABLE).is_none() {
+        command.env(SEED_VARIABLE, SEED);
     }
     command
 }
