@@ -36,6 +36,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("hal-linux-rt", &[]),
     ("control-loops-blocks", &[]),
     ("control-loops-controllers", &["control-loops-blocks", "hal-process-image"]),
+    ("failover-protocol", &[]),
     ("agent-plan", &["hal-process-image"]),
     ("agent-status", &["agent-plan", "hal-process-image"]),
     ("agent-cycle", &["agent-plan", "control-loops-controllers", "hal-field-bus", "hal-process-image"]),
@@ -67,11 +68,17 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const PROGRAMS: [&str; 4] = ["agent-daemon", "agent-cli", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
-const REAL_TIME_PATH: [&str; 4] =
-    ["hal-units", "hal-process-image", "control-loops-blocks", "control-loops-controllers"];
+const REAL_TIME_PATH: [&str; 5] = [
+    "hal-units",
+    "hal-process-image",
+    "control-loops-blocks",
+    "control-loops-controllers",
+    "failover-protocol",
+];
 
 /// Of these, the packages that must not allocate, not even while they are built.
-const NO_ALLOCATION: [&str; 3] = ["hal-units", "control-loops-blocks", "control-loops-controllers"];
+const NO_ALLOCATION: [&str; 4] =
+    ["hal-units", "control-loops-blocks", "control-loops-controllers", "failover-protocol"];
 
 /// The only package with unsafe code.
 const UNSAFE_ALLOWED: &str = "hal-linux-rt";
