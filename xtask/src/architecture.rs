@@ -48,6 +48,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "agent-status",
             "control-loops-blocks",
             "control-loops-controllers",
+            "failover-link",
+            "failover-protocol",
             "hal-field-bus",
             "hal-linux-rt",
             "hal-modbus",

@@ -9,6 +9,7 @@ mod commander;
 mod completion;
 mod demo;
 mod doctor;
+mod pair;
 mod plan;
 mod status;
 mod view;
@@ -28,6 +29,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Status(status::Args),
+    Pair(pair::Args),
     Plan(plan::Args),
     Demo(demo::Args),
     Doctor(doctor::Args),
@@ -37,6 +39,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Status(args) => status::run(&args),
+        Command::Pair(args) => pair::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),

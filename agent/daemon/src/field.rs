@@ -13,7 +13,7 @@ use agent_cycle::Grid;
 use hal_linux_rt::clock::now;
 use hal_linux_rt::thread::{self, Priority, Realtime, RtThread, SpawnError, ThreadReport, ThreadSpec};
 use hal_linux_rt::timer::GridTimer;
-use hal_modbus::{DeviceCounters, DevicePort, LineConfig, Phase, Stop, Ticker, run_line};
+use hal_modbus::{DeviceCounters, DevicePort, LineConfig, Office, Phase, Stop, Ticker, run_line};
 use hal_units::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -52,11 +52,16 @@ pub struct FieldThread {
 
 impl FieldThread {
     /// Starts the thread with the ordinary policy, or with SCHED_FIFO where the configuration says so. It
-    /// opens no connection before [`FieldThread::begin`].
+    /// opens no connection before [`FieldThread::begin`], and writes only while `office` is this node's.
     ///
     /// # Errors
     /// If the thread cannot be created, or not with the policy that is required.
-    pub fn start(io: IoConfig, groups: Vec<GroupField>, realtime: Realtime) -> Result<Self, SpawnError> {
+    pub fn start(
+        io: IoConfig,
+        groups: Vec<GroupField>,
+        office: Office,
+        realtime: Realtime,
+    ) -> Result<Self, SpawnError> {
         let (stop, stopped) = watch::channel(Stop::Run);
         let spec = ThreadSpec {
             name: "takt-field".to_owned(),
@@ -70,7 +75,7 @@ impl FieldThread {
         let thread = thread::spawn(spec, move |_| {
             drop_capabilities();
             if begun.recv().is_ok() {
-                run(groups, &stopped);
+                run(groups, &office, &stopped);
             }
         })?;
         Ok(Self { begin, stop, thread })
@@ -98,7 +103,7 @@ impl FieldThread {
     }
 }
 
-fn run(groups: Vec<GroupField>, stop: &watch::Receiver<Stop>) {
+fn run(groups: Vec<GroupField>, office: &Office, stop: &watch::Receiver<Stop>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -116,7 +121,8 @@ fn run(groups: Vec<GroupField>, stop: &watch::Receiver<Stop>) {
             .collect();
         let (ticker, _first) = Ticker::new();
         for (config, devices) in group.lines {
-            lines.push(local.spawn_local(run_line(config, devices, ticker.subscribe(), now, stop.clone())));
+            let (ticks, stop) = (ticker.subscribe(), stop.clone());
+            lines.push(local.spawn_local(run_line(config, devices, office.clone(), ticks, now, stop)));
         }
         let pacer =
             Pacer { ticker, counters, origin: group.origin, period: group.period, budget: group.budget };
