@@ -12,13 +12,12 @@ use std::sync::{Arc, mpsc};
 use agent_cycle::Grid;
 use hal_linux_rt::clock::now;
 use hal_linux_rt::thread::{self, Priority, Realtime, RtThread, SpawnError, ThreadReport, ThreadSpec};
-use hal_linux_rt::timer::GridTimer;
 use hal_modbus::{DeviceCounters, DevicePort, LineConfig, Office, Phase, Stop, Ticker, run_line};
 use hal_units::{Duration, Instant};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::alarm::Alarm;
 use crate::config::IoConfig;
 use crate::setup::drop_capabilities;
 
@@ -147,8 +146,7 @@ struct Pacer {
 
 impl Pacer {
     async fn run(self) {
-        let timer = GridTimer::new().map_err(Into::into).and_then(Alarm::new);
-        let alarm = match timer {
+        let alarm = match Alarm::new() {
             Ok(alarm) => alarm,
             Err(error) => {
                 tracing::error!(%error, "no timer: the buses stand still");
@@ -185,28 +183,5 @@ impl Pacer {
             .max()
             .unwrap_or_default();
         (slowest + LEAD_MARGIN).max(LEAD_MIN).min(self.period * 2 / 5)
-    }
-}
-
-/// A one-shot timer on the asynchronous runtime; the runtime's own timers tick once a millisecond.
-struct Alarm(AsyncFd<GridTimer>);
-
-impl Alarm {
-    fn new(timer: GridTimer) -> std::io::Result<Self> {
-        // The replacement is unsafe because a type may lie about its descriptor; this one owns it.
-        #[expect(deprecated, reason = "the replacement is unsafe, and only hal/linux-rt may be")]
-        AsyncFd::new(timer).map(Self)
-    }
-
-    async fn wait(&self, at: Instant) -> std::io::Result<()> {
-        self.0.get_ref().arm_once(at)?;
-        loop {
-            let mut guard = self.0.readable().await?;
-            match guard.try_io(|timer| timer.get_ref().read()) {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => return Err(error),
-                Err(_would_block) => {}
-            }
-        }
     }
 }

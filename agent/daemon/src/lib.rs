@@ -6,6 +6,7 @@
 //! - one real-time thread for each loop group ([`realtime`]);
 //! - the field thread: buses and pacers ([`field`]);
 //! - the MQTT thread of `hal-mqtt`;
+//! - with a peer, the pair thread ([`pair`]);
 //! - the admin thread: HTTP ([`admin`]);
 //! - the main thread: signals, telemetry, commands, plans ([`run`]).
 //!
@@ -14,6 +15,7 @@
 
 pub mod admin;
 pub mod admission;
+mod alarm;
 mod assembly;
 pub mod config;
 pub mod durable;
@@ -21,6 +23,7 @@ pub mod field;
 pub mod images;
 mod operators;
 pub mod overrides;
+mod pair;
 pub mod plan;
 pub mod realtime;
 mod report;

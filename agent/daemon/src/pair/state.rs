@@ -89,6 +89,11 @@ impl Follower {
         Ok((cycle, learned))
     }
 
+    /// The newest cycle of the peer whose state was taken; 0 for none.
+    pub(crate) fn cycle(&self) -> u64 {
+        self.last.as_ref().and_then(|last| last.groups.first()).map_or(0, |group| group.cycle)
+    }
+
     /// Forgets the last state: what comes next does not follow from it.
     pub(crate) fn forget(&mut self) {
         self.last = None;
