@@ -10,6 +10,7 @@ mod plant;
 mod serve;
 mod text_file;
 mod turbine;
+mod write_log;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use hal_diagnostics::Diagnostic;
@@ -16,15 +17,27 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::failure::Failure;
 use crate::plant::{self, SensorNoise, WIND_HELP};
 use crate::text_file;
+use crate::write_log::{self, KeptLog};
 
 const EXAMPLES: &str = "\
 Examples:
   takt-sim serve --turbines 4 --wind turb:12:10 --ports-file ports.json
   takt-sim serve --turbines 50 --wind const:9 --base-port 5020 --fault 7:dead
   takt-sim serve --wind eog:14 --broker 127.0.0.1:1883 --json truth.json
+  takt-sim serve --wind const:14 --arbiter 2 --write-log writes.csv
 
 The registers are those of profiles/nrel5mw-plc.toml. The file of --ports-file appears, whole, when
 everything listens: {\"turbines\": [{\"address\": \"IP:PORT\"}, ...], \"broker\": \"IP:PORT\" or null}.
+
+The arbiter of a pair of masters is the registers 200 to 203 of one turbine: slot and counter of node A,
+slot and counter of node B. A simulator that is started again begins with zeros there, and with no epoch:
+nothing is fenced until a master names its epoch again.
+
+The file of --write-log holds a line for each write of commands, applied or refused:
+  w,NS,TURBINE,EPOCH,WATCHDOG,VERDICT,TORQUE_NM,PITCH_RAD,YAW_RAD_S,BRAKE,CONNECT
+with the time since the start on one clock for all turbines, whose zero on CLOCK_MONOTONIC is in the first
+line. The verdict is applied, fence (an epoch alone), refused-epoch, refused-no-epoch or refused-value.
+s,FROM,TO is a time in which the simulator did not get to run; t,NS says that what came before is written.
 
 Exit status: 0 ended as asked, 1 failed, 2 wrong usage or bad input.";
 
@@ -83,6 +96,18 @@ pub(crate) struct Arguments {
     /// A turbine (from 1) that misbehaves on the bus: N:dead, N:refuse, N:garbage or N:slow:MS; repeatable
     #[arg(long, value_name = "FAULT")]
     fault: Vec<FaultArgument>,
+
+    /// The turbine (from 1) whose PLC carries the arbiter of a pair of masters; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    arbiter: u16,
+
+    /// PLCs that do not know function code 23 (write and read in one)
+    #[arg(long)]
+    no_fc23: bool,
+
+    /// Where to log every write of commands as it happens, applied or refused
+    #[arg(long, value_name = "FILE")]
+    write_log: Option<PathBuf>,
 
     /// Also run an MQTT broker on this address, port 0 for any free one
     #[arg(long, value_name = "IP:PORT")]
@@ -161,6 +186,7 @@ struct TurbineTruth {
     epoch: u32,
     reads: u64,
     writes_applied: u64,
+    arbiter_writes: u64,
     writes_refused_by_epoch: u64,
     writes_refused_by_content: u64,
     watchdog_holds: u64,
@@ -203,7 +229,11 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
         base_port: arguments.base_port,
         connections_max: arguments.connections_max.into(),
     };
-    let mut farm = Farm::start(plcs, config).await.map_err(|error| failed(error.to_string(), ""))?;
+    let log = arguments.write_log.as_ref().map(|path| (path, write_log::queue()));
+    let queue = log.as_ref().map(|(_, queue)| Arc::clone(queue));
+    let mut farm =
+        Farm::start_logged(plcs, config, queue).await.map_err(|error| failed(error.to_string(), ""))?;
+    let kept = log.map(|(path, queue)| KeptLog::start(path, queue, farm.started())).transpose()?;
     for FaultArgument { turbine, fault } in &arguments.fault {
         farm.set_fault(usize::from(*turbine) - 1, *fault);
     }
@@ -215,6 +245,7 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
     }
     let site = truth(arguments, &farm);
     farm.stop().await;
+    kept.map_or(Ok(()), KeptLog::end)?;
     if let Some(path) = &arguments.json {
         text_file::write_at_once(path, &json(&site)?)?;
     }
@@ -241,6 +272,12 @@ fn plcs(arguments: &Arguments) -> Result<Vec<TurbinePlc>, Failure> {
             "turbines count from 1",
         ));
     }
+    if arguments.arbiter > arguments.turbines {
+        return Err(Failure::arguments(
+            format!("--arbiter names turbine {} of {}", arguments.arbiter, arguments.turbines),
+            "turbines count from 1; 0 is for no arbiter",
+        ));
+    }
     let rotor = plant::rotor(arguments.rotor_table.as_deref())?;
     // One reading of a file serves all turbines; turbulence is each turbine's own.
     let common = match &arguments.wind {
@@ -265,6 +302,8 @@ fn plcs(arguments: &Arguments) -> Result<Vec<TurbinePlc>, Failure> {
             safe_after: Duration::from_millis(arguments.safe_ms.into()),
             noise: arguments.sensor_noise.levels(),
             seed,
+            arbiter: at + 1 == u64::from(arguments.arbiter),
+            exchange: !arguments.no_fc23,
             ..PlcConfig::default()
         };
         plcs.push(TurbinePlc::new(turbine, wind, config));
@@ -312,6 +351,7 @@ impl TurbineTruth {
             epoch: plc.epoch(),
             reads: truth.reads,
             writes_applied: truth.writes_applied,
+            arbiter_writes: truth.arbiter_writes,
             writes_refused_by_epoch: truth.writes_refused_by_epoch,
             writes_refused_by_content: truth.writes_refused_by_content,
             watchdog_holds: truth.watchdog_holds,

@@ -139,6 +139,49 @@ fn its_broker_listens_where_it_says() {
     simulator.truth();
 }
 
+/// The lines of a kind in a write log, split into fields.
+fn lines_of<'a>(log: &'a str, kind: &str) -> Vec<Vec<&'a str>> {
+    let fields = log.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    fields.filter(|fields| fields[0] == kind).collect()
+}
+
+#[test]
+fn its_write_log_tells_every_write_while_it_runs() {
+    let simulator = Simulator::start("--turbines 2 --wind const:14 --arbiter 2 --write-log writes.csv");
+    let file = simulator.folder.path().join("writes.csv");
+    let mut second = simulator.turbine(1);
+    let claimed = ask(&mut second, &[23, 0, 200, 0, 4, 0, 200, 0, 2, 4, 0, 7, 0, 1], 10);
+    assert_eq!(claimed, [23, 8, 0, 7, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(ask(&mut second, &[16, 0, 108, 0, 2, 4, 0, 0, 0, 7], 5), [16, 0, 108, 0, 2]);
+    assert_eq!(ask(&mut second, &[16, 0, 108, 0, 2, 4, 0, 0, 0, 6], 2), [0x90, 3]);
+    assert_eq!(ask(&mut simulator.turbine(0), &[3, 0, 200, 0, 4], 2), [0x83, 2], "not there");
+    let deadline = Instant::now() + SOON;
+    let log = loop {
+        let log = std::fs::read_to_string(&file).unwrap();
+        if lines_of(&log, "w").len() == 2 {
+            break log;
+        }
+        assert!(Instant::now() < deadline, "{log}");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let writes = lines_of(&log, "w");
+    assert_eq!(writes[0][2..6], ["2", "7", "0", "fence"]);
+    assert_eq!(writes[1][2..6], ["2", "6", "0", "refused-epoch"]);
+    assert!(writes[0][1].parse::<u64>().unwrap() < writes[1][1].parse().unwrap());
+    assert_eq!(lines_of(&log, "takt-write-log")[0][1], "1");
+    simulator.signal(Signal::TERM);
+    assert_eq!(simulator.truth()["turbines"][1]["arbiter_writes"], 1);
+}
+
+#[test]
+fn without_function_code_23_the_arbiter_is_still_there() {
+    let simulator = Simulator::start("--turbines 1 --wind const:14 --no-fc23");
+    let mut turbine = simulator.turbine(0);
+    assert_eq!(ask(&mut turbine, &[23, 0, 200, 0, 4, 0, 200, 0, 2, 4, 0, 7, 0, 1], 2), [0x97, 1]);
+    assert_eq!(ask(&mut turbine, &[6, 0, 202, 0, 9], 5), [6, 0, 202, 0, 9]);
+    assert_eq!(ask(&mut turbine, &[3, 0, 200, 0, 4], 10), [3, 8, 0, 0, 0, 0, 0, 9, 0, 0]);
+}
+
 #[test]
 fn a_dead_turbine_is_dead_and_its_neighbour_is_not() {
     let simulator = Simulator::start("--turbines 2 --wind turb:9:10 --fault 1:dead");
@@ -179,6 +222,7 @@ fn what_cannot_be_served_is_refused_with_its_remedy() {
     assert!(refused("--wind const:8 --turbines 0", 2).contains("--turbines"));
     assert!(refused("--wind const:8 --fault 5:dead", 2).contains("turbine 5 of 4"));
     assert!(refused("--wind const:8 --hold-ms 500 --safe-ms 400", 2).contains("longer --safe-ms"));
+    assert!(refused("--wind const:8 --arbiter 5", 2).contains("turbine 5 of 4"));
     assert!(refused("--wind nothing.csv", 2).contains("nothing.csv: cannot be read"));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

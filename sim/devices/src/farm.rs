@@ -20,8 +20,9 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::fault::{DeviceFault, spoil};
-use crate::modbus::{self, FRAME_BYTES_MAX, Received};
+use crate::modbus::{self, FRAME_BYTES_MAX, Header, Received};
 use crate::plc::{SCAN, TurbinePlc};
+use crate::write_log::WriteLog;
 
 /// How long to wait before listening again after the port could not be had.
 const LISTEN_AGAIN: Duration = Duration::from_millis(200);
@@ -74,15 +75,19 @@ pub enum FarmError {
 pub struct Farm {
     devices: Vec<Arc<Device>>,
     tasks: JoinSet<()>,
+    started: Clock,
 }
 
 #[derive(Debug)]
 struct Device {
+    /// From 0.
+    number: u16,
     plc: Mutex<TurbinePlc>,
     address: SocketAddr,
     connections_max: usize,
     fault: watch::Sender<DeviceFault>,
     started: Clock,
+    log: Option<Arc<WriteLog>>,
 }
 
 impl Device {
@@ -94,6 +99,18 @@ impl Device {
         // A panic elsewhere leaves a PLC that is whole: it has no state that is halfway.
         act(&mut self.plc.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Serves one request. The lock is held all the time, so that an exchange is one transaction; the
+    /// time is taken under it, so that times and order agree.
+    fn serve(&self, header: Header, pdu: &[u8], answer: &mut Vec<u8>) {
+        self.with_plc(|plc| {
+            let now = self.now();
+            modbus::serve(header, pdu, &mut plc.at(now), answer);
+            if let (Some(record), Some(log)) = (plc.take_write(), &self.log) {
+                log.push(self.number, record);
+            }
+        });
+    }
 }
 
 impl Farm {
@@ -102,6 +119,18 @@ impl Farm {
     /// # Errors
     /// If a port cannot be had.
     pub async fn start(plcs: Vec<TurbinePlc>, config: FarmConfig) -> Result<Self, FarmError> {
+        Self::start_logged(plcs, config, None).await
+    }
+
+    /// As [`Farm::start`], and notes every write of commands in `log`.
+    ///
+    /// # Errors
+    /// If a port cannot be had.
+    pub async fn start_logged(
+        plcs: Vec<TurbinePlc>,
+        config: FarmConfig,
+        log: Option<Arc<WriteLog>>,
+    ) -> Result<Self, FarmError> {
         let FarmConfig { ip, base_port, connections_max } = config;
         let count = plcs.len();
         if base_port != 0 && usize::from(base_port) + count > 0x1_0000 {
@@ -119,14 +148,21 @@ impl Farm {
         let started = Clock::now();
         let mut tasks = JoinSet::new();
         let mut devices = Vec::with_capacity(count);
-        for (plc, listener, address) in listeners {
+        for (number, (plc, listener, address)) in (0..).zip(listeners) {
             let fault = watch::Sender::new(DeviceFault::None);
-            let device = Arc::new(Device { plc: Mutex::new(plc), address, connections_max, fault, started });
+            let (plc, log) = (Mutex::new(plc), log.clone());
+            let device = Arc::new(Device { number, plc, address, connections_max, fault, started, log });
             tasks.spawn(listen(Arc::clone(&device), listener));
             devices.push(device);
         }
         tasks.spawn(tick(devices.clone()));
-        Ok(Self { devices, tasks })
+        Ok(Self { devices, tasks, started })
+    }
+
+    /// When the devices' time began: the zero of the write log's clock.
+    #[must_use]
+    pub const fn started(&self) -> Clock {
+        self.started
     }
 
     /// Where the devices listen, in their order.
@@ -239,8 +275,7 @@ async fn converse(device: Arc<Device>, mut stream: TcpStream) {
             };
             let fault = *device.fault.borrow();
             if fault != DeviceFault::Dead {
-                let now = device.now();
-                device.with_plc(|plc| modbus::serve(header, pdu, &mut plc.at(now), &mut answer));
+                device.serve(header, pdu, &mut answer);
                 if send(&mut stream, fault, &mut answer, &mut spoiled).await.is_err() {
                     return;
                 }

@@ -15,14 +15,20 @@
 //! - scan: one run of the PLC: commands to the plant, plant forward, sensors to registers.
 //! - watchdog: a command register that the master must change; see [`plc`].
 //! - epoch: number of a term of office; a write of a lower one than the highest seen is refused.
+//! - arbiter: registers in which two masters settle who of them commands; see [`Arbiter`].
+//! - write log: every write of commands, applied or refused, on the simulator's one clock.
 //! - truth: what happened in the plant, whatever the sensors showed.
 
+mod arbiter;
 mod farm;
 mod fault;
 pub mod modbus;
 pub mod plc;
 pub mod registers;
+pub mod write_log;
 
+pub use arbiter::Arbiter;
 pub use farm::{Farm, FarmConfig, FarmError};
 pub use fault::DeviceFault;
 pub use plc::{PlcConfig, PlcState, Truth, TurbinePlc};
+pub use write_log::{Verdict, WriteLog, WriteRecord};

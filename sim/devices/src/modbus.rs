@@ -28,6 +28,11 @@ pub enum Exception {
 
 /// What a server serves.
 pub trait Registers {
+    /// Whether function code 23 is known here; many devices have none.
+    fn knows_exchange(&self) -> bool {
+        true
+    }
+
     /// Whether `count` words from `address` on can be read.
     fn can_read(&self, address: u16, count: u16) -> bool;
 
@@ -131,7 +136,7 @@ fn serve_pdu(pdu: &[u8], registers: &mut impl Registers, answer: &mut Vec<u8>) -
             answer.extend_from_slice(pdu.get(..5).unwrap_or(pdu));
             Ok(())
         }
-        23 => {
+        23 if registers.knows_exchange() => {
             let (read_address, read_count) = (fields.word()?, fields.word()?);
             let write_address = fields.word()?;
             let mut words = [0; EXCHANGE_WRITE_WORDS_MAX as usize];
@@ -281,6 +286,38 @@ mod tests {
     fn an_exchange_writes_before_it_reads() {
         let request = [23, 0, 4, 0, 2, 0, 5, 0, 1, 2, 0, 77];
         assert_eq!(answer_to(&request, &mut bank()), [23, 4, 0, 5, 0, 77]);
+    }
+
+    /// A bank that knows no exchange.
+    struct Plain(Bank);
+
+    impl Registers for Plain {
+        fn knows_exchange(&self) -> bool {
+            false
+        }
+
+        fn can_read(&self, address: u16, count: u16) -> bool {
+            self.0.can_read(address, count)
+        }
+
+        fn read(&mut self, address: u16, out: &mut [u16]) -> Result<(), Exception> {
+            self.0.read(address, out)
+        }
+
+        fn write(&mut self, address: u16, words: &[u16]) -> Result<(), Exception> {
+            self.0.write(address, words)
+        }
+    }
+
+    #[test]
+    fn a_device_without_exchange_calls_it_an_illegal_function_and_serves_the_rest() {
+        let mut plain = Plain(bank());
+        let mut answer = Vec::new();
+        serve(HEADER, &[23, 0, 4, 0, 2, 0, 5, 0, 1, 2, 0, 77], &mut plain, &mut answer);
+        assert_eq!(answer[HEADER_BYTES..], [0x97, Exception::IllegalFunction as u8]);
+        assert_eq!(plain.0.0, bank().0);
+        serve(HEADER, &[6, 0, 5, 0, 77], &mut plain, &mut answer);
+        assert_eq!(answer[HEADER_BYTES..], [6, 0, 5, 0, 77]);
     }
 
     #[test]

@@ -18,19 +18,35 @@
 //! overwritten with the safe commands, so that a master which only feeds the watchdog does not bring
 //! back commands from before.
 //!
-//! A write is applied whole or refused whole: with a lower *epoch* than the highest seen, or with a
-//! number that no command can be.
+//! A write is applied whole or refused whole: by its *epoch*, or for a number that no command can be.
+//! Epochs are a fence. The highest that was written stands, also when it was written alone, without an
+//! output. From then on, whatever the order in which two masters' packets arrive:
+//!
+//! | a write with | is |
+//! |---|---|
+//! | both epoch registers, at least the highest seen | applied |
+//! | both epoch registers, below it | refused |
+//! | one of the two | refused, always: half a number is another number |
+//! | neither | refused once an epoch was seen: a writer that names no term of office has none |
+//!
+//! Until an epoch was seen (it begins at 0) everybody may write, so that a lone master without epochs
+//! works. **A PLC that restarts begins at 0 again, and so does its [arbiter](crate::Arbiter)**: until the
+//! new term's next write nothing is fenced. Whoever commands it must not take its zeros for a first start.
 
+mod asked;
 mod state;
 
 use hal_units::{Duration, Instant, NewtonMeters, Radians, RadiansPerSecond};
 use sim_plants::{Actuation, Measurements, Sensors, Turbine, Wind};
 
+use crate::arbiter::Arbiter;
 use crate::modbus::{Exception, Registers};
 use crate::registers::{
     self, COMMANDS_COUNT, COMMANDS_START, CommandWords, MEASUREMENTS_COUNT, MEASUREMENTS_START,
     MeasurementWords,
 };
+use crate::write_log::{Verdict, WriteRecord};
+use asked::Asked;
 pub use state::{PlcConfig, PlcState, Truth, fault};
 
 /// One scan, and one sub-step of the plant.
@@ -52,6 +68,8 @@ pub struct TurbinePlc {
     measured: MeasurementWords,
     commands: CommandWords,
     epoch: u32,
+    arbiter: Option<Arbiter>,
+    last_write: Option<WriteRecord>,
     /// When the watchdog last changed; `None` before the first time.
     fed_at: Option<Instant>,
     /// When the next scan is due.
@@ -70,6 +88,8 @@ impl TurbinePlc {
             measured: [0; MEASUREMENTS_COUNT],
             state: PlcState::Normal,
             epoch: 0,
+            arbiter: config.arbiter.then(Arbiter::default),
+            last_write: None,
             fed_at: None,
             due: Instant::ZERO + SCAN,
             truth: Truth::default(),
@@ -232,51 +252,66 @@ impl TurbinePlc {
         &self.commands
     }
 
+    /// The arbiter, if this PLC carries one.
+    #[must_use]
+    pub const fn arbiter(&self) -> Option<&Arbiter> {
+        self.arbiter.as_ref()
+    }
+
+    /// The last write of commands since this was last asked, applied or refused.
+    pub const fn take_write(&mut self) -> Option<WriteRecord> {
+        self.last_write.take()
+    }
+
     /// The words from `address` on, if they lie in one of the tables.
     fn words(&self, address: u16, count: usize) -> Option<&[u16]> {
         let from = |start: u16| address.checked_sub(start).map(usize::from);
         let measured = from(MEASUREMENTS_START).and_then(|from| self.measured.get(from..from + count));
-        measured.or_else(|| from(COMMANDS_START).and_then(|from| self.commands.get(from..from + count)))
+        let commands = || from(COMMANDS_START).and_then(|from| self.commands.get(from..from + count));
+        let arbiter = || self.arbiter.as_ref().and_then(|arbiter| arbiter.words(address, count));
+        measured.or_else(commands).or_else(arbiter)
     }
 
     fn write(&mut self, now: Instant, address: u16, words: &[u16]) -> Result<(), Exception> {
-        let accepted = self.accept(address, words);
-        match accepted {
-            Ok(commands) => {
-                if registers::WATCHDOG.u16(&commands) != registers::WATCHDOG.u16(&self.commands) {
+        if let Some(written) = self.arbiter.as_mut().and_then(|arbiter| arbiter.write(address, words)) {
+            match written {
+                Ok(()) => self.truth.arbiter_writes += 1,
+                Err(_) => self.truth.writes_refused_by_content += 1,
+            }
+            return written;
+        }
+        let Some(asked) = Asked::new(&self.commands, address, words) else {
+            self.truth.writes_refused_by_content += 1;
+            return Err(Exception::IllegalDataAddress);
+        };
+        let verdict = self.judge(&asked);
+        self.last_write = Some(WriteRecord::new(now, &asked.commands, asked.epoch, verdict));
+        match verdict {
+            Verdict::Applied | Verdict::Fenced => {
+                if registers::WATCHDOG.u16(&asked.commands) != registers::WATCHDOG.u16(&self.commands) {
                     self.fed_at = Some(now);
                 }
-                self.epoch = registers::EPOCH_CMD.u32(&commands);
-                self.commands = commands;
+                self.epoch = registers::EPOCH_CMD.u32(&asked.commands);
+                self.commands = asked.commands;
                 self.truth.writes_applied += 1;
-                Ok(())
+                return Ok(());
             }
-            Err(Refusal::Epoch) => {
-                self.truth.writes_refused_by_epoch += 1;
-                Err(Exception::IllegalDataValue)
-            }
-            Err(Refusal::Content(exception)) => {
-                self.truth.writes_refused_by_content += 1;
-                Err(exception)
-            }
+            Verdict::LowerEpoch | Verdict::NoEpoch => self.truth.writes_refused_by_epoch += 1,
+            Verdict::IllegalValue => self.truth.writes_refused_by_content += 1,
         }
+        Err(Exception::IllegalDataValue)
     }
 
-    /// The command registers after a write, if it may be carried out.
-    fn accept(&self, address: u16, words: &[u16]) -> Result<CommandWords, Refusal> {
-        let mut commands = self.commands;
-        let place = address
-            .checked_sub(COMMANDS_START)
-            .and_then(|from| commands.get_mut(usize::from(from)..usize::from(from) + words.len()))
-            .ok_or(Refusal::Content(Exception::IllegalDataAddress))?;
-        place.copy_from_slice(words);
-        if registers::EPOCH_CMD.u32(&commands) < self.epoch {
-            return Err(Refusal::Epoch);
+    /// The fence's table of the module's head, and then the values.
+    fn judge(&self, asked: &Asked) -> Verdict {
+        match asked.epoch_words {
+            0 if self.epoch > 0 => Verdict::NoEpoch,
+            1 => Verdict::NoEpoch,
+            _ if registers::EPOCH_CMD.u32(&asked.commands) < self.epoch => Verdict::LowerEpoch,
+            _ if !self.can_be_commanded(&asked.commands) => Verdict::IllegalValue,
+            _ if asked.epoch_alone => Verdict::Fenced,
+            _ => Verdict::Applied,
         }
-        if !self.can_be_commanded(&commands) {
-            return Err(Refusal::Content(Exception::IllegalDataValue));
-        }
-        Ok(commands)
     }
 
     /// Whether the numbers are such as commands can be, a little beyond the actuators' limits.
@@ -294,11 +329,6 @@ impl TurbinePlc {
     }
 }
 
-enum Refusal {
-    Epoch,
-    Content(Exception),
-}
-
 /// A PLC at the time of a request.
 #[derive(Debug)]
 pub struct PlcAtTime<'a> {
@@ -307,6 +337,10 @@ pub struct PlcAtTime<'a> {
 }
 
 impl Registers for PlcAtTime<'_> {
+    fn knows_exchange(&self) -> bool {
+        self.plc.config.exchange
+    }
+
     fn can_read(&self, address: u16, count: u16) -> bool {
         self.plc.words(address, count.into()).is_some()
     }

@@ -55,6 +55,11 @@ pub const COMMANDS_START: u16 = 100;
 /// Command registers.
 pub const COMMANDS_COUNT: usize = 11;
 
+/// First register of the arbiter, on the PLC that carries it.
+pub const ARBITER_START: u16 = 200;
+/// Registers of the arbiter: slot and counter of node A, slot and counter of node B.
+pub const ARBITER_COUNT: usize = 4;
+
 /// Words of the measurement table.
 pub type MeasurementWords = [u16; MEASUREMENTS_COUNT];
 /// Words of the command table.

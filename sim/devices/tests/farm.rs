@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hal_units::MetersPerSecond;
 use sim_devices::registers::{self, CommandWords};
-use sim_devices::{DeviceFault, Farm, FarmConfig, FarmError, PlcConfig, PlcState, TurbinePlc};
+use sim_devices::{
+    DeviceFault, Farm, FarmConfig, FarmError, PlcConfig, PlcState, TurbinePlc, Verdict, WriteLog,
+};
 use sim_plants::{NoiseLevels, RotorSurface, Turbine, TurbinePlantParameters, Wind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -70,12 +73,67 @@ async fn a_foreign_master_is_served_with_every_function_code() {
     let written = commands(0.5, 7, 1);
     master.write_multiple_registers(100, &written).await.unwrap().unwrap();
     assert_eq!(master.read_input_registers(100, 11).await.unwrap().unwrap(), written);
-    master.write_single_register(registers::WATCHDOG.address, 2).await.unwrap().unwrap();
+    let alone = master.write_single_register(registers::WATCHDOG.address, 2).await.unwrap();
+    assert_eq!(alone, Err(ExceptionCode::IllegalDataValue), "an epoch was seen, and this names none");
     let exchanged = master.read_write_multiple_registers(100, 11, 100, &commands(0.6, 8, 3)).await;
     assert_eq!(exchanged.unwrap().unwrap(), commands(0.6, 8, 3));
     tokio::time::sleep(Duration::from_millis(50)).await;
     let words = measured(&mut master).await;
     assert_eq!((registers::EPOCH.u32(&words), registers::WATCHDOG_ECHO.u16(&words)), (8, 3));
+}
+
+/// A farm whose only device carries an arbiter, on two threads, with a log.
+async fn arbiter_farm(log: Option<Arc<WriteLog>>) -> (Farm, SocketAddr) {
+    let wind = MetersPerSecond(14.0);
+    let turbine = Turbine::new(TurbinePlantParameters::NREL_5MW, RotorSurface::nrel_5mw());
+    let config = PlcConfig { arbiter: true, ..PlcConfig::default() };
+    let plcs = vec![TurbinePlc::new(turbine.in_operation(wind), Wind::constant(wind), config)];
+    let farm = Farm::start_logged(plcs, FarmConfig::default(), log).await.unwrap();
+    let address = farm.addresses().next().unwrap();
+    (farm, address)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_claims_at_once_never_both_read_the_other_slot_empty() {
+    let (farm, address) = arbiter_farm(None).await;
+    let (mut a, mut b) = (master(address).await, master(address).await);
+    for _ in 0..200 {
+        for pair in [200, 202] {
+            a.write_multiple_registers(pair, &[0, 0]).await.unwrap().unwrap();
+        }
+        let (by_a, by_b) = tokio::join!(
+            a.read_write_multiple_registers(200, 4, 200, &[1, 1]),
+            b.read_write_multiple_registers(200, 4, 202, &[1, 1]),
+        );
+        let (by_a, by_b) = (by_a.unwrap().unwrap(), by_b.unwrap().unwrap());
+        assert!(by_a[2] == 1 || by_b[0] == 1, "both won: {by_a:?} {by_b:?}");
+        assert!((by_a[0], by_b[2]) == (1, 1), "a claim reads itself: {by_a:?} {by_b:?}");
+    }
+    assert_eq!(farm.with_plc(0, |plc| plc.truth().arbiter_writes), Some(800));
+}
+
+#[tokio::test]
+async fn what_two_masters_write_is_logged_in_the_order_of_its_effect() {
+    let log = Arc::new(WriteLog::with_capacity(64));
+    let (_farm, address) = arbiter_farm(Some(Arc::clone(&log))).await;
+    let (mut old, mut new) = (master(address).await, master(address).await);
+    old.write_multiple_registers(100, &commands(0.1, 1, 1)).await.unwrap().unwrap();
+    new.write_multiple_registers(108, &[0, 2]).await.unwrap().unwrap();
+    old.write_multiple_registers(100, &commands(0.1, 1, 2)).await.unwrap().unwrap_err();
+    new.write_multiple_registers(100, &commands(0.2, 2, 3)).await.unwrap().unwrap();
+    old.write_single_register(110, 9).await.unwrap().unwrap_err();
+    let mut records = Vec::new();
+    assert_eq!(log.drain(&mut records), 0);
+    let seen: Vec<_> = records.iter().map(|(at, record)| (*at, record.epoch, record.verdict)).collect();
+    let expected = [
+        (0, Some(1), Verdict::Applied),
+        (0, Some(2), Verdict::Fenced),
+        (0, Some(1), Verdict::LowerEpoch),
+        (0, Some(2), Verdict::Applied),
+        (0, None, Verdict::NoEpoch),
+    ];
+    assert_eq!(seen, expected);
+    assert!(records.windows(2).all(|pair| pair[0].1.at < pair[1].1.at), "{records:?}");
 }
 
 #[tokio::test]

@@ -286,8 +286,9 @@ impl NodeLoop {
 
     /// What the control and field threads have done.
     fn look(&mut self) {
-        let beat = self.groups.iter().map(|group| group.control.beat()).min().unwrap_or(0);
-        if beat != 0 {
+        // All groups, or the number stands still: a node whose second group hangs is no better.
+        let at = now();
+        if self.groups.iter_mut().all(|group| group.is_alive(at)) {
             self.step(Input::Cycle { cycle: self.cycle() });
         }
         let health = self.reached();

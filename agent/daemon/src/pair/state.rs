@@ -2,6 +2,7 @@
 
 use agent_cycle::{ControlPair, Executed, GroupState, Overrides};
 use control_loops_controllers::turbine::TurbineParameters;
+use hal_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 /// States that are repeated per cycle, in turn: the follower's check must not cost it its punctuality.
@@ -16,8 +17,29 @@ struct SiteState {
 /// A loop group on its way to the other node, or from it.
 pub(crate) struct GroupSide {
     pub(crate) control: ControlPair,
+    pub(crate) period: Duration,
+    /// The newest beat, and when it came.
+    beat: (u64, Instant),
     /// Controller parameters of each unit.
     pub(crate) parameters: Vec<TurbineParameters>,
+}
+
+/// A group whose beat stands still for so many of its periods does not run.
+const STALLED_AFTER_PERIODS: u32 = 3;
+
+impl GroupSide {
+    pub(crate) fn new(control: ControlPair, period: Duration, parameters: Vec<TurbineParameters>) -> Self {
+        Self { control, period, beat: (0, Instant::ZERO), parameters }
+    }
+
+    /// Whether the group runs cycles.
+    pub(crate) fn is_alive(&mut self, now: Instant) -> bool {
+        let beat = self.control.beat();
+        if beat != self.beat.0 {
+            self.beat = (beat, now);
+        }
+        beat != 0 && now.since(self.beat.1) < self.period * STALLED_AFTER_PERIODS
+    }
 }
 
 /// What a follower learns from a state.

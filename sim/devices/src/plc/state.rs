@@ -26,11 +26,15 @@ pub struct PlcConfig {
     pub noise: NoiseLevels,
     /// Seed of the noise.
     pub seed: u64,
+    /// Whether it carries an arbiter.
+    pub arbiter: bool,
+    /// Whether it knows function code 23; without it such requests get exception 1.
+    pub exchange: bool,
 }
 
 impl Default for PlcConfig {
     /// Hold after 0.2 s, safe after 1 s, brake below a tenth of the reference turbine's rated speed,
-    /// usual sensors.
+    /// usual sensors, no arbiter, function code 23 known.
     fn default() -> Self {
         Self {
             hold_after: Duration::from_millis(200),
@@ -38,6 +42,8 @@ impl Default for PlcConfig {
             brake_below: RadiansPerSecond(12.3),
             noise: NoiseLevels::USUAL,
             seed: 0,
+            arbiter: false,
+            exchange: true,
         }
     }
 }
@@ -93,9 +99,11 @@ pub struct Truth {
     pub scans_skipped: u64,
     /// Requests that read registers, with or without a write.
     pub reads: u64,
-    /// Writes that were carried out.
+    /// Writes of commands that were carried out.
     pub writes_applied: u64,
-    /// Writes that were refused because of a lower epoch.
+    /// Writes of the arbiter's registers that were carried out.
+    pub arbiter_writes: u64,
+    /// Writes that were refused because of a lower epoch, or because they carried none.
     pub writes_refused_by_epoch: u64,
     /// Writes that were refused because of an address or a value.
     pub writes_refused_by_content: u64,

@@ -199,3 +199,113 @@ fn a_plc_that_did_not_get_to_run_makes_up_and_does_not_blame_the_master() {
     assert_eq!(site.plc.state(), PlcState::Normal);
     assert_eq!(site.plc.truth().scans_skipped, 5999);
 }
+
+/// Registers 108 and 109 with an epoch.
+fn epoch_words(epoch: u32) -> [u16; 2] {
+    [(epoch >> 16) as u16, epoch as u16]
+}
+
+const EPOCH_AT: u16 = registers::EPOCH_CMD.address;
+
+#[test]
+fn the_epoch_registers_alone_raise_the_fence_and_move_nothing() {
+    let mut site = Site::new();
+    site.feed().unwrap();
+    let before = *site.plc.commands();
+    site.pass(Duration::from_millis(500));
+    assert_eq!(site.plc.at(site.now).write(EPOCH_AT, &epoch_words(70_000)), Ok(()));
+    assert_eq!(site.plc.take_write().unwrap().verdict, Verdict::Fenced);
+    site.pass(SCAN);
+    assert_eq!(site.plc.epoch(), 70_000);
+    assert_eq!(site.plc.state(), PlcState::Hold, "a fence feeds no watchdog");
+    assert_eq!(site.plc.commands()[..8], before[..8]);
+    let old = site.write_changed(|words| registers::EPOCH_CMD.set_u32(words, 69_999));
+    assert_eq!(old, Err(Exception::IllegalDataValue));
+    assert_eq!(site.plc.at(site.now).write(EPOCH_AT, &epoch_words(69_999)), Err(Exception::IllegalDataValue));
+}
+
+#[test]
+fn who_names_no_epoch_may_write_only_until_one_was_seen() {
+    let mut site = Site::new();
+    let pitch = registers::PITCH_CMD.address;
+    assert_eq!(site.plc.at(site.now).write(pitch, &[0x3f00, 0]), Ok(()));
+    assert_eq!(site.plc.at(site.now).write(EPOCH_AT, &epoch_words(1)), Ok(()));
+    for (address, words) in [(pitch, &[0x3e80, 0][..]), (registers::WATCHDOG.address, &[7])] {
+        assert_eq!(site.plc.at(site.now).write(address, words), Err(Exception::IllegalDataValue));
+        assert_eq!(site.plc.take_write().unwrap().verdict, Verdict::NoEpoch);
+    }
+    assert_eq!(registers::PITCH_CMD.f32(site.plc.commands()), 0.5);
+    assert_eq!(site.plc.truth().writes_refused_by_epoch, 2);
+}
+
+#[test]
+fn half_an_epoch_is_refused_for_it_is_another_number() {
+    let mut site = Site::new();
+    for (address, words) in [(EPOCH_AT, &[1][..]), (EPOCH_AT + 1, &[1]), (EPOCH_AT + 1, &[1, 2])] {
+        assert_eq!(site.plc.at(site.now).write(address, words), Err(Exception::IllegalDataValue));
+    }
+    assert_eq!(site.plc.epoch(), 0);
+}
+
+#[test]
+fn every_write_of_commands_leaves_its_record() {
+    let mut site = Site::new();
+    site.pass(Duration::from_millis(20));
+    site.write_changed(|words| {
+        registers::EPOCH_CMD.set_u32(words, 3);
+        registers::WATCHDOG.set_u16(words, 4);
+        registers::PITCH_CMD.set_f32(words, 0.25);
+    })
+    .unwrap();
+    let record = site.plc.take_write().unwrap();
+    assert_eq!((record.at, record.epoch, record.watchdog), (site.now, Some(3), 4));
+    assert_eq!((record.verdict, record.pitch_rad), (Verdict::Applied, 0.25));
+    let _ = site.write_changed(|words| registers::EPOCH_CMD.set_u32(words, 2));
+    let record = site.plc.take_write().unwrap();
+    assert_eq!((record.epoch, record.verdict), (Some(2), Verdict::LowerEpoch));
+    let _ = site.write_changed(|words| registers::PITCH_CMD.set_f32(words, 9.0));
+    assert_eq!(site.plc.take_write().unwrap().verdict, Verdict::IllegalValue);
+    assert_eq!(site.plc.take_write(), None, "each is handed out once");
+    let _ = site.plc.at(site.now).write(0, &[1]);
+    assert_eq!(site.plc.take_write(), None, "measurements are no commands");
+}
+
+fn arbiter_site() -> Site {
+    let mut site = Site::new();
+    let config = PlcConfig { arbiter: true, ..site.plc.config };
+    site.plc = TurbinePlc::new(site.plc.turbine.clone(), site.plc.wind.clone(), config);
+    site
+}
+
+#[test]
+fn an_arbiter_is_written_pair_by_pair_and_read_as_one() {
+    let mut site = arbiter_site();
+    let mut plc = site.plc.at(site.now);
+    assert_eq!(plc.write(200, &[5, 1]), Ok(()));
+    assert_eq!(plc.write(203, &[9]), Ok(()));
+    assert_eq!(plc.write(201, &[2]), Ok(()));
+    let mut words = [0; 4];
+    assert_eq!(plc.read(200, &mut words), Ok(()));
+    assert_eq!(words, [5, 2, 0, 9]);
+    assert_eq!(site.plc.truth().arbiter_writes, 3);
+    assert_eq!(site.plc.take_write(), None, "a claim is no command");
+    assert_eq!(site.plc.epoch(), 0, "and fences nothing by itself");
+}
+
+#[test]
+fn a_write_across_both_nodes_pairs_or_beyond_them_is_refused_whole() {
+    let mut site = arbiter_site();
+    for (address, words) in [(200, &[1, 1, 1][..]), (201, &[1, 1]), (203, &[1, 1]), (200, &[1; 4])] {
+        assert_eq!(site.plc.at(site.now).write(address, words), Err(Exception::IllegalDataAddress));
+    }
+    assert_eq!(site.plc.arbiter().unwrap().registers(), [0; 4]);
+    assert!(site.plc.at(site.now).write(199, &[1]).is_err());
+    assert!(site.plc.at(site.now).write(204, &[1]).is_err());
+}
+
+#[test]
+fn a_device_that_carries_no_arbiter_has_no_such_registers() {
+    let mut site = Site::new();
+    assert!(site.plc.at(site.now).read(200, &mut [0; 4]).is_err());
+    assert_eq!(site.plc.at(site.now).write(200, &[1, 1]), Err(Exception::IllegalDataAddress));
+}
