@@ -1,6 +1,9 @@
 //! The agent process: reads what exists and what to do, sets up the real-time threads, the field and the
 //! admin interface, and keeps watch until it is told to end.
 //!
+//! An agent that is one of a pair runs as the child of a parent that resigns for it when it dies
+//! ([`keeper`]).
+//!
 //! # Threads
 //!
 //! - one real-time thread for each loop group ([`realtime`]);
@@ -21,6 +24,7 @@ pub mod config;
 pub mod durable;
 pub mod field;
 pub mod images;
+pub mod keeper;
 mod operators;
 pub mod overrides;
 mod pair;
@@ -31,4 +35,5 @@ mod setup;
 mod supervise;
 pub mod telemetry;
 
+pub use pair::{Charge, PairError, WireError};
 pub use supervise::{Outcome, StartError, run};

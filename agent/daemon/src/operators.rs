@@ -96,7 +96,9 @@ impl Operators {
             Learned::Executed(_executed) => {}
             Learned::Overrides { group, unit, overrides } => {
                 let position = controls.get(group).and_then(|control| control.units.get(unit));
-                let Some(turbine) = position.and_then(|position| site.turbines.get(*position)) else { return };
+                let Some(turbine) = position.and_then(|position| site.turbines.get(*position)) else {
+                    return;
+                };
                 if let Err(error) = self.overrides.set(&turbine.name, overrides) {
                     tracing::error!(%error, "what operators left standing cannot be stored here");
                 }

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use agent_cycle::{ControlPorts, Grid};
 use agent_plan::Plan;
 use agent_status::{Phase, Thread};
-use hal_diagnostics::Diagnostic;
 use failover_protocol::Role;
+use hal_diagnostics::Diagnostic;
 use hal_linux_rt::clock::now;
 use hal_linux_rt::signal::{Signal, Signals};
-use hal_modbus::Office;
 use hal_linux_rt::thread::{self, Priority, RtThread, SpawnError, ThreadReport, ThreadSpec};
+use hal_modbus::Office;
 use hal_units::{Duration, Instant};
 
 use crate::admin::{self, AdminError, Listeners, SharedReport};

@@ -21,7 +21,13 @@
 //! - order: what the main thread asks: a switchover, or to give up the office.
 
 mod node;
+mod plan;
 mod state;
+mod wire;
 
-pub(crate) use node::{News, Order, PairThread, Wiring};
-pub(crate) use state::{GroupSide, Learned};
+pub(crate) use node::{News, Order, PairThread};
+pub(crate) use plan::PairPlan;
+pub use plan::{Charge, PairError};
+pub(crate) use state::Learned;
+pub(crate) use wire::Farewell;
+pub use wire::WireError;

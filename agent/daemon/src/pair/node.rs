@@ -11,7 +11,7 @@ use failover_protocol::{
     TakeOver,
 };
 use hal_linux_rt::clock::{boot_now, from_boot, now};
-use hal_linux_rt::lease_gate::LeaseCell;
+use hal_linux_rt::lease_gate::{LeaseCell, NEEDED_TO_MARK};
 use hal_linux_rt::thread::{self, Priority, Realtime, RtThread, SpawnError, ThreadReport, ThreadSpec};
 use hal_modbus::{DeviceCounters, DeviceState, OfficeHolder};
 use hal_units::{Duration, Instant};
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::state::{self, Follower, GroupSide, Learned};
 use super::wire::{Arrival, Wire, WireSpec};
 use crate::alarm::Alarm;
-use crate::setup::drop_capabilities;
+use crate::setup::drop_capabilities_but;
 
 /// News that may wait for the main thread.
 const NEWS_MAX: usize = 1024;
@@ -115,7 +115,8 @@ impl PairThread {
         };
         let seen = Arc::clone(&shared);
         let thread = thread::spawn(spec, move |_| {
-            drop_capabilities();
+            // Each new socket to the arbiter is marked.
+            drop_capabilities_but(&[NEEDED_TO_MARK]);
             run(wiring, news_in, orders_out, seen);
         })?;
         Ok(Self { news, orders, shared, thread })
@@ -455,7 +456,8 @@ impl NodeLoop {
     fn report(&self) -> PairReport {
         let status = self.pair.status(boot_now());
         let wire = self.wire.report();
-        let silent = |at: usize| status.links.get(at).is_none_or(|link| link.silent || link.heard_at.is_none());
+        let silent =
+            |at: usize| status.links.get(at).is_none_or(|link| link.silent || link.heard_at.is_none());
         let links: Vec<_> = wire
             .links
             .into_iter()
@@ -502,4 +504,3 @@ impl NodeLoop {
         }
     }
 }
-

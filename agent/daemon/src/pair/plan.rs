@@ -1,7 +1,5 @@
 //! From a site with a `[pair]` to a pair thread that is ready to run.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_cycle::{Executive, GroupState};
@@ -44,7 +42,7 @@ pub enum PairError {
 pub(crate) struct PairPlan {
     config: PairConfig,
     times: CheckedConfig,
-    site: String,
+    wire: WireSpec,
     charge: Charge,
     origin: Instant,
     groups: Vec<GroupSide>,
@@ -60,9 +58,9 @@ impl PairPlan {
         let times = Times { schema: GroupState::schema(), ..Times::default() };
         let (holder, office) = Office::shared();
         Ok(Self {
-            config,
             times: times.checked().map_err(PairError::Times)?,
-            site: site.name.clone(),
+            wire: WireSpec::new(&config)?,
+            config,
             charge,
             origin,
             groups: Vec::new(),

@@ -62,9 +62,9 @@ pub(crate) enum Refused {
 
 /// Hash of a state's bytes: FNV-1a, 64 bits. What carries it is authenticated.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Encodes the newest states of all groups, under the number of the first group's cycle.
