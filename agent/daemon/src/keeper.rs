@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 
+use failover_link::Incarnation;
 use hal_linux_rt::clock::now;
 use hal_linux_rt::lease_gate::{GateError, GateSpec, LeaseCell, LeaseGate};
 use hal_linux_rt::signal::{Signal, Signals, send};
@@ -28,12 +29,15 @@ use hal_modbus::Transport;
 use hal_units::{Duration, Instant};
 
 use crate::config::{GateWish, PairConfig, SiteConfig};
-use crate::pair::{Farewell, WireError};
+use crate::pair::{FENCED, Farewell, WireError};
 
 /// The argument by which the child finds the lease's descriptor.
 pub const LEASE_ARGUMENT: &str = "--lease-fd";
 /// The argument that says which profile the child runs under.
 pub const PROFILE_ARGUMENT: &str = "--lease-profile";
+
+/// The argument that names the child's run.
+pub const INCARNATION_ARGUMENT: &str = "--incarnation";
 
 /// How often the keeper looks at its signals.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
@@ -139,13 +143,15 @@ impl Run {
             Some(gate) => gate.cell().try_clone()?,
             None => LeaseCell::unfenced()?,
         };
-        let farewell = Farewell::new(pair)?;
+        let incarnation = Incarnation::draw().map_err(WireError::Random)?;
+        let farewell = Farewell::new(pair, incarnation)?;
         let inherited = lease.inheritable_fd()?;
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
         let child = Command::new(program)
             .args(arguments)
             .args([LEASE_ARGUMENT, &inherited.as_raw_fd().to_string()])
             .args([PROFILE_ARGUMENT, &profile])
+            .args([INCARNATION_ARGUMENT, &incarnation.to_string()])
             .spawn()
             .map_err(KeeperError::Spawn)?;
         drop(inherited);
@@ -192,7 +198,7 @@ fn gate(
     let spec = GateSpec { site: &site.name, node: pair.node.as_str(), devices };
     let entered = LeaseGate::set_up(&spec).and_then(|gate| gate.enter().map(|()| gate));
     match (entered, pair.gate) {
-        (Ok(gate), _) => Ok((Some(gate), "fenced".to_owned())),
+        (Ok(gate), _) => Ok((Some(gate), FENCED.to_owned())),
         (Err(error), GateWish::Required) => Err(KeeperError::Gate(error)),
         (Err(error), GateWish::Preferred | GateWish::Off) => {
             tracing::warn!("degraded: no lease gate: {error}");
@@ -206,7 +212,7 @@ fn watch(
     pair: &PairConfig,
     mut child: Child,
     lease: LeaseCell,
-    mut farewell: Farewell,
+    farewell: Farewell,
 ) -> Result<Receiver<ExitStatus>, KeeperError> {
     let (tell, ended) = mpsc::channel();
     let spec = ThreadSpec {

@@ -8,6 +8,7 @@ use agent_daemon::config::{LogConfig, SiteConfig};
 use agent_daemon::keeper::{self, KeeperError};
 use agent_daemon::{Charge, Outcome, StartError, admission, plan, run};
 use clap::Parser;
+use failover_link::Incarnation;
 use hal_linux_rt::lease_gate::LeaseCell;
 use hal_linux_rt::signal::{Signal, Signals};
 use tracing_subscriber::EnvFilter;
@@ -29,11 +30,14 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// The lease's descriptor, from the parent that keeps this agent.
-    #[arg(long, value_name = "FD", hide = true, requires = "lease_profile")]
+    #[arg(long, value_name = "FD", hide = true, requires_all = ["lease_profile", "incarnation"])]
     lease_fd: Option<i32>,
     /// What watches over the lease, from the parent that keeps this agent.
     #[arg(long, value_name = "TEXT", hide = true)]
     lease_profile: Option<String>,
+    /// The name of this run, from the parent that keeps this agent.
+    #[arg(long, value_name = "HEX", hide = true)]
+    incarnation: Option<Incarnation>,
 }
 
 const EXIT_CODES: &str = "Exit codes:\n  \
@@ -64,7 +68,7 @@ fn main() -> ExitCode {
     let charge = match (&site.pair, arguments.lease_fd) {
         (None, _) => None,
         (Some(_), None) => return kept(&site, &signals),
-        (Some(_), Some(number)) => match charge(number, arguments.lease_profile) {
+        (Some(_), Some(number)) => match charge(number, arguments.lease_profile, arguments.incarnation) {
             Ok(charge) => Some(charge),
             Err(error) => {
                 eprintln!("takt-agent: the lease of the parent cannot be used: {error}");
@@ -96,12 +100,13 @@ fn kept(site: &SiteConfig, signals: &Signals) -> ExitCode {
 }
 
 /// What the parent has handed to this child.
-fn charge(number: i32, profile: Option<String>) -> Result<Charge, String> {
+fn charge(number: i32, profile: Option<String>, incarnation: Option<Incarnation>) -> Result<Charge, String> {
     // Without its parent nobody resigns for this agent when it dies: it hands over and ends.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
         .map_err(|error| error.to_string())?;
     let lease = LeaseCell::inherited(number).map_err(|error| error.to_string())?;
-    Ok(Charge { lease, profile: profile.unwrap_or_default() })
+    let incarnation = incarnation.ok_or("it has no name")?;
+    Ok(Charge { lease, profile: profile.unwrap_or_default(), incarnation })
 }
 
 fn check(site: &SiteConfig) -> ExitCode {

@@ -16,10 +16,9 @@
 //! Transactions of one client reach the device in their order: one is outstanding, and after one that failed
 //! the connection is reset, which takes what was not sent yet out of the kernel's queue.
 
-use std::fmt;
 use std::net::SocketAddr;
 
-use failover_protocol::{ArbiterImage, ArbiterOp, Epoch, Node};
+use failover_protocol::{ArbiterFault, ArbiterImage, ArbiterOp, Epoch, Node};
 use hal_field_bus::RegisterTable;
 use hal_linux_rt::CallError;
 use hal_linux_rt::lease_gate::mark_exempt;
@@ -58,26 +57,6 @@ pub struct ArbiterConfig {
     /// Whether the sockets pass the lease gate without a lease: to be set where there is a gate.
     pub exempt: bool,
 }
-
-/// Why a transaction has no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ArbiterFault {
-    /// No answer in time, or no connection. It may have been carried out all the same.
-    NoAnswer,
-    /// The device refused, or answered nonsense.
-    Refused,
-}
-
-impl fmt::Display for ArbiterFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoAnswer => "the arbiter does not answer",
-            Self::Refused => "the arbiter refuses",
-        })
-    }
-}
-
-impl std::error::Error for ArbiterFault {}
 
 /// The one connection to the arbiter.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use crate::codec::{Body, FRAGMENT_HEAD_BYTES, Reader, Unreadable, Writer};
 use crate::counters::Refusal;
 use crate::fragments::FRAGMENT_BYTES_MAX;
 use crate::key::{Key, TAG_BYTES};
-use failover_protocol::Node;
+use failover_protocol::{Link, Node};
 
 /// The version that this program speaks. It also speaks the one before it, to a peer that knows no newer.
 /// Version 1 was never released and has the same layouts; it keeps the way for the version before in use.
@@ -21,24 +21,11 @@ const MAGIC: u16 = 0x544b;
 const HEAD_BYTES: usize = 34;
 const FRAME_BYTES_MIN: usize = HEAD_BYTES + TAG_BYTES;
 
-/// One of the two links between the nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Link {
-    /// The first.
-    One,
-    /// The second.
-    Two,
-}
-
-impl Link {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::One, Self::Two];
-
-    const fn code(self) -> u8 {
-        match self {
-            Self::One => 1,
-            Self::Two => 2,
-        }
+/// A link's number in a frame.
+const fn code(link: Link) -> u8 {
+    match link {
+        Link::One => 1,
+        Link::Two => 2,
     }
 }
 
@@ -96,7 +83,7 @@ pub(crate) fn write(
     writer.u8(body.kind());
     writer.u8(node_code(head.sender));
     writer.u8(head.stream.code());
-    writer.u8(link.code());
+    writer.u8(code(link));
     writer.u8(0);
     writer.u64(head.from);
     writer.u64(head.to);
@@ -157,7 +144,7 @@ pub(crate) fn read<'a>(
     if sender != node_code(peer) {
         return Err(Refusal::WrongPeer);
     }
-    if sent_on != link.code() {
+    if sent_on != code(link) {
         return Err(Refusal::WrongLink);
     }
     let stream = match (stream, zero) {

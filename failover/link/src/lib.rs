@@ -33,10 +33,10 @@ mod session;
 mod sockets;
 mod window;
 
-pub use arbiter::{ArbiterClient, ArbiterConfig, ArbiterFault, ArbiterVariant};
+pub use arbiter::{ArbiterClient, ArbiterConfig, ArbiterVariant};
 pub use counters::{Counters, Refusal};
 pub use fragments::{STATE_BYTES_MAX, State, StateCounters};
-pub use frame::{FRAME_BYTES_MAX, Link, VERSION};
+pub use frame::{FRAME_BYTES_MAX, VERSION};
 pub use incarnation::Incarnation;
 pub use key::{Key, KeyError};
 pub use records::{RECORD_BYTES_MAX, RecordError, Ticket};

@@ -29,13 +29,13 @@
 //! own. It speaks in the name of the dead incarnation, and only the session with that incarnation listens.
 //! Within that session the frame may be replayed at will: an epoch that was resigned is over for ever.
 
-use failover_protocol::{Epoch, Message, Node};
+use failover_protocol::{Epoch, Link, Message, Node};
 use hal_units::{Duration, Instant};
 
 use crate::codec::{Body, Hello};
 use crate::counters::{Counters, Refusal};
 use crate::fragments::{Reassembler, STATE_BYTES_MAX, State, StateCounters, Taken, split};
-use crate::frame::{self, FRAME_BYTES_MAX, Head, Link, Stream, VERSION, VERSION_MIN};
+use crate::frame::{self, FRAME_BYTES_MAX, Head, Stream, VERSION, VERSION_MIN};
 use crate::incarnation::Incarnation;
 use crate::key::Key;
 use crate::records::{Incoming, Outgoing, RECORD_BYTES_MAX, RecordError, Ticket};

@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
 
-use crate::frame::Link;
+use failover_protocol::Link;
 
 /// Expedited forwarding (RFC 3246) is 46; the type-of-service byte holds it above two other bits.
 const EXPEDITED_FORWARDING: u32 = 46 << 2;

@@ -26,6 +26,7 @@ mod state;
 mod wire;
 
 pub(crate) use node::{News, Order, PairThread};
+pub(crate) use plan::FENCED;
 pub(crate) use plan::PairPlan;
 pub use plan::{Charge, PairError};
 pub(crate) use state::Learned;

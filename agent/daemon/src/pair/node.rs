@@ -7,8 +7,7 @@ use agent_cycle::Grid;
 use agent_status::{Pair as PairReport, PairLink};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use failover_protocol::{
-    Alarm as PairAlarm, CheckedConfig, Epoch, FieldHealth, Input, Link, Message, Node, Output, Pair, Role,
-    TakeOver,
+    Alarm as PairAlarm, CheckedConfig, Epoch, FieldHealth, Input, Message, Node, Output, Pair, Role, TakeOver,
 };
 use hal_linux_rt::clock::{boot_now, from_boot, now};
 use hal_linux_rt::lease_gate::{LeaseCell, NEEDED_TO_MARK};
@@ -17,6 +16,7 @@ use hal_modbus::{DeviceCounters, DeviceState, OfficeHolder};
 use hal_units::{Duration, Instant};
 use tokio::sync::mpsc;
 
+use super::plan::FENCED;
 use super::state::{self, Follower, GroupSide, Learned};
 use super::wire::{Arrival, Wire, WireSpec};
 use crate::alarm::Alarm;
@@ -266,6 +266,7 @@ impl NodeLoop {
         let mut ends = false;
         while !ends || self.pair.role() == Role::Active {
             let wake = from_boot(self.due).min(self.state_due + self.budget);
+            let wake = wake.min(self.wire.poll_at().max(now()));
             let wake = self.last_cycle.and_then(|last| last.written_by).map_or(wake, |at| wake.min(at));
             tokio::select! {
                 biased;
@@ -279,8 +280,12 @@ impl NodeLoop {
                 },
                 waited = alarm.wait(wake) => if waited.is_err() { return },
             }
+            while let Some(arrival) = self.wire.next() {
+                self.arrived(arrival);
+            }
             self.look();
             self.step(Input::Tick);
+            self.wire.poll(now());
             self.report_if_due();
         }
     }
@@ -352,17 +357,19 @@ impl NodeLoop {
                 }
                 self.step(Input::Received { link, message });
             }
-            Arrival::State { bytes } => self.take_state(&bytes),
+            Arrival::State => self.take_state(),
+            Arrival::Begun => self.follower.forget(),
             Arrival::Arbiter(answer) => self.step(Input::Arbiter(answer)),
             Arrival::Nothing => {}
         }
     }
 
-    fn take_state(&mut self, bytes: &[u8]) {
+    fn take_state(&mut self) {
         if self.term.is_some() {
             return;
         }
-        match self.follower.take(bytes, &mut self.groups) {
+        let hash = state::hash(self.wire.state());
+        match self.follower.take(self.wire.state(), &mut self.groups) {
             Ok((cycle, learned)) => {
                 for learned in learned {
                     self.tell(News::Learned(learned));
@@ -370,7 +377,7 @@ impl NodeLoop {
                 if self.follower.diverged == 1 {
                     tracing::error!("the peer's controllers do not compute what these do");
                 }
-                self.step(Input::Replica { cycle, hash: state::hash(bytes) });
+                self.step(Input::Replica { cycle, hash });
             }
             Err(refused) => {
                 tracing::error!(?refused, "the peer's state cannot be continued here");
@@ -476,7 +483,7 @@ impl NodeLoop {
         if status.arbiter.lost {
             degraded.push("pair: the arbiter does not answer".to_owned());
         }
-        if self.profile != "fenced" {
+        if self.profile != FENCED {
             degraded.push(format!("pair: {}", self.profile));
         }
         if self.follower.diverged > 0 {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agent_cycle::{Executive, GroupState};
+use failover_link::Incarnation;
 use failover_protocol::{CheckedConfig, ConfigError, PairConfig as Times};
 use hal_linux_rt::lease_gate::LeaseCell;
 use hal_linux_rt::thread::{Realtime, SpawnError};
@@ -22,7 +23,12 @@ pub struct Charge {
     pub lease: LeaseCell,
     /// `fenced`, or `unfenced` and why.
     pub profile: String,
+    /// The name of this run, under which the parent resigns.
+    pub incarnation: Incarnation,
 }
+
+/// The profile of a node whose writes the kernel holds back without a lease.
+pub(crate) const FENCED: &str = "fenced";
 
 /// Why a pair cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +65,7 @@ impl PairPlan {
         let (holder, office) = Office::shared();
         Ok(Self {
             times: times.checked().map_err(PairError::Times)?,
-            wire: WireSpec::new(&config)?,
+            wire: WireSpec::new(&config, charge.incarnation, charge.profile == FENCED)?,
             config,
             charge,
             origin,
