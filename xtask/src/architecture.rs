@@ -36,6 +36,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("hal-linux-rt", &[]),
     ("control-loops-blocks", &[]),
     ("control-loops-controllers", &["control-loops-blocks", "hal-process-image"]),
+    ("failover-model", &["failover-protocol"]),
     ("failover-protocol", &[]),
     ("agent-plan", &["hal-process-image"]),
     ("agent-status", &["agent-plan", "hal-process-image"]),
@@ -65,7 +66,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 ];
 
 /// Programs: nothing depends on them, not even a test.
-const PROGRAMS: [&str; 4] = ["agent-daemon", "agent-cli", "sim-cli", "xtask"];
+const PROGRAMS: [&str; 5] = ["agent-daemon", "agent-cli", "failover-model", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
 const REAL_TIME_PATH: [&str; 5] = [

@@ -129,6 +129,7 @@ impl Pair {
             self.core.arbiter.next_at = now + self.times().arbiter_retry;
             return;
         };
+        self.core.probed |= asked.sent_at >= self.core.quiet_since + self.times().probe_after;
         let arbiter = &mut self.core.arbiter;
         arbiter.next_at = now;
         arbiter.read_at = asked.sent_at;
@@ -158,7 +159,7 @@ impl Pair {
     fn restart_wait(&mut self, now: Instant) {
         if self.keeps(Rule::MovedRestartsWait) {
             self.core.promised_at = now;
-            self.core.quiet_since = now;
+            self.hear_life(now);
         }
     }
 
@@ -235,11 +236,9 @@ impl Pair {
             return if self.may_follow(now) { Lookout::Claim } else { Lookout::Expect };
         }
         let silence = now.since(core.quiet_since);
-        let probed =
-            core.arbiter.last.is_some() && core.arbiter.read_at >= core.quiet_since + times.probe_after;
-        if silence >= self.silence_needed() && now >= core.claims_from && probed {
+        if silence >= self.silence_needed() && now >= core.claims_from && core.probed {
             return Lookout::Claim;
         }
-        if silence >= times.probe_after && !probed { Lookout::Probe } else { Lookout::Watch }
+        if silence >= times.probe_after && !core.probed { Lookout::Probe } else { Lookout::Watch }
     }
 }
