@@ -24,12 +24,22 @@ pub enum Company {
 ///
 /// # Errors
 /// The invariant that was broken on the way.
-pub fn fair(space: &mut Space, world: &World, ticks: usize, company: Company) -> Result<World, Violation> {
+pub fn fair(
+    space: &mut Space,
+    world: &World,
+    ticks: usize,
+    company: Company,
+    way: &mut Vec<Action>,
+) -> Result<World, Violation> {
     let mut world = *world;
+    let mut go = |space: &mut Space, world: &World, action| {
+        way.push(action);
+        space.apply(world, action).map(|next| next.world)
+    };
     for _ in 0..ticks {
         for node in NODES {
             if company == Company::All && world.machine(node).core.is_none() {
-                world = space.apply(&world, Action::Start(node))?.world;
+                world = go(space, &world, Action::Start(node))?;
             }
             if world.machine(node).core.is_none() || world.machine(node).ticked {
                 continue;
@@ -37,26 +47,26 @@ pub fn fair(space: &mut Space, world: &World, ticks: usize, company: Company) ->
             let deaf = company == Company::Deaf(node);
             let mails: Vec<_> = world.machine(node).inbox.iter().filter(|_| !deaf).collect();
             for mail in mails {
-                world = space.apply(&world, Action::Deliver(node, mail, Loss::Oldest))?.world;
+                world = go(space, &world, Action::Deliver(node, mail, Loss::Oldest))?;
             }
-            world = space.apply(&world, Action::Tick(node, Loss::Oldest))?.world;
+            world = go(space, &world, Action::Tick(node, Loss::Oldest))?;
             world.machine_mut(node).ticked = false;
             // A transaction, and one more that its answer may lead to.
             for _ in 0..2 {
                 for action in
                     [Action::Execute(node), Action::Execute(node), Action::Answer(node, Loss::Oldest)]
                 {
-                    world = space.apply(&world, action)?.world;
+                    world = go(space, &world, action)?;
                 }
             }
             if world.machine(node).ending != 0 {
-                world = space.apply(&world, Action::HandOver(node, Loss::Oldest))?.world;
+                world = go(space, &world, Action::HandOver(node, Loss::Oldest))?;
             }
             if space.pair(&world, node).is_some_and(|pair| pair.role() == Role::Fenced) {
-                world = space.apply(&world, Action::Sync(node, Loss::Oldest))?.world;
+                world = go(space, &world, Action::Sync(node, Loss::Oldest))?;
             }
         }
-        world = space.apply(&world, Action::Advance)?.world;
+        world = go(space, &world, Action::Advance)?;
     }
     Ok(world)
 }

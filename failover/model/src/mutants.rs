@@ -82,6 +82,14 @@ pub const MUTANTS: &[Mutant] = &[
         epoch_max: 4,
         ..SOUND
     },
+    Mutant {
+        name: "a resignation lifts the wait after a start",
+        broken: &[Rule::OwnTermIsOver],
+        start: Start::Returned,
+        budget: [1, 0, 0],
+        epoch_max: 4,
+        ..SOUND
+    },
     Mutant { name: "no guard after a resignation", broken: &[Rule::ResignGuard], budget: [1, 0, 0], ..SOUND },
     Mutant {
         name: "resigns before the gate is shut",

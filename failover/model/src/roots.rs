@@ -44,7 +44,7 @@ pub fn root(space: &mut Space, start: Start, rates: [u8; 2], budget: Budget) -> 
     }
     match start {
         Start::Boot | Start::Steady => {}
-        Start::Probed => world = fair(space, &world, 2, Company::Deaf(Node::B))?,
+        Start::Probed => world = fair(space, &world, 2, Company::Deaf(Node::B), &mut Vec::new())?,
         Start::Succeeded => world = succeed(space, &world, Node::A)?,
         Start::Returned => {
             world = succeed(space, &world, Node::A)?;
@@ -57,9 +57,9 @@ pub fn root(space: &mut Space, start: Start, rates: [u8; 2], budget: Budget) -> 
 
 fn steady(space: &mut Space, boot: &World) -> Result<World, Violation> {
     let world = space.apply(boot, Action::Start(Node::A))?.world;
-    let world = fair(space, &world, LONG, Company::Running)?;
+    let world = fair(space, &world, LONG, Company::Running, &mut Vec::new())?;
     let world = space.apply(&world, Action::Start(Node::B))?.world;
-    let world = fair(space, &world, SHORT, Company::Running)?;
+    let world = fair(space, &world, SHORT, Company::Running, &mut Vec::new())?;
     debug_assert!(space.pair(&world, Node::A).is_some_and(|a| a.role() == Role::Active));
     debug_assert!(space.pair(&world, Node::B).is_some_and(|b| b.role() == Role::Standby));
     Ok(world)
@@ -68,7 +68,7 @@ fn steady(space: &mut Space, boot: &World) -> Result<World, Violation> {
 /// The Active `node` resigns, and its peer follows.
 fn succeed(space: &mut Space, world: &World, node: Node) -> Result<World, Violation> {
     let world = space.apply(world, Action::Resign(node, Loss::Oldest))?.world;
-    let world = fair(space, &world, LONG, Company::Running)?;
+    let world = fair(space, &world, LONG, Company::Running, &mut Vec::new())?;
     debug_assert!(space.pair(&world, node.peer()).is_some_and(|peer| peer.role() == Role::Active));
     debug_assert!(space.pair(&world, node).is_some_and(|peer| peer.role() == Role::Standby));
     Ok(world)

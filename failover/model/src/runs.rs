@@ -19,6 +19,8 @@ pub struct Run {
     budget: Budget,
     places: usize,
     epoch_max: u8,
+    /// Start from states along so many random walks as well.
+    walks: u64,
 }
 
 const fn budget(crashes: u8, faults: u8, commands: u8) -> Budget {
@@ -32,6 +34,7 @@ const PAUSES: Run = Run {
     budget: budget(0, 0, 0),
     places: 1,
     epoch_max: 4,
+    walks: 0,
 };
 
 /// All of them.
@@ -56,6 +59,22 @@ pub const RUNS: &[Run] = &[
     },
     Run { name: "two transactions without an answer", budget: budget(0, 2, 0), ..PAUSES },
     Run { name: "two switchovers or resignations", budget: budget(0, 0, 2), ..PAUSES },
+    Run { name: "pauses, around deep states", walks: WALKS, epoch_max: 9, ..PAUSES },
+    Run {
+        name: "every fault, around deep states",
+        budget: budget(2, 2, 2),
+        walks: WALKS,
+        epoch_max: 12,
+        ..PAUSES
+    },
+    Run {
+        name: "the same, write then read",
+        arbiter: ArbiterKind::WriteThenRead,
+        budget: budget(2, 2, 2),
+        walks: WALKS,
+        epoch_max: 12,
+        ..PAUSES
+    },
     Run {
         name: "late words of old terms, and one of each fault",
         starts: &[Start::Succeeded, Start::Returned],
@@ -64,6 +83,34 @@ pub const RUNS: &[Run] = &[
         ..PAUSES
     },
 ];
+
+/// How many random walks lead to deep states.
+const WALKS: u64 = 400;
+/// Steps of a walk.
+const WALK_STEPS: usize = 400;
+/// After how many steps of a walk its state is one to start from.
+const WALK_STRIDE: usize = 40;
+
+/// Goes at random, and notes states on the way.
+fn walk(space: &mut Space, start: World, seed: u64, notes: &mut Vec<World>) -> Result<(), Violation> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut actions = Vec::new();
+    let mut world = start;
+    for step in 1..=WALK_STEPS {
+        if space.is_beyond(&world) {
+            break;
+        }
+        space.actions(&world, &mut actions);
+        // Faults are rare, so that they are not all spent at once.
+        actions.retain(|action| !action.is_fault() || random.u8(..) < 8);
+        let Some(action) = random.choice(&actions) else { break };
+        world = space.apply(&world, *action)?.world;
+        if step.is_multiple_of(WALK_STRIDE) {
+            notes.push(world);
+        }
+    }
+    Ok(())
+}
 
 /// What a run came to.
 #[derive(Debug)]
@@ -94,16 +141,27 @@ impl Run {
                 }
             }
         }
+        for seed in 0..self.walks {
+            let start = roots.get(usize::try_from(seed).unwrap_or(0) % roots.len()).copied();
+            match start.map(|start| walk(&mut space, start, seed, &mut roots)) {
+                Some(Err(violation)) => return Ok(Outcome::broken(violation)),
+                Some(Ok(())) | None => {}
+            }
+        }
         let mut findings = explore(&mut space, &roots, Limits { states_max, remember_ways: ways });
         let sample = core::mem::take(&mut findings.sample);
         let step = (sample.len() / tries_max.max(1)).max(1);
         let mut outcome = Outcome { findings, cores: space.cores(), tried: 0, stuck: None };
         for world in sample.iter().step_by(step) {
             outcome.tried += 1;
-            match fair(&mut space, world, SETTLED_AFTER, Company::All) {
+            let mut way = Vec::new();
+            match fair(&mut space, world, SETTLED_AFTER, Company::All, &mut way) {
                 Ok(end) if is_settled(&space, &end) => {}
                 Ok(_) => outcome.stuck = Some(Box::new(*world)),
-                Err(violation) => outcome.findings.violation = Some((violation, Vec::new())),
+                Err(violation) => {
+                    outcome.findings.violation = Some((violation, way));
+                    break;
+                }
             }
         }
         Ok(outcome)

@@ -75,6 +75,29 @@ pub enum Action {
     Sync(Node, Loss),
 }
 
+impl Action {
+    /// Whether it takes from the budget of faults and commands.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        match self {
+            Self::GiveUp(..)
+            | Self::Kill(_)
+            | Self::PowerLoss(_)
+            | Self::Switchover(..)
+            | Self::Resign(..) => true,
+            Self::Advance
+            | Self::Tick(..)
+            | Self::Deliver(..)
+            | Self::Execute(_)
+            | Self::ExecuteOrphan(_)
+            | Self::Answer(..)
+            | Self::Start(_)
+            | Self::HandOver(..)
+            | Self::Sync(..) => false,
+        }
+    }
+}
+
 /// A promise that was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Violation {

@@ -121,7 +121,7 @@ pub struct World {
     /// The highest epoch that the fencing device has seen.
     pub fenced: u8,
     /// Who won the epochs: two bits each, from epoch 0.
-    pub owners: u32,
+    pub owners: u64,
     /// What may still happen.
     pub budget: Budget,
 }
@@ -192,8 +192,8 @@ impl World {
 
     /// Notes that `node` has won `epoch`; false if the other had.
     pub fn owns(&mut self, node: Node, epoch: u8) -> bool {
-        let shift = u32::from(epoch.min(15)) * 2;
-        let mine = 1 + u32::from(node == Node::B);
+        let shift = u64::from(epoch.min(31)) * 2;
+        let mine = 1 + u64::from(node == Node::B);
         let owner = (self.owners >> shift) & 3;
         self.owners |= mine << shift;
         owner == 0 || owner == mine

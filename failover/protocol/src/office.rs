@@ -217,6 +217,7 @@ impl Pair {
         self.core.promised_at = now;
         self.hear_life(now);
         self.core.release = None;
+        self.core.claims_from = now + self.times().takeover_after;
         self.core.arbiter.forget(now);
     }
 }

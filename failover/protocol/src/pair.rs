@@ -43,7 +43,8 @@ pub(crate) struct Core {
     pub(crate) known: Epoch,
     pub(crate) peer: Peer,
     pub(crate) arbiter: Arbiter,
-    /// Takes no claim before this: a restarted node must first see who is there.
+    /// Makes no claim before this: a restarted node must first see who is there, and what it wrote itself in a
+    /// term before must have arrived.
     pub(crate) claims_from: Instant,
     pub(crate) promised_at: Instant,
     pub(crate) quiet_since: Instant,

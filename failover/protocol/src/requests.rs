@@ -233,7 +233,8 @@ impl Pair {
         let core = &self.core;
         let times = self.times();
         if self.released_from(core.arbiter.peer_slot).is_some() {
-            return if self.may_follow(now) { Lookout::Claim } else { Lookout::Expect };
+            let over = now >= core.claims_from || !self.keeps(Rule::OwnTermIsOver);
+            return if over && self.may_follow(now) { Lookout::Claim } else { Lookout::Expect };
         }
         let silence = now.since(core.quiet_since);
         if silence >= self.silence_needed() && now >= core.claims_from && core.probed {
