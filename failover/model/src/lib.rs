@@ -19,5 +19,6 @@ pub mod mail;
 pub mod mutants;
 pub mod roots;
 pub mod runs;
+pub mod sim;
 pub mod space;
 pub mod world;

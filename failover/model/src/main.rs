@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::Parser;
 use failover_model::mutants::MUTANTS;
 use failover_model::runs::RUNS;
+use failover_model::sim::{FAULTS_PER_SITE, campaign};
 use failover_model::space::Violation;
 
 /// States of a run of the sound protocol, and of the hunt for a mutant.
@@ -29,6 +30,12 @@ struct Arguments {
     /// Look at so many states in each run
     #[arg(long, value_name = "N")]
     states: Option<usize>,
+    /// Instead of exploring, let simulated sites suffer N random faults in fine time
+    #[arg(long, value_name = "N", conflicts_with_all = ["quick", "states", "ways"])]
+    faults: Option<u64>,
+    /// The first seed of the simulated sites, one for each thousand faults
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "faults")]
+    seed: u64,
     /// Show the way to each violation, those of the mutants included
     #[arg(long)]
     ways: bool,
@@ -36,10 +43,46 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(faults) = arguments.faults {
+        return simulate(faults, arguments.seed);
+    }
     let (states, hunt) = if arguments.quick { QUICK } else { FULL };
     let sound = runs(arguments.states.unwrap_or(states), arguments.ways);
     let caught = mutants(hunt, arguments.ways);
     if sound && caught { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Lets simulated sites suffer; says which seeds.
+fn simulate(faults: u64, seed: u64) -> ExitCode {
+    let started = Instant::now();
+    let report = match campaign(faults, seed) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let tally = report.tally;
+    let last = seed + faults.div_ceil(FAULTS_PER_SITE) - 1;
+    println!(
+        "seeds {seed} to {last}: {} faults, {} terms, {} writes applied, {} stopped by a gate, {} events, {:.0} s",
+        tally.faults,
+        tally.terms,
+        tally.writes,
+        tally.gated,
+        tally.events,
+        started.elapsed().as_secs_f64()
+    );
+    match report.broken {
+        None => {
+            println!("never two writers, no old write after a newer, one Active after each rest");
+            ExitCode::SUCCESS
+        }
+        Some((seed, what)) => {
+            println!("BROKEN with seed {seed}: {what}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Explores the sound protocol; true if nothing is wrong with it.
