@@ -3,65 +3,110 @@
 //! The model moves every node's clock back to the same reading after each step, and keeps of times long past
 //! only that they are long past. What is for people only is left out.
 
-use core::hash::{Hash, Hasher};
-
 use hal_units::{Duration, Instant};
 
-use crate::pair::{Pair, State};
+use crate::config::CheckedConfig;
+use crate::message::Node;
+use crate::pair::{Core, Pair, State};
 use crate::watch::Watch;
 
+/// A time that means that something is never done for want of something else to do.
+const NEVER: Duration = Duration::from_secs(1);
+
+/// All of a pair that decides, without its configuration: small, comparable, and good as a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Frozen(Core);
+
+impl Frozen {
+    /// The pair again. What is for people only starts anew.
+    #[must_use]
+    pub fn thaw(&self, config: CheckedConfig, node: Node) -> Pair {
+        Pair { config, node, core: self.0, watch: Watch::default() }
+    }
+}
+
 impl Pair {
-    /// Whatever is not for people only.
-    pub fn hash_decisive(&self, hasher: &mut impl Hasher) {
-        self.core.hash(hasher);
+    /// What decides.
+    #[must_use]
+    pub const fn freeze(&self) -> Frozen {
+        Frozen(self.core)
+    }
+
+    /// The arbiter's counters that the pair remembers: its own as last written, and the peer's as last read.
+    #[must_use]
+    pub fn counters(&self) -> (u16, Option<u16>) {
+        (self.core.arbiter.counter, self.core.arbiter.last.map(|last| last.counter))
+    }
+
+    /// Renames the counters that the pair remembers. They are only ever compared, and the own one counted on.
+    pub fn rename_counters(&mut self, own: impl Fn(u16) -> u16, peer: impl Fn(u16) -> u16) {
+        self.core.arbiter.counter = own(self.core.arbiter.counter);
+        if let Some(last) = &mut self.core.arbiter.last {
+            last.counter = peer(last.counter);
+        }
     }
 
     /// The same pair with its clock set from `now` to `to`.
     ///
-    /// Times more than `horizon` before are brought forward to it: the caller sees to it that every time of
-    /// the configuration is shorter. Counters that only people read start anew.
+    /// Cycles are counted from 1 again. Of each time no more is kept than what it is compared with: beyond that only that it is long past.
     #[must_use]
-    pub fn canonical(&self, now: Instant, to: Instant, horizon: Duration) -> Self {
-        let own = |at: Instant| shift(at, now, to, horizon);
+    pub fn canonical(&self, now: Instant, to: Instant) -> Self {
         let mut pair = Self { watch: Watch::default(), ..*self };
+        let times = self.config.times;
+        let past = |at: Instant, cap: Duration| shift(at, now, to, cap);
+        let future = |at: Instant| shift(at, now, to, Duration::ZERO);
+        let silence = self.silence_needed();
         let core = &mut pair.core;
-        core.now = own(core.now);
-        core.claims_from = own(core.claims_from).max(to);
-        core.promised_at = own(core.promised_at);
-        core.quiet_since = own(core.quiet_since);
-        core.heartbeat_due = own(core.heartbeat_due).max(to);
-        core.local.cycle_at = own(core.local.cycle_at);
-        core.flaps.map(own);
+        // So the pair never notices that it was paused, and claims rather sooner than it would.
+        core.now = to;
+        core.claims_from = future(core.claims_from);
+        core.promised_at = past(core.promised_at, times.takeover_after);
+        core.quiet_since = past(core.quiet_since, silence);
+        core.heartbeat_due = future(core.heartbeat_due);
+        core.local.cycle = core.local.cycle.min(1);
+        core.local.cycle_at = past(core.local.cycle_at, unless_never(times.cycle_stall_resign));
+        core.claims_lost = if self.node == Node::B { core.claims_lost.min(1) } else { 0 };
+        if let Some(farewell) = &mut core.farewell {
+            farewell.left = farewell.left.min(1);
+        }
+        core.flaps.map(|at| past(at, times.flap_window));
         let arbiter = &mut core.arbiter;
-        arbiter.next_at = own(arbiter.next_at).max(to);
-        arbiter.read_at = own(arbiter.read_at);
+        arbiter.next_at = future(arbiter.next_at);
+        arbiter.read_at = past(arbiter.read_at, unless_never(times.arbiter_poll).max(times.arbiter_retry));
         if let Some(asked) = &mut arbiter.asked {
-            asked.sent_at = own(asked.sent_at);
+            asked.sent_at = past(asked.sent_at, times.lease.max(silence));
         }
         if let Some(last) = &mut arbiter.last {
             last.at = to;
         }
         if let Some(seen) = &mut core.peer.seen {
-            seen.at = own(seen.at);
+            seen.at = past(seen.at, times.claim_after);
         }
         if let Some(release) = &mut core.release {
-            release.at = own(release.at);
+            release.at = past(release.at, times.resign_guard.max(times.cycle));
         }
         match &mut core.state {
             State::Claimed(claim) => {
-                claim.lease.from = own(claim.lease.from);
-                claim.not_before = own(claim.not_before).max(to);
+                claim.lease.from = past(claim.lease.from, times.lease);
+                claim.not_before = future(claim.not_before);
             }
             State::Active(term) => {
-                term.lease.from = own(term.lease.from);
-                term.outreached_since = term.outreached_since.map(own);
+                term.lease.from = past(term.lease.from, times.lease);
+                term.outreached_since = term.outreached_since.map(|at| past(at, times.field_hold));
                 if let Some(ending) = &mut term.ending {
-                    ending.until = own(ending.until).max(to);
+                    ending.until = future(ending.until);
                 }
             }
             State::Init | State::Standby | State::Fenced => {}
         }
         pair
+    }
+
+    /// The same pair without a replica from its peer: it decides with one only on a planned handover.
+    #[must_use]
+    pub const fn without_replica(mut self) -> Self {
+        self.core.local.replica = None;
+        self
     }
 
     /// The same pair after its peer's clock was set from `now` to `to`.
@@ -73,6 +118,11 @@ impl Pair {
         }
         pair
     }
+}
+
+/// What a time of the configuration is compared with: nothing if it is never reached.
+fn unless_never(time: Duration) -> Duration {
+    if time < NEVER { time } else { Duration::ZERO }
 }
 
 /// `at` on a clock that is set from `now` to `to`; not more than `horizon` before `to`.

@@ -35,8 +35,8 @@ pub struct PairConfig {
     pub renew_after: Duration,
     /// G: how long a write that passed the gate may still travel, errors of gate and timers included.
     pub guard: Duration,
-    /// How long a write that passed the gate may still travel, when the gate is known to have been shut
-    /// before the word of it was sent. Devices that refuse an old epoch need none of it.
+    /// How long a write that passed the gate may still travel, drift included, when the gate is known to have
+    /// been shut before the word of it was sent. Devices that refuse an old epoch need none of it.
     pub resign_guard: Duration,
     /// P: how long after its last promise a standby with a won claim becomes Active.
     pub takeover_after: Duration,
@@ -159,7 +159,7 @@ impl PairConfig {
             }
         }
         let bounds = [
-            ("resign_guard", self.resign_guard, "guard", self.guard),
+            ("resign_guard", self.resign_guard, "takeover_after", self.takeover_after),
             ("cycle_stall_max", self.cycle_stall_max, "cycle_stall_resign", self.cycle_stall_resign),
         ];
         for (name, time, above, limit) in bounds {

@@ -5,7 +5,7 @@ use hal_units::Instant;
 use crate::config::PairConfig;
 
 /// The most switchovers that are remembered, and so the highest limit.
-const REMEMBERED: usize = 8;
+const REMEMBERED: usize = 4;
 
 /// When this node last gave up its term voluntarily.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -72,7 +72,7 @@ impl Pair {
                 if self.core.arbiter.is_claiming() {
                     return;
                 }
-                self.core.quiet_since = now;
+                self.hear_life(now);
                 if self.is_alive(now) {
                     if self.keeps(Rule::AckRestartsWait) {
                         self.core.promised_at = now;
@@ -87,6 +87,12 @@ impl Pair {
             }
             State::Active(_) => {}
         }
+    }
+
+    /// A sign of life of a holder: silence counts from here.
+    pub(crate) fn hear_life(&mut self, now: Instant) {
+        self.core.quiet_since = now;
+        self.core.probed = false;
     }
 
     /// Takes note of an epoch: a higher one than the own ends the own.
@@ -123,7 +129,7 @@ impl Pair {
     /// The peer's term `epoch` is over, and its gate was shut before this was sent.
     fn released(&mut self, now: Instant, epoch: Epoch, handed: Option<(u64, u64)>, out: &mut Outputs) {
         let newest = self.core.release.is_none_or(|release| release.epoch < epoch);
-        if newest || !self.keeps(Rule::ResignIsOfLastTerm) {
+        if (newest && epoch >= self.core.peer.term) || !self.keeps(Rule::ResignIsOfLastTerm) {
             self.core.release = Some(Release { epoch, at: now, handed });
         }
         self.learn(now, epoch, out);

@@ -36,7 +36,7 @@ mod status;
 mod watch;
 
 #[cfg(feature = "model")]
-pub use canonical::shift;
+pub use canonical::{Frozen, shift};
 pub use config::{CheckedConfig, ConfigError, PairConfig};
 pub use io::{Alarm, ArbiterFault, Input, Link, Output, Outputs, Refusal, ResignReason, TakeOver};
 pub use message::{ArbiterImage, ArbiterOp, Epoch, FieldHealth, Message, Node, Role};

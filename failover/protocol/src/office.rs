@@ -148,7 +148,7 @@ impl Pair {
         if self.keeps(Rule::InitWait) {
             self.core.promised_at = now;
         }
-        self.core.quiet_since = now;
+        self.hear_life(now);
         self.core.heartbeat_due = now;
         out.push(Output::Send(Message::Join { epoch: self.core.known, schema: self.times().schema }));
         self.become_standby(out);
@@ -171,7 +171,7 @@ impl Pair {
     /// A claim was lost, at once or while it waited.
     pub(crate) fn lose_claim(&mut self, now: Instant, epoch: Epoch, out: &mut Outputs) {
         self.core.claims_lost = self.core.claims_lost.saturating_add(1).min(4);
-        self.core.quiet_since = now;
+        self.hear_life(now);
         self.core.arbiter.next_at = now + self.times().arbiter_retry;
         out.alarm(Alarm::ClaimLost { epoch });
         if let State::Claimed(_) = self.core.state {
@@ -215,8 +215,9 @@ impl Pair {
     /// From a holder to one who waits: what was read of the peer before does not count.
     fn step_back(&mut self, now: Instant) {
         self.core.promised_at = now;
-        self.core.quiet_since = now;
+        self.hear_life(now);
         self.core.release = None;
+        self.core.claims_from = now + self.times().takeover_after;
         self.core.arbiter.forget(now);
     }
 }

@@ -43,10 +43,13 @@ pub(crate) struct Core {
     pub(crate) known: Epoch,
     pub(crate) peer: Peer,
     pub(crate) arbiter: Arbiter,
-    /// Takes no claim before this: a restarted node must first see who is there.
+    /// Makes no claim before this: a restarted node must first see who is there, and what it wrote itself in a
+    /// term before must have arrived.
     pub(crate) claims_from: Instant,
     pub(crate) promised_at: Instant,
     pub(crate) quiet_since: Instant,
+    /// Whether the arbiter was read late enough in this silence to show a holder that renews there.
+    pub(crate) probed: bool,
     pub(crate) claims_lost: u8,
     pub(crate) release: Option<Release>,
     pub(crate) farewell: Option<Farewell>,
@@ -137,7 +140,7 @@ pub(crate) struct Release {
 pub(crate) struct Farewell {
     pub(crate) epoch: Epoch,
     pub(crate) handed: Option<(u64, u64)>,
-    left: u8,
+    pub(crate) left: u8,
 }
 
 impl Farewell {
@@ -186,6 +189,7 @@ impl Pair {
             claims_from,
             promised_at,
             quiet_since: now,
+            probed: false,
             claims_lost: 0,
             release: None,
             farewell: None,
@@ -242,6 +246,7 @@ impl Pair {
         if gap > self.config.times.heartbeat * 2 {
             self.core.local.cycle_at = (self.core.local.cycle_at + gap).min(now);
             self.core.quiet_since = (self.core.quiet_since + gap).min(now);
+            self.core.probed = false;
         }
     }
 

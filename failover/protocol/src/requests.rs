@@ -129,6 +129,7 @@ impl Pair {
             self.core.arbiter.next_at = now + self.times().arbiter_retry;
             return;
         };
+        self.core.probed |= asked.sent_at >= self.core.quiet_since + self.times().probe_after;
         let arbiter = &mut self.core.arbiter;
         arbiter.next_at = now;
         arbiter.read_at = asked.sent_at;
@@ -158,7 +159,7 @@ impl Pair {
     fn restart_wait(&mut self, now: Instant) {
         if self.keeps(Rule::MovedRestartsWait) {
             self.core.promised_at = now;
-            self.core.quiet_since = now;
+            self.hear_life(now);
         }
     }
 
@@ -232,14 +233,13 @@ impl Pair {
         let core = &self.core;
         let times = self.times();
         if self.released_from(core.arbiter.peer_slot).is_some() {
-            return if self.may_follow(now) { Lookout::Claim } else { Lookout::Expect };
+            let over = now >= core.claims_from || !self.keeps(Rule::OwnTermIsOver);
+            return if over && self.may_follow(now) { Lookout::Claim } else { Lookout::Expect };
         }
         let silence = now.since(core.quiet_since);
-        let probed =
-            core.arbiter.last.is_some() && core.arbiter.read_at >= core.quiet_since + times.probe_after;
-        if silence >= self.silence_needed() && now >= core.claims_from && probed {
+        if silence >= self.silence_needed() && now >= core.claims_from && core.probed {
             return Lookout::Claim;
         }
-        if silence >= times.probe_after && !probed { Lookout::Probe } else { Lookout::Watch }
+        if silence >= times.probe_after && !core.probed { Lookout::Probe } else { Lookout::Watch }
     }
 }

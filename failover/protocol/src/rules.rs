@@ -26,6 +26,9 @@ pub enum Rule {
     MovedRestartsWait,
     /// A won claim waits for the end of the old lease.
     ClaimedWaits,
+    /// Not even a resignation lifts the wait after a start or after an own term: the writes of this node's own
+    /// old term may still be under way.
+    OwnTermIsOver,
     /// A resignation counts only if no later term of the peer is known.
     ResignIsOfLastTerm,
     /// A takeover after a resignation waits for the writes that are still under way.
