@@ -16,7 +16,6 @@
 //! Transactions of one client reach the device in their order: one is outstanding, and after one that failed
 //! the connection is reset, which takes what was not sent yet out of the kernel's queue.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use failover_protocol::{ArbiterImage, ArbiterOp, Epoch, Node};
@@ -67,17 +66,6 @@ pub enum ArbiterFault {
     /// The device refused, or answered nonsense.
     Refused,
 }
-
-impl fmt::Display for ArbiterFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoAnswer => "the arbiter does not answer",
-            Self::Refused => "the arbiter refuses",
-        })
-    }
-}
-
-impl std::error::Error for ArbiterFault {}
 
 /// The one connection to the arbiter.
 #[derive(Debug)]

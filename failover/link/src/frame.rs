@@ -33,12 +33,12 @@ pub enum Link {
 impl Link {
     /// Both.
     pub const ALL: [Self; 2] = [Self::One, Self::Two];
+}
 
-    const fn code(self) -> u8 {
-        match self {
-            Self::One => 1,
-            Self::Two => 2,
-        }
+const fn link_code(link: Link) -> u8 {
+    match link {
+        Link::One => 1,
+        Link::Two => 2,
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn write(
     writer.u8(body.kind());
     writer.u8(node_code(head.sender));
     writer.u8(head.stream.code());
-    writer.u8(link.code());
+    writer.u8(link_code(link));
     writer.u8(0);
     writer.u64(head.from);
     writer.u64(head.to);
@@ -157,7 +157,7 @@ pub(crate) fn read<'a>(
     if sender != node_code(peer) {
         return Err(Refusal::WrongPeer);
     }
-    if sent_on != link.code() {
+    if sent_on != link_code(link) {
         return Err(Refusal::WrongLink);
     }
     let stream = match (stream, zero) {
