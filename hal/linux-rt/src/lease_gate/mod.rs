@@ -64,7 +64,7 @@ pub const EXEMPT_MARK: u32 = 0x7461_6b74;
 pub const DEVICES_MAX: usize = 1024;
 /// What a process needs to set a gate up; it can be given up afterwards.
 pub const NEEDED_TO_SET_UP: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
-/// What a thread needs to make a socket of the arbiter's client.
+/// What a thread needs to make a socket of the arbiter's client. From Linux 5.17 on `CAP_NET_RAW` is enough.
 pub const NEEDED_TO_MARK: Capability = Capability::CAP_NET_ADMIN;
 
 /// Every gate's group has a name that begins so.
