@@ -35,6 +35,8 @@ mod window;
 
 pub use arbiter::{ArbiterClient, ArbiterConfig, ArbiterVariant};
 pub use counters::{Counters, Refusal};
+// What this crate speaks of and the protocol decides with.
+pub use failover_protocol::{ArbiterFault, Link};
 pub use fragments::{STATE_BYTES_MAX, State, StateCounters};
 pub use frame::{FRAME_BYTES_MAX, VERSION};
 pub use incarnation::Incarnation;

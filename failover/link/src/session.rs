@@ -29,16 +29,20 @@
 //! own. It speaks in the name of the dead incarnation, and only the session with that incarnation listens.
 //! Within that session the frame may be replayed at will: an epoch that was resigned is over for ever.
 
+mod sending;
+
 use failover_protocol::{Epoch, Link, Message, Node};
 use hal_units::{Duration, Instant};
 
+pub use sending::supervisor_resigns;
+
 use crate::codec::{Body, Hello};
 use crate::counters::{Counters, Refusal};
-use crate::fragments::{Reassembler, STATE_BYTES_MAX, State, StateCounters, Taken, split};
+use crate::fragments::{Reassembler, STATE_BYTES_MAX, State, StateCounters, Taken};
 use crate::frame::{self, FRAME_BYTES_MAX, Head, Stream, VERSION, VERSION_MIN};
 use crate::incarnation::Incarnation;
 use crate::key::Key;
-use crate::records::{Incoming, Outgoing, RECORD_BYTES_MAX, RecordError, Ticket};
+use crate::records::{Incoming, Outgoing, RECORD_BYTES_MAX};
 use crate::window::ReplayWindow;
 
 /// What a session is made with.
@@ -328,123 +332,6 @@ impl Session {
         self.outgoing.new_session();
         Ok(Received::Begun { peer: sender })
     }
-
-    /// Sends a message on both links.
-    ///
-    /// # Errors
-    /// If there is no session yet; nothing is sent.
-    pub fn send(&mut self, message: &Message, emit: &mut dyn FnMut(Link, &[u8])) -> Result<(), NoSession> {
-        self.send_body(&Body::Message(*message), emit)
-    }
-
-    /// Sends a replicated state on both links, in as many frames as it takes.
-    ///
-    /// # Errors
-    /// If there is no session yet, or the state is longer than [`STATE_BYTES_MAX`]; nothing is sent.
-    pub fn send_state(
-        &mut self,
-        state: State<'_>,
-        emit: &mut dyn FnMut(Link, &[u8]),
-    ) -> Result<(), StateError> {
-        let State { cycle, schema, bytes } = state;
-        let too_long = StateError::TooLong { bytes: bytes.len() };
-        for fragment in split(cycle, schema, bytes).ok_or(too_long)? {
-            self.send_body(&Body::Fragment(fragment), emit)?;
-        }
-        Ok(())
-    }
-
-    /// Takes a record, to be sent by [`Session::poll`] until the peer has it. Needs no session yet.
-    ///
-    /// # Errors
-    /// If it is too long or too many are waiting.
-    pub fn push_record(&mut self, bytes: &[u8]) -> Result<Ticket, RecordError> {
-        self.outgoing.push(bytes)
-    }
-
-    /// Whether the peer has the record.
-    #[must_use]
-    pub fn is_acknowledged(&self, ticket: Ticket) -> bool {
-        self.outgoing.is_acknowledged(ticket)
-    }
-
-    /// Records that the peer does not have yet.
-    #[must_use]
-    pub fn records_waiting(&self) -> usize {
-        self.outgoing.waiting()
-    }
-
-    /// Sends what is due at `now`: hellos, answers to them, records, acknowledgements. To be called after
-    /// each [`Session::receive`] and [`Session::push_record`], and at the time that it returns.
-    pub fn poll(&mut self, now: Instant, emit: &mut dyn FnMut(Link, &[u8])) -> Instant {
-        let hello_due = self.peer.is_none() && now >= self.hello_at;
-        if hello_due || self.reply_due {
-            self.hello_at = now + self.config.hello_every;
-            self.reply_due = false;
-            self.say_hello(emit);
-        }
-        if self.peer.is_none() {
-            return self.hello_at;
-        }
-        if self.incoming.ack_due {
-            self.incoming.ack_due = false;
-            let through = self.incoming.through;
-            let _ = self.send_body(&Body::RecordAck { through }, emit);
-        }
-        if let Some(Ok(head)) = self.outgoing.is_due(now).then(|| self.session_head(0)) {
-            let mut counter = self.counter;
-            for (number, bytes) in self.outgoing.due(now) {
-                counter += 1;
-                let head = Head { counter, ..head };
-                let sink = Sink { key: &self.key, frame: &mut self.frame, counters: &mut self.counters };
-                sink.send(&head, &Body::Record { number, bytes }, emit);
-            }
-            self.counter = counter;
-        }
-        self.outgoing.next_at(now).unwrap_or(now + self.config.hello_every)
-    }
-
-    fn say_hello(&mut self, emit: &mut dyn FnMut(Link, &[u8])) {
-        let peer = self.peer();
-        let (to, answer) = match (self.caller, peer) {
-            (Some((caller, challenge)), _) => (caller.get(), challenge),
-            (None, Some(peer)) => (peer.get(), 0),
-            (None, None) => (0, 0),
-        };
-        let wants_reply = peer.is_none_or(|peer| peer.get() != to);
-        let hello = Hello { challenge: self.challenge, answer, wants_reply, version_max: VERSION };
-        self.counter += 1;
-        let head = Head {
-            version: VERSION_MIN,
-            sender: self.config.node,
-            stream: Stream::Agent,
-            from: self.config.incarnation.get(),
-            to,
-            counter: self.counter,
-        };
-        let sink = Sink { key: &self.key, frame: &mut self.frame, counters: &mut self.counters };
-        sink.send(&head, &Body::Hello(hello), emit);
-    }
-
-    fn session_head(&self, counter: u64) -> Result<Head, NoSession> {
-        let peer = self.peer.as_ref().ok_or(NoSession)?;
-        Ok(Head {
-            version: peer.version,
-            sender: self.config.node,
-            stream: Stream::Agent,
-            from: self.config.incarnation.get(),
-            to: peer.incarnation.get(),
-            counter,
-        })
-    }
-
-    fn send_body(&mut self, body: &Body<'_>, emit: &mut dyn FnMut(Link, &[u8])) -> Result<(), NoSession> {
-        let head = self.session_head(self.counter + 1)?;
-        self.counter += 1;
-        let sink = Sink { key: &self.key, frame: &mut self.frame, counters: &mut self.counters };
-        sink.send(&head, body, emit);
-        Ok(())
-    }
 }
 
 /// What the state of a session cannot lend while it takes a datagram.
@@ -459,49 +346,4 @@ fn counters_of(counters: &mut [Counters; 2], link: Link) -> &mut Counters {
         Link::One => one,
         Link::Two => two,
     }
-}
-
-/// Where frames are made.
-struct Sink<'s> {
-    key: &'s Key,
-    frame: &'s mut [u8; FRAME_BYTES_MAX],
-    counters: &'s mut [Counters; 2],
-}
-
-impl Sink<'_> {
-    /// Writes both copies and hands them out.
-    fn send(self, head: &Head, body: &Body<'_>, emit: &mut dyn FnMut(Link, &[u8])) {
-        for link in Link::ALL {
-            let written = frame::write(self.key, head, link, body, self.frame);
-            debug_assert!(written.is_some(), "a body has a bounded length");
-            if let Some(frame) = written.and_then(|length| self.frame.get(..length)) {
-                counters_of(self.counters, link).sent += 1;
-                emit(link, frame);
-            }
-        }
-    }
-}
-
-/// Makes the frames by which a supervisor resigns for an agent of `node` that is dead: `incarnation` is that
-/// of the dead agent, `epoch` its term (of the lease page). Only to be called once the agent's processes are
-/// gone and its gate is shut. May be sent as often as wanted.
-pub fn supervisor_resigns(
-    key: &Key,
-    node: Node,
-    incarnation: Incarnation,
-    epoch: Epoch,
-    emit: &mut dyn FnMut(Link, &[u8]),
-) {
-    let head = Head {
-        // Its sender knows no session, so it is of the oldest version.
-        version: VERSION_MIN,
-        sender: node,
-        stream: Stream::Supervisor,
-        from: incarnation.get(),
-        to: 0,
-        counter: 0,
-    };
-    let (mut counters, mut frame) = ([Counters::default(); 2], [0; FRAME_BYTES_MAX]);
-    let sink = Sink { key, frame: &mut frame, counters: &mut counters };
-    sink.send(&head, &Body::Message(Message::Resign { epoch }), emit);
 }

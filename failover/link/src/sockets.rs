@@ -13,8 +13,7 @@ use std::net::SocketAddr;
 
 use hal_linux_rt::Errno;
 use hal_units::Duration;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
 
@@ -93,7 +92,8 @@ impl LinkSockets {
     pub fn send(&mut self, link: Link, datagram: &[u8]) {
         let line = self.line(link);
         let Line::Open { socket, trouble } = line else { return };
-        match socket.try_send(datagram) {
+        // Not by the runtime's account of readiness, which is only as new as its last look.
+        match SockRef::from(&*socket).send(datagram) {
             Ok(_) => *trouble = None,
             Err(error) => match Failure::of(&error) {
                 Failure::Harmless => {}
@@ -104,8 +104,8 @@ impl LinkSockets {
     }
 
     /// Waits for the next datagram on either link: its link and its length. One that is longer than `buffer`
-    /// is cut off, so give it a byte more than a frame can have. Opens links that are down in between. Loses
-    /// nothing if it is dropped while it waits.
+    /// is cut off, so give it a byte more than a frame can have. Opens links that are down in between, so keep it
+    /// waiting. Loses nothing if it is dropped while it waits.
     pub async fn receive(&mut self, buffer: &mut [u8]) -> (Link, usize) {
         loop {
             let [one, two] = &self.lines;
@@ -119,7 +119,7 @@ impl LinkSockets {
         }
     }
 
-    /// Takes a datagram that has come on either link already.
+    /// Takes a further datagram of those that [`LinkSockets::receive`] was woken for.
     pub fn try_receive(&mut self, buffer: &mut [u8]) -> Option<(Link, usize)> {
         Link::ALL.into_iter().find_map(|link| Some((link, self.take(link, buffer)?)))
     }
@@ -182,7 +182,7 @@ impl Line {
     async fn ready(&self) {
         match self {
             Self::Open { socket, .. } => {
-                if socket.ready(Interest::READABLE).await.is_err() {
+                if socket.readable().await.is_err() {
                     // The runtime is going away.
                     pending::<()>().await;
                 }

@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hal_linux_rt::Errno;
+use hal_linux_rt::capability::keep_only;
 use hal_linux_rt::clock::boot_now;
-use hal_linux_rt::lease_gate::{GateSpec, LeaseGate, current_group};
+use hal_linux_rt::lease_gate::{GateSpec, LeaseGate, current_group, mark_exempt};
 use socket2::{Domain, Socket, Type};
 
 const MS: Duration = Duration::from_millis(1);
@@ -345,17 +347,71 @@ fn a_write_that_was_dropped_is_not_sent_again_in_a_later_term() {
 
 #[test]
 #[cfg_attr(not(takt_packet_gate), ignore = "needs CAP_BPF, CAP_NET_ADMIN and a cgroup v2 hierarchy")]
-fn a_killed_process_leaves_its_gate_to_shut_at_the_deadline() {
+fn a_killed_process_leaves_its_writes_behind_a_gate_that_shuts_by_itself() {
+    let device = Device::asleep(LOCAL);
+    let mut rig = Rig::connected(&device);
+    rig.tell("renew 300");
+    rig.send(&WRITE_SINGLE.repeat(4000));
+    rig.kill();
+    thread::sleep(400 * MS);
+    device.wake();
+    thread::sleep(PATIENCE);
+    let received = device.received().len();
+    assert!(received < 4000 * 12 / 2, "{received}");
+    assert!(rig.gate().cell().dropped() > 0);
+}
+
+#[test]
+#[cfg_attr(not(takt_packet_gate), ignore = "needs CAP_BPF, CAP_NET_ADMIN and a cgroup v2 hierarchy")]
+fn a_gate_outlives_the_process_that_set_it_up() {
     let device = Device::start(LOCAL);
     let mut rig = Rig::connected(&device);
     rig.open_for(100 * MS);
-    rig.kill();
-    let directory = rig.gate().report().group.clone();
-    let heir = LeaseGate::set_up(&GateSpec { site: "test-heir", node: "a", devices: &[] }).unwrap();
-    assert!(directory.exists(), "the group of another run was removed");
-    heir.remove().unwrap();
+    // All that a dead process leaves: its group, with nobody who holds the lease but the agent.
+    let group = rig.gate.take().unwrap().report().group.clone();
     thread::sleep(150 * MS);
-    assert!(!rig.gate().cell().is_open(boot_now()));
+    rig.send(WRITE_SINGLE);
+    assert!(device.gets_nothing());
+    rig.tell("connect");
+    rig.tell("renew 60000");
+    rig.send(WRITE_COIL);
+    assert!(device.gets(WRITE_COIL));
+    rig.kill();
+    std::fs::remove_dir(group).unwrap();
+}
+
+#[test]
+#[cfg_attr(not(takt_packet_gate), ignore = "needs CAP_BPF, CAP_NET_ADMIN and a cgroup v2 hierarchy")]
+fn sockets_of_a_removed_group_stay_behind_its_gate() {
+    let device = Device::asleep(LOCAL);
+    let mut rig = Rig::connected(&device);
+    rig.open_for(60_000 * MS);
+    rig.send(&WRITE_SINGLE.repeat(4000));
+    rig.kill();
+    let cell = rig.gate().cell().try_clone().unwrap();
+    rig.gate.take().unwrap().remove().unwrap();
+    device.wake();
+    thread::sleep(PATIENCE);
+    assert!(device.received().len() < 4000 * 12 / 2, "{}", device.received().len());
+    assert!(cell.dropped() > 0);
+}
+
+#[test]
+#[cfg_attr(not(takt_packet_gate), ignore = "needs CAP_BPF, CAP_NET_ADMIN and a cgroup v2 hierarchy")]
+fn renewing_needs_no_capability_and_marking_does() {
+    let device = Device::start(LOCAL);
+    let mut rig = Rig::connected(&device);
+    let marked = thread::scope(|scope| {
+        let powerless = scope.spawn(|| {
+            keep_only(&[]).unwrap();
+            rig.open_for(60_000 * MS);
+            mark_exempt(&TcpStream::connect(device.address).unwrap())
+        });
+        powerless.join().unwrap()
+    });
+    assert_eq!(marked.unwrap_err().errno, Errno::EPERM);
+    rig.send(WRITE_SINGLE);
+    assert!(device.gets(WRITE_SINGLE));
 }
 
 #[test]
