@@ -9,6 +9,7 @@ mod commander;
 mod completion;
 mod demo;
 mod doctor;
+mod drill;
 mod plan;
 mod status;
 mod view;
@@ -30,6 +31,7 @@ enum Command {
     Status(status::Args),
     Plan(plan::Args),
     Demo(demo::Args),
+    Drill(drill::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
 }
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Drill(args) => drill::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
