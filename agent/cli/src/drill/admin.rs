@@ -35,12 +35,14 @@ pub(super) struct Standing {
     pub(super) epoch: u64,
     /// `fenced`, or `unfenced: REASON`.
     pub(super) profile: String,
-    /// Worst gap between heartbeats so far, in milliseconds, if it says so.
+    /// Longest time without a message from the peer since its start, in milliseconds, if it says so.
     pub(super) heartbeat_gap_ms: Option<f64>,
     /// The core of its first control thread.
     pub(super) core: usize,
-    /// Devices that it does not reach.
-    pub(super) unreached: usize,
+    /// Seconds since its start.
+    pub(super) uptime_s: f64,
+    /// What it still lacks to be one of a whole pair, in words.
+    pub(super) lacks: Vec<String>,
 }
 
 /// Asks a node for its standing.
@@ -52,31 +54,41 @@ pub(super) fn standing(socket: &Path) -> Result<Standing, String> {
 fn read_standing(answer: &Answer) -> Option<Standing> {
     let pair = answer.body.get("pair")?;
     let text = |name: &str| pair.get(name).and_then(Value::as_str).map(str::to_owned);
-    let devices = answer.body.get("devices").and_then(Value::as_array);
-    let reached = |device: &&Value| device.get("state").and_then(Value::as_str) == Some("online");
-    let count = devices.map_or(0, Vec::len);
     let core = answer.body.pointer("/groups/0/thread/cores/0").and_then(Value::as_u64);
     Some(Standing {
         pid: answer.pid,
         role: text("role")?,
         epoch: pair.get("epoch").and_then(Value::as_u64)?,
         profile: text("profile").unwrap_or_default(),
-        heartbeat_gap_ms: heartbeat_gap_ms(pair),
+        heartbeat_gap_ms: pair.get("heartbeat_gap_max_us").and_then(Value::as_f64).map(|us| us / 1e3),
+        uptime_s: answer.body.get("uptime_s").and_then(Value::as_f64).unwrap_or(0.0),
+        lacks: lacks(&answer.body, pair),
         core: core.and_then(|core| usize::try_from(core).ok()).unwrap_or(0),
-        unreached: count - devices.map_or(0, |devices| devices.iter().filter(reached).count()),
     })
 }
 
-/// The worst heartbeat gap, by the unit that its name ends in.
-fn heartbeat_gap_ms(pair: &Value) -> Option<f64> {
-    let per_ms = [("ms", 1.0), ("us", 1e3), ("ns", 1e6)];
-    per_ms.into_iter().find_map(|(unit, per_ms)| {
-        let names = [format!("worst_heartbeat_gap_{unit}"), format!("heartbeat_gap_{unit}_max")];
-        names.iter().find_map(|name| pair.get(name)?.as_f64()).map(|value| value / per_ms)
-    })
+/// What a node lacks: devices, the peer, a link, the arbiter, or the peer's state if it stands by.
+fn lacks(report: &Value, pair: &Value) -> Vec<String> {
+    let list = |of: &Value, name: &str| of.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let is = |name: &str, value: bool| pair.get(name).and_then(Value::as_bool) == Some(value);
+    let online = |device: &Value| device.get("state").and_then(Value::as_str) == Some("online");
+    let heard = |link: &Value| link.get("heard").and_then(Value::as_bool) != Some(false);
+    let mut lacks = Vec::new();
+    let mut put = |lacking: bool, what: String| lacks.extend(lacking.then_some(what));
+    let down = list(report, "devices").iter().filter(|device| !online(device)).count();
+    put(down > 0, format!("{down} devices"));
+    let deaf = list(pair, "links").iter().filter(|link| !heard(link)).count();
+    put(deaf > 0, format!("the peer on {deaf} links"));
+    put(is("peer_heard", false), "the peer".to_owned());
+    put(is("arbiter_reached", false), "the arbiter".to_owned());
+    let stands_by = pair.get("role").and_then(Value::as_str) == Some("standby");
+    let empty = pair.get("replica_cycle").and_then(Value::as_u64) == Some(0);
+    put(stands_by && empty, "the peer's state".to_owned());
+    lacks
 }
 
-/// Asks the active node to hand over; `Ok(false)` if it refuses.
+/// Asks the active node to hand over; `Ok(false)` if it refuses at once. What became of the request only
+/// the devices show.
 pub(super) fn switchover(socket: &Path) -> Result<bool, String> {
     let answer = call(socket, Method::POST, "/pair/switchover")?;
     match answer.status {
@@ -133,14 +145,28 @@ mod tests {
     #[test]
     fn a_report_of_a_pair_gives_the_standing() {
         let standing = read(json!({
+            "uptime_s": 12.5,
             "pair": { "node": "a", "role": "active", "epoch": 4, "profile": "fenced",
-                "worst_heartbeat_gap_us": 6500.0 },
+                "peer_heard": true, "links": [ { "heard": true } ], "heartbeat_gap_max_us": 6500.0 },
             "groups": [ { "thread": { "cores": [ 1 ] } } ],
-            "devices": [ { "state": "online" }, { "state": "connecting" } ],
+            "devices": [ { "state": "online" } ],
         }))
         .unwrap();
         assert_eq!((standing.pid, standing.role.as_str(), standing.epoch), (7, "active", 4));
-        assert_eq!((standing.heartbeat_gap_ms, standing.unreached, standing.core), (Some(6.5), 1, 1));
+        assert_eq!((standing.heartbeat_gap_ms, standing.uptime_s, standing.core), (Some(6.5), 12.5, 1));
+        assert_eq!(standing.lacks, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_says_what_it_lacks() {
+        let standing = read(json!({
+            "pair": { "node": "b", "role": "standby", "epoch": 4, "profile": "fenced", "peer_heard": true,
+                "links": [ { "heard": true }, { "heard": false } ], "arbiter_reached": false,
+                "replica_cycle": 0 },
+            "devices": [ { "state": "online" }, { "state": "connecting" } ],
+        }))
+        .unwrap();
+        assert_eq!(standing.lacks, ["1 devices", "the peer on 1 links", "the arbiter", "the peer's state"]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use super::{DrillError, Side};
 
 /// How far the wall clock jumps.
 const CLOCK_JUMP_S: i64 = 5;
+/// An agent that dies before this age dies young, in seconds: 10 for its supervisor.
+const YOUNG_UNTIL_S: f64 = 10.5;
 /// Of the hog: above the agents' control threads, which are at 80, and below the host's probes.
 const HOG_PRIORITY: u8 = 90;
 /// Switchovers that are asked for in a row, and how far apart.
@@ -34,8 +36,8 @@ pub(super) struct Injected {
     pub(super) at_ns: u64,
     /// What there is to undo.
     pub(super) undo: Undo,
-    /// Switchovers that were granted and refused.
-    pub(super) granted: u32,
+    /// Requests for a switchover that were taken, and that were refused at once.
+    pub(super) asked: u32,
     pub(super) refused: u32,
 }
 
@@ -53,6 +55,32 @@ pub(super) enum Undo {
     Node(Side),
 }
 
+/// Whether the fault can be done by now. A supervisor that sees its process die young starts it later and
+/// later, and a node is then away for longer than a drill wants to wait: so who is killed has lived.
+pub(super) fn can_be_done(fault: Fault, pair: &Pair) -> Result<(), String> {
+    let victim = match fault {
+        Fault::Kill => pair.active,
+        Fault::Peer => pair.active.other(),
+        Fault::Stop
+        | Fault::Starve
+        | Fault::Power
+        | Fault::Link1
+        | Fault::Links
+        | Fault::Oneway
+        | Fault::Field
+        | Fault::Arbiter
+        | Fault::Clock
+        | Fault::Planned
+        | Fault::Rejoin
+        | Fault::Flap => return Ok(()),
+    };
+    let lived_s = victim.of(&pair.standings).uptime_s;
+    if lived_s >= YOUNG_UNTIL_S {
+        return Ok(());
+    }
+    Err(format!("node {} has lived for {lived_s:.1} s only", victim.name()))
+}
+
 /// Does the fault. `by_chance` decides where a fault has a choice.
 pub(super) fn inject(
     fault: Fault,
@@ -64,7 +92,7 @@ pub(super) fn inject(
     let pid = |side: Side| side.of(&pair.standings).pid;
     let some_side = if by_chance { Side::A } else { Side::B };
     let at_ns = now().as_nanos();
-    let mut granted = (0, 0);
+    let mut asked = (0, 0);
     let undo = match fault {
         Fault::Kill => signal(pid(active), Kick::Kill).map(|()| Undo::Nothing)?,
         Fault::Peer => signal(pid(standby), Kick::Kill).map(|()| Undo::Nothing)?,
@@ -90,15 +118,15 @@ pub(super) fn inject(
         Fault::Arbiter => lab(rig)?.network().set_arbiter_lost(true).map(|()| Undo::Arbiter)?,
         Fault::Clock => jump(CLOCK_JUMP_S).map(|()| Undo::WallClock)?,
         Fault::Planned => {
-            granted = ask(rig, active)?;
+            asked = ask(rig, active)?;
             Undo::Nothing
         }
         Fault::Flap => {
-            granted = flap(rig, active)?;
+            asked = flap(rig, active)?;
             Undo::Nothing
         }
     };
-    Ok(Injected { at_ns, undo, granted: granted.0, refused: granted.1 })
+    Ok(Injected { at_ns, undo, asked: asked.0, refused: asked.1 })
 }
 
 /// Undoes a fault.
@@ -129,25 +157,25 @@ fn cut(lab: &Lab, side: Side, cables: Vec<Cable>) -> Result<Undo, DrillError> {
     Ok(Undo::Cables(side, cables))
 }
 
-/// Asks once: how many switchovers were granted and refused.
+/// Asks once: how many requests were taken and refused.
 fn ask(rig: &Rig, active: Side) -> Result<(u32, u32), DrillError> {
-    let granted =
+    let taken =
         admin::switchover(rig.socket(active)).map_err(|why| DrillError::Node { node: active.name(), why })?;
-    Ok(if granted { (1, 0) } else { (0, 1) })
+    Ok(if taken { (1, 0) } else { (0, 1) })
 }
 
 fn flap(rig: &Rig, first: Side) -> Result<(u32, u32), DrillError> {
-    let (mut granted, mut refused) = (0, 0);
+    let (mut taken, mut refused) = (0, 0);
     let mut active = first;
     for _ in 0..FLAPS {
         // Whoever is active by now; during a switchover it may be nobody, and then the last one is asked.
         active = [Side::A, Side::B].into_iter().find(|side| rig.is_active(*side)).unwrap_or(active);
         let (yes, no) = ask(rig, active)?;
-        granted += yes;
+        taken += yes;
         refused += no;
         std::thread::sleep(FLAP_INTERVAL);
     }
-    Ok((granted, refused))
+    Ok((taken, refused))
 }
 
 /// A thread that takes all of a core for a while and makes no system call.

@@ -315,10 +315,14 @@ fn campaign(
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let host = HostProbe::start(cores);
     let mut random = fastrand::Rng::with_seed(arguments.seed);
-    let first = rig.whole(READY_WITHIN, || {
-        evidence.take()?;
-        go_on()
-    })?;
+    let first = rig.whole(
+        READY_WITHIN,
+        |_| Ok(()),
+        || {
+            evidence.take()?;
+            go_on()
+        },
+    )?;
     let first = first.map_err(|why| DrillError::Impossible { why })?;
     let profile = profile(&first);
     let load = start_commands(arguments, rig)?;
@@ -347,7 +351,7 @@ fn campaign(
     }
     // A node that came back last must have joined and moved nothing, too.
     let within = if interrupted { Duration::from_secs(2) } else { READY_WITHIN };
-    let last = rig.whole(within, || evidence.take())?;
+    let last = rig.whole(within, |_| Ok(()), || evidence.take())?;
     let moved = evidence.terms_between(accounted_ns, now().as_nanos());
     let commands = load.map(Load::end).transpose()?;
     evidence.take()?;
@@ -389,7 +393,7 @@ fn start_commands(arguments: &Args, rig: &Rig) -> Result<Option<Load>, DrillErro
 fn progress(trial: &trial::Trial, of: u32) {
     let mut error = std::io::stderr();
     if error.is_terminal() || of <= PROGRESS_EVERY || trial.trial.is_multiple_of(PROGRESS_EVERY) {
-        let _ = writeln!(error, "{} of {of}", trial.line());
+        let _ = writeln!(error, "[{} of {of}] {}", trial.trial, trial.line());
     }
 }
 

@@ -59,6 +59,11 @@ pub(super) struct Outcomes {
     pub(super) not_injected: u32,
 }
 
+/// Trials that people are shown on their own; all are in the JSON.
+const SHOWN_MAX: usize = 20;
+/// Takeovers of one trial that they are shown.
+const STEPS_SHOWN_MAX: usize = 4;
+
 /// What goes into a report beside the trials.
 pub(super) struct Circumstances {
     pub(super) fault: Fault,
@@ -201,8 +206,8 @@ impl Report {
             let _ = write!(text, "\n{}\n", histogram(&raw));
         }
         self.put_counts(&mut text);
-        for trial in self.each.iter().filter(|trial| trial.is_remarkable()) {
-            let _ = writeln!(text, "  {}", trial.line());
+        for trial in self.each.iter().filter(|trial| trial.is_remarkable()).take(SHOWN_MAX) {
+            let _ = writeln!(text, "  trial {}: {}", trial.trial, trial.line());
         }
         if self.broken.is_empty() {
             text.push_str("every promise was kept\n");
@@ -256,6 +261,11 @@ impl Report {
                 let _ = writeln!(text, "host: stalls cannot be told from load: {why}");
             }
         }
+        let asked = |of: fn(&Trial) -> u32| self.each.iter().map(of).sum::<u32>();
+        let (granted, refused) = (asked(|trial| trial.granted), asked(|trial| trial.refused));
+        if granted + refused > 0 {
+            let _ = writeln!(text, "switchovers: {granted} granted, {refused} not");
+        }
         if let Some(gap_ms) = self.worst_heartbeat_gap_ms {
             let _ = writeln!(text, "worst heartbeat gap {gap_ms:.1} ms");
         }
@@ -300,10 +310,13 @@ impl Trial {
 
     /// The trial in a line.
     pub(super) fn line(&self) -> String {
-        let mut line = format!("trial {}: ", self.trial);
+        let mut line = String::new();
         match &self.outcome {
             Outcome::TookOver => {
-                for Step { new_epoch, device, takeover_ms, host_stall_ms, .. } in &self.takeovers {
+                let more = self.takeovers.len().saturating_sub(STEPS_SHOWN_MAX);
+                for Step { new_epoch, device, takeover_ms, host_stall_ms, .. } in
+                    self.takeovers.iter().take(STEPS_SHOWN_MAX)
+                {
                     let _ = write!(line, "{takeover_ms:.1} ms to term {new_epoch} (device {device}");
                     let stalled = if *host_stall_ms > 0.0 {
                         format!(", host stalled {host_stall_ms:.1} ms")
@@ -311,6 +324,9 @@ impl Trial {
                         String::new()
                     };
                     let _ = write!(line, "{stalled}) ");
+                }
+                if more > 0 {
+                    let _ = write!(line, "and {more} more ");
                 }
             }
             Outcome::Stayed => line.push_str("nothing moved "),

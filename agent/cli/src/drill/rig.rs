@@ -52,11 +52,12 @@ impl Rig {
         self.standing(side).is_ok_and(|standing| standing.role == "active")
     }
 
-    /// Waits until one node is active, the other stands by, all devices are reached, and it stays so for
-    /// half a second. `Ok(Err(why))` says why it is not whole in time; `turn` is called in between.
+    /// Waits until one node is active, the other stands by, nothing is lacking, `ready` says so, and it
+    /// stays so for half a second. `Ok(Err(why))` says why it is not whole in time; `turn` is called in between.
     pub(super) fn whole(
         &mut self,
         within: Duration,
+        ready: impl Fn(&Pair) -> Result<(), String>,
         mut turn: impl FnMut() -> Result<(), DrillError>,
     ) -> Result<Result<Pair, String>, DrillError> {
         let deadline = Instant::now() + within;
@@ -66,7 +67,7 @@ impl Rig {
             if let Some(lab) = &mut self.lab {
                 lab.check()?;
             }
-            let why = match self.pair() {
+            let why = match self.pair().and_then(|pair| ready(&pair).map(|()| pair)) {
                 Ok(pair) => {
                     let epoch = pair.active.of(&pair.standings).epoch;
                     match since {
@@ -101,9 +102,10 @@ impl Rig {
             [a, b] if a.role == "standby" && b.role == "active" => Side::B,
             [a, b] => return Err(format!("node a is {}, node b is {}", a.role, b.role)),
         };
-        let unreached: usize = standings.iter().map(|standing| standing.unreached).sum();
-        if unreached > 0 {
-            return Err(format!("{unreached} connections to devices are down"));
+        for (side, standing) in [Side::A, Side::B].into_iter().zip(&standings) {
+            if !standing.lacks.is_empty() {
+                return Err(format!("node {} lacks {}", side.name(), standing.lacks.join(", ")));
+            }
         }
         Ok(Pair { active, standings })
     }

@@ -122,6 +122,8 @@ key_file = "pair.key"
 links = [{link1}, {link2}]
 arbiter = {{ tcp = "{arbiter}", unit_id = 1, register = 200, function = "{function}" }}
 gate = "{gate}"
+core = {core}
+priority = 60
 
 [[group]]
 name = "turbines"

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::evidence::Evidence;
 use super::fault::{Fault, Office};
-use super::inject::{self, Injected};
+use super::inject::{self, Injected, Pair};
 use super::rig::Rig;
 use super::stalls::{HostProbe, covered_ms};
 use super::takeover::{Bump, Seen, epoch_at, examine};
@@ -22,6 +22,8 @@ const PHASE_SPAN: Duration = Duration::from_millis(200);
 const BEFORE: Duration = Duration::from_millis(1000);
 /// A takeover that takes longer has failed.
 const TAKEOVER_WITHIN: Duration = Duration::from_secs(3);
+/// A switchover that did not begin until then was not granted.
+const GRANTED_WITHIN: Duration = Duration::from_secs(1);
 /// Watched after a takeover, and after a fault was healed: nothing more may move.
 const AFTERWARDS: Duration = Duration::from_millis(500);
 /// How often a switchover is asked for, and how long after a refusal.
@@ -72,7 +74,7 @@ pub(super) struct Trial {
     pub(super) false_takeovers: u32,
     /// Whether a stall of the host longer than the silence that a claim waits for explains them.
     pub(super) explained_by_host: bool,
-    /// Switchovers granted and refused.
+    /// Switchovers that were asked for and came, and those that did not.
     pub(super) granted: u32,
     pub(super) refused: u32,
     /// Writes of an old term that the devices held off.
@@ -121,7 +123,7 @@ pub(super) fn run(bench: &mut Bench<'_>, fault: Fault, number: u32) -> Result<Tr
     let mut refused = 0;
     loop {
         let mut trial = attempt(bench, fault, number)?;
-        let again = fault == Fault::Planned && trial.granted == 0 && trial.refused > 0;
+        let again = fault == Fault::Planned && trial.granted == 0 && trial.refused > 0 && trial.is_quiet();
         refused += trial.refused;
         trial.refused = refused;
         if !again || refused >= ASKED_MAX {
@@ -133,7 +135,8 @@ pub(super) fn run(bench: &mut Bench<'_>, fault: Fault, number: u32) -> Result<Tr
 
 fn attempt(bench: &mut Bench<'_>, fault: Fault, number: u32) -> Result<Trial, DrillError> {
     let evidence = &mut *bench.evidence;
-    let pair = bench.rig.whole(WHOLE_WITHIN, || {
+    let ready = |pair: &Pair| inject::can_be_done(fault, pair);
+    let pair = bench.rig.whole(WHOLE_WITHIN, ready, || {
         evidence.forget_before(now().as_nanos().saturating_sub(nanos(BEFORE)));
         evidence.take()?;
         (bench.go_on)()
@@ -207,12 +210,11 @@ fn watch(
         std::thread::sleep(LOOK_INTERVAL);
         bench.evidence.take()?;
     }
-    let (granted, refused) = (injected.granted, injected.refused);
-    let mut trial = judge(bench, fault, at_ns, old_epoch, granted);
+    let mut trial = judge(bench, fault, at_ns, old_epoch, injected.asked);
     trial.trial = number;
     trial.active = Some(active.name());
     trial.false_takeovers += before;
-    (trial.granted, trial.refused) = (granted, refused);
+    trial.refused += injected.refused;
     // Terms up to the end of the watch are this trial's.
     *bench.accounted_ns = bench.evidence.until_ns.max(end_ns);
     Ok(trial)
@@ -226,12 +228,13 @@ fn ends_ns(fault: Fault, at_ns: u64, heal_at: u64, seen: &Seen) -> u64 {
         (Office::Moves(_), Some(takeover)) if seen.missing.is_empty() => {
             quiet.max(takeover.to_ns + nanos(AFTERWARDS))
         }
+        (Office::Moves(_), None) if fault == Fault::Planned => quiet.max(at_ns + nanos(GRANTED_WITHIN)),
         (Office::Moves(_), _) => quiet.max(at_ns + nanos(TAKEOVER_WITHIN)),
     }
 }
 
 /// What the evidence says about the time from `at_ns` on.
-fn judge(bench: &Bench<'_>, fault: Fault, at_ns: u64, old_epoch: Option<u32>, granted: u32) -> Trial {
+fn judge(bench: &Bench<'_>, fault: Fault, at_ns: u64, old_epoch: Option<u32>, asked: u32) -> Trial {
     let Some(old_epoch) = old_epoch else {
         let why = "no device was written to before the fault".to_owned();
         return Trial::nothing(0, Outcome::NotInjected { why });
@@ -248,13 +251,16 @@ fn judge(bench: &Bench<'_>, fault: Fault, at_ns: u64, old_epoch: Option<u32>, gr
     }
     let changes = u32::try_from(seen.new_epochs.len()).unwrap_or(u32::MAX);
     let promised = match fault.promise() {
-        Office::Moves(_) if fault == Fault::Planned => granted,
+        Office::Moves(_) if fault == Fault::Planned => asked,
         Office::Moves(_) => 1,
         Office::Stays => 0,
-        Office::Limited(_) => granted,
+        Office::Limited(_) => asked,
     };
-    let outcome = if fault == Fault::Planned && granted == 0 {
-        Outcome::NotInjected { why: "the switchover was refused".to_owned() }
+    // A request that was taken and moved nothing was not granted: the pair limits its switchovers.
+    let granted = changes.min(asked);
+
+    let outcome = if fault == Fault::Planned && changes == 0 {
+        Outcome::NotInjected { why: "no switchover was granted".to_owned() }
     } else if !seen.missing.is_empty() {
         Outcome::Missing { devices: seen.missing }
     } else if changes > 0 {
@@ -275,6 +281,8 @@ fn judge(bench: &Bench<'_>, fault: Fault, at_ns: u64, old_epoch: Option<u32>, gr
         new_epochs: seen.new_epochs,
         false_takeovers: changes.saturating_sub(promised),
         explained_by_host: host_stalls_ms.iter().any(|&ms| ms >= EXPLAINS_FROM_MS),
+        granted,
+        refused: asked - granted,
         fenced_off: seen.fenced_off,
         simulator_stalls_ms: each(&bench.evidence.simulator_stalls),
         host_stalls_ms,
@@ -299,6 +307,11 @@ fn step(seen: &Seen, host_stalls: &[Span]) -> Option<Step> {
 }
 
 impl Trial {
+    /// Whether nothing happened that nothing promised.
+    fn is_quiet(&self) -> bool {
+        self.false_takeovers == 0 && self.new_epochs.is_empty()
+    }
+
     /// A trial in which nothing was found.
     pub(super) const fn nothing(trial: u32, outcome: Outcome) -> Self {
         Self {
