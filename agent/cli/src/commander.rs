@@ -51,6 +51,10 @@ pub(crate) struct Answer {
     pub(crate) reason: Option<String>,
     /// Why, in a sentence.
     pub(crate) text: Option<String>,
+    /// The term of office under which it was executed.
+    pub(crate) epoch: Option<u32>,
+    /// The cycle that executed it.
+    pub(crate) cycle: Option<u64>,
 }
 
 /// A connection to the broker that sends commands to one site.

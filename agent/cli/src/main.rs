@@ -9,6 +9,7 @@ mod commander;
 mod completion;
 mod demo;
 mod doctor;
+mod drill;
 mod pair;
 mod plan;
 mod status;
@@ -32,6 +33,7 @@ enum Command {
     Pair(pair::Args),
     Plan(plan::Args),
     Demo(demo::Args),
+    Drill(drill::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
 }
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Pair(args) => pair::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Drill(args) => drill::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completion(args) => completion::run(&args),
     }

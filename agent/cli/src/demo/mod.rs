@@ -5,7 +5,7 @@
 //! few commands over MQTT, so that the table has something to show; anybody else may send more.
 
 mod operator;
-mod process;
+pub(crate) mod process;
 mod site;
 mod summary;
 

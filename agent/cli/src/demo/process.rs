@@ -15,7 +15,7 @@ use super::DemoError;
 
 /// A child process in a process group of its own: Ctrl-C reaches the demo alone, which ends its children
 /// in the right order.
-pub(super) struct Process {
+pub(crate) struct Process {
     name: &'static str,
     child: Child,
     end_by: EndBy,
@@ -24,14 +24,26 @@ pub(super) struct Process {
 
 /// How a child is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EndBy {
+pub(crate) enum EndBy {
     Signal,
     ClosingStandardInput,
 }
 
 impl Process {
     /// Starts the program `name` that lies beside this one; what it prints goes to `log`.
-    pub(super) fn start(
+    pub(crate) fn start(
+        name: &'static str,
+        arguments: &[&str],
+        end_by: EndBy,
+        log: &Path,
+    ) -> Result<Self, DemoError> {
+        Self::start_in(None, name, arguments, end_by, log)
+    }
+
+    /// The same in the network namespace that `namespace` names, if one is given; everything else, such
+    /// as the control groups, stays as it is here.
+    pub(crate) fn start_in(
+        namespace: Option<&Path>,
         name: &'static str,
         arguments: &[&str],
         end_by: EndBy,
@@ -41,7 +53,16 @@ impl Process {
         let failed = |why: std::io::Error| DemoError::Start { name, why: why.to_string() };
         let out = File::create(log).map_err(failed)?;
         let err = out.try_clone().map_err(failed)?;
-        let child = Command::new(program)
+        let mut command = match namespace {
+            None => Command::new(program),
+            Some(namespace) => {
+                // It becomes the program: the process is the same.
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", namespace.display())).arg(program);
+                command
+            }
+        };
+        let child = command
             .args(arguments)
             .stdin(match end_by {
                 EndBy::Signal => Stdio::null(),
@@ -55,8 +76,13 @@ impl Process {
         Ok(Self { name, child, end_by, log: log.to_owned() })
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// An error with the end of the log, if the process has ended by itself.
-    pub(super) fn check(&mut self) -> Result<(), DemoError> {
+    pub(crate) fn check(&mut self) -> Result<(), DemoError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.ended(status)),
@@ -65,7 +91,7 @@ impl Process {
     }
 
     /// Asks the process to end and waits for it, at most for `limit`; then it is killed.
-    pub(super) fn end(&mut self, limit: Duration) -> Result<ExitStatus, DemoError> {
+    pub(crate) fn end(&mut self, limit: Duration) -> Result<ExitStatus, DemoError> {
         let failed = |name, why: String| DemoError::Start { name, why };
         if let Ok(Some(status)) = self.child.try_wait() {
             return Ok(status);
@@ -89,7 +115,7 @@ impl Process {
     }
 
     /// An error that says how the process ended.
-    pub(super) fn ended(&self, status: ExitStatus) -> DemoError {
+    pub(crate) fn ended(&self, status: ExitStatus) -> DemoError {
         DemoError::Start { name: self.name, why: format!("ended with {status}; {}", self.tail()) }
     }
 

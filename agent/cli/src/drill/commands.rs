@@ -1,0 +1,203 @@
+//! Commands that are sent all the time while the office moves, and what became of each.
+//!
+//! # Terms
+//!
+//! - lost: answered `accepted`, and never `executed`.
+//! - duplicated: `executed` under two different identities (term of office and cycle). The same answer
+//!   twice is one execution: the broker may deliver it twice.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{DrillError, ip};
+use crate::commander::{Answer, Commander};
+
+const INTERVAL: Duration = Duration::from_millis(50);
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+/// Answers to what was sent last.
+const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const LIFETIME: SignedDuration = SignedDuration::from_secs(30);
+
+/// What became of the commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Tally {
+    pub(super) sent: u64,
+    pub(super) accepted: u64,
+    pub(super) executed: u64,
+    pub(super) refused: u64,
+    /// Sent, and neither accepted nor refused: the broker or a dying node had it. No promise was made.
+    pub(super) unanswered: u64,
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
+    /// Ids of the first that were lost or duplicated.
+    pub(super) examples: Vec<String>,
+}
+
+/// The fate of each command.
+#[derive(Debug, Default)]
+struct Ledger {
+    sent: HashSet<String>,
+    accepted: HashSet<String>,
+    refused: HashSet<String>,
+    executed: HashMap<String, HashSet<Identity>>,
+}
+
+/// The term of office and the cycle that executed a command.
+type Identity = (Option<u32>, Option<u64>);
+
+impl Ledger {
+    fn take(&mut self, answer: Answer) {
+        let Some(id) = answer.id.filter(|id| self.sent.contains(id)) else { return };
+        match answer.status.as_str() {
+            "accepted" => drop(self.accepted.insert(id)),
+            "refused" => drop(self.refused.insert(id)),
+            "executed" => drop(self.executed.entry(id).or_default().insert((answer.epoch, answer.cycle))),
+            // `failed` and `expired` are not executed: if it was accepted before, it is lost.
+            _ => {}
+        }
+    }
+
+    /// Commands that were accepted and not yet executed.
+    fn open(&self) -> impl Iterator<Item = &String> {
+        self.accepted.iter().filter(|id| !self.executed.contains_key(*id))
+    }
+
+    fn tally(&self) -> Tally {
+        let count = |count: usize| count as u64;
+        let duplicated = || self.executed.iter().filter(|(_, by)| by.len() > 1).map(|(id, _)| id);
+        let known = |id: &&String| {
+            self.accepted.contains(*id) || self.refused.contains(*id) || self.executed.contains_key(*id)
+        };
+        Tally {
+            sent: count(self.sent.len()),
+            accepted: count(self.accepted.len()),
+            executed: count(self.executed.len()),
+            refused: count(self.refused.len()),
+            unanswered: count(self.sent.len() - self.sent.iter().filter(known).count()),
+            lost: count(self.open().count()),
+            duplicated: count(duplicated().count()),
+            examples: self.open().chain(duplicated()).take(10).cloned().collect(),
+        }
+    }
+}
+
+/// Where commands go.
+pub(super) struct Destination {
+    pub(super) broker: String,
+    pub(super) site: String,
+    pub(super) units: Vec<String>,
+    /// The network namespace from which the broker is reached; `None` for this one.
+    pub(super) namespace: Option<PathBuf>,
+}
+
+/// A thread that sends commands until it is ended.
+pub(super) struct Load {
+    end: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Tally, DrillError>>,
+}
+
+impl Load {
+    /// Begins to send.
+    pub(super) fn start(destination: Destination) -> Result<Self, DrillError> {
+        let end = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&end);
+        let thread = std::thread::Builder::new()
+            .name("takt-commands".to_owned())
+            .spawn(move || run(&destination, &until))
+            .map_err(|error| DrillError::Commands { why: error.to_string() })?;
+        Ok(Self { end, thread })
+    }
+
+    /// Stops sending, waits for what is open, and says what became of all.
+    pub(super) fn end(self) -> Result<Tally, DrillError> {
+        self.end.store(true, Ordering::Relaxed);
+        let died = DrillError::Commands { why: "the thread died".to_owned() };
+        self.thread.join().unwrap_or(Err(died))
+    }
+}
+
+fn run(destination: &Destination, end: &AtomicBool) -> Result<Tally, DrillError> {
+    if let Some(path) = &destination.namespace {
+        ip::enter(path).map_err(|error| DrillError::Commands {
+            why: format!("cannot enter {}: {error}", path.display()),
+        })?;
+    }
+    let commander =
+        Commander::connect(&destination.broker, &destination.site, "takt-drill", CONNECTED_WITHIN)?;
+    let mut ledger = Ledger::default();
+    let mut next = Instant::now();
+    for (unit, at) in destination.units.iter().cycle().zip(0_u64..) {
+        if end.load(Ordering::Relaxed) {
+            break;
+        }
+        // Near the rated power, so that a command is executed and hardly moves an output.
+        let limit_kw = 4990 + at % 2 * 10;
+        let body = json!({ "power_limit_kw": limit_kw });
+        if let Ok(id) = commander.send(unit, "derate", &body, LIFETIME) {
+            ledger.sent.insert(id);
+        }
+        next += INTERVAL;
+        while let Some(left) = next.checked_duration_since(Instant::now()) {
+            commander.answer(left).into_iter().for_each(|answer| ledger.take(answer));
+        }
+    }
+    let deadline = Instant::now() + LAST_ANSWERS_WITHIN;
+    // A little longer than needed: the last may still be accepted.
+    let quiet = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < deadline && (ledger.open().next().is_some() || Instant::now() < quiet) {
+        commander.answer(INTERVAL).into_iter().for_each(|answer| ledger.take(answer));
+    }
+    Ok(ledger.tally())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type GivenAnswer = (&'static str, &'static str, Option<(u32, u64)>);
+
+    fn ledger(answers: &[GivenAnswer]) -> Tally {
+        let mut ledger = Ledger::default();
+        ledger.sent.extend(["one", "two"].map(str::to_owned));
+        for &(id, status, by) in answers {
+            ledger.take(Answer {
+                id: Some(id.to_owned()),
+                status: status.to_owned(),
+                reason: None,
+                text: None,
+                epoch: by.map(|(epoch, _)| epoch),
+                cycle: by.map(|(_, cycle)| cycle),
+            });
+        }
+        ledger.tally()
+    }
+
+    #[test]
+    fn a_command_that_was_accepted_and_never_executed_is_lost() {
+        let tally = ledger(&[("one", "accepted", None), ("two", "accepted", None), ("two", "expired", None)]);
+        assert_eq!((tally.lost, tally.duplicated, tally.unanswered), (2, 0, 0));
+        let tally = ledger(&[("one", "accepted", None), ("one", "executed", Some((1, 2)))]);
+        assert_eq!((tally.lost, tally.unanswered, tally.executed), (0, 1, 1));
+    }
+
+    #[test]
+    fn executed_under_two_identities_is_twice_and_the_same_answer_again_is_not() {
+        let again = ledger(&[("one", "executed", Some((1, 2))), ("one", "executed", Some((1, 2)))]);
+        assert_eq!(again.duplicated, 0);
+        let twice = ledger(&[("one", "executed", Some((1, 2))), ("one", "executed", Some((2, 3)))]);
+        assert_eq!((twice.duplicated, twice.executed), (1, 1));
+    }
+
+    #[test]
+    fn answers_to_somebody_else_do_not_count() {
+        assert_eq!(ledger(&[("three", "accepted", None)]).accepted, 0);
+    }
+}
