@@ -8,6 +8,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{DrillError, Side};
@@ -85,6 +86,10 @@ pub(super) fn write(
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(|error| failed(&path, error.to_string()))?;
     }
+    // A key that others can read is none.
+    let key = folder.join("pair.key");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600))
+        .map_err(|error| failed(&key, error.to_string()))?;
     Ok(NodeFiles {
         config: folder.join("site.toml"),
         socket: folder.join("takt.sock"),
