@@ -42,6 +42,8 @@ mod assembler;
 mod cell;
 mod profile;
 mod program;
+#[cfg(test)]
+mod verdicts;
 
 use std::fs::{self, File};
 use std::io;
@@ -108,6 +110,8 @@ pub struct LeaseGate {
     report: GateReport,
     /// Kept open so that devices can be added.
     devices: OwnedFd,
+    #[cfg(test)]
+    program: OwnedFd,
 }
 
 impl LeaseGate {
@@ -182,7 +186,13 @@ impl LeaseGate {
             devices: spec.devices.len(),
             earlier: Vec::new(),
         };
-        Ok(Self { cell: LeaseCell::from_fd(lease)?, report, devices })
+        Ok(Self {
+            cell: LeaseCell::from_fd(lease)?,
+            report,
+            devices,
+            #[cfg(test)]
+            program,
+        })
     }
 
     /// The lease.
