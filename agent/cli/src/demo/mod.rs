@@ -13,30 +13,31 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use agent_status::{Phase, Report};
+use agent_status::Report;
 use hal_linux_rt::signal::{Signal, Signals};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::client;
 use crate::commander::{CommanderError, mosquitto_pub};
 use crate::view::View;
+use nodes::Nodes;
 use operator::Operator;
 use process::{EndBy, Process};
+use takeover::Takeovers;
 
 /// Waiting for a child to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// The agent brings the plant to rest within its own limit of 60 s.
-const AGENT_ENDS_WITHIN: Duration = Duration::from_secs(75);
 const SIMULATOR_ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// Without a terminal, a line so often.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Run a simulated site with a real agent.
 ///
-/// Control loops at 100 Hz over Modbus TCP, commands over MQTT, all on loopback.
+/// Control loops at 100 Hz over Modbus TCP by a hot-standby pair of agents, commands over MQTT, all on
+/// loopback. Enter, or --kill-after, kills the active agent and shows the takeover.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -61,6 +62,12 @@ pub(crate) struct Args {
     /// Keep configuration, logs and reports in this folder.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+    /// Kill the active agent after so many seconds, and print the takeover as the turbines saw it.
+    #[arg(long, value_name = "S", conflicts_with = "alone", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    kill_after: Option<u32>,
+    /// Run one agent instead of a pair.
+    #[arg(long)]
+    alone: bool,
 }
 
 const AFTER_HELP: &str = "The turbines are simulated: NREL 5-MW reference turbines behind Modbus TCP servers of \
@@ -135,7 +142,7 @@ fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
             temporary.path()
         }
     };
-    let (mut simulator, ready) = start_simulator(arguments, folder)?;
+    let (simulator, ready) = start_simulator(arguments, folder)?;
     let broker = match (&arguments.broker, ready.broker) {
         (Some(broker), _) => broker.clone(),
         (None, Some(address)) => format!("mqtt://{address}"),
@@ -144,33 +151,29 @@ fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
         }
     };
     let addresses: Vec<SocketAddr> = ready.turbines.iter().map(|turbine| turbine.address).collect();
-    let core = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
-    let files = site::write(folder, &addresses, &broker, core)?;
-    let report_file = folder.join("report.json");
-    let mut agent = Process::start(
-        "takt-agent",
-        &["--config", &text(&files.config), "--report", &text(&report_file)],
-        EndBy::Signal,
-        &folder.join("agent.log"),
-    )?;
-    wait_for_agent(&mut agent, &files.socket)?;
-    introduce(&broker, &files.socket, folder, arguments.keep.is_some());
-
-    let mut operator = Operator::start(&broker, addresses.len(), arguments.seconds)?;
-    let watched =
-        watch(&mut agent, &mut simulator, &mut operator, &files.socket, arguments.seconds, &signals);
+    let nodes = Nodes::start(folder, &addresses, &broker, arguments.alone)?;
+    introduce(&broker, &nodes, folder, arguments);
+    let operator = Operator::start(&broker, addresses.len(), arguments.seconds)?;
+    let takeovers = Takeovers::watch(&write_log(folder))?;
+    let mut show = Show { nodes, simulator, operator, takeovers, keys: keys() };
+    let watched = show.watch(arguments, &signals);
     println!("\nbringing the plant to rest ...");
+    let Show { nodes, mut simulator, operator, takeovers, .. } = show;
     let sent = operator.end();
-    let ended = agent.end(AGENT_ENDS_WITHIN)?;
+    let ended = nodes.end();
     simulator.end(SIMULATOR_ENDS_WITHIN)?;
     watched?;
-    let report = read_report(&report_file)?;
+    let (report, at_rest) = ended?;
     let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap_or_default();
-    let verdict = summary::print(&report, &sent, ended.success());
+    let verdict = summary::print(&report, &sent, &takeovers.seen, at_rest);
     if let Some(json) = &arguments.json {
-        summary::write(json, &report, &sent, &truth, arguments)?;
+        summary::write(json, &report, &sent, &takeovers.seen, &truth, arguments)?;
     }
     Ok(if verdict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn write_log(folder: &Path) -> PathBuf {
+    folder.join("writes.log")
 }
 
 fn text(path: &Path) -> String {
@@ -182,6 +185,7 @@ fn start_simulator(arguments: &Args, folder: &Path) -> Result<(Process, Ready), 
     let _ = std::fs::remove_file(&ports_file);
     let (turbines, seed) = (arguments.turbines.to_string(), arguments.seed.to_string());
     let (ports, truth) = (text(&ports_file), text(&folder.join("truth.json")));
+    let writes = text(&write_log(folder));
     let mut options = vec![
         "serve",
         "--turbines",
@@ -195,6 +199,12 @@ fn start_simulator(arguments: &Args, folder: &Path) -> Result<(Process, Ready), 
         "--json",
         &truth,
         "--until-stdin-closes",
+        "--arbiter",
+        "1",
+        "--connections-max",
+        "8",
+        "--write-log",
+        &writes,
     ];
     if arguments.broker.is_none() {
         options.extend(["--broker", "127.0.0.1:0"]);
@@ -216,72 +226,92 @@ fn start_simulator(arguments: &Args, folder: &Path) -> Result<(Process, Ready), 
     }
 }
 
-fn wait_for_agent(agent: &mut Process, socket: &Path) -> Result<(), DemoError> {
-    let deadline = Instant::now() + READY_WITHIN;
-    loop {
-        agent.check()?;
-        match client::report(socket) {
-            Ok(report) if report.phase == Phase::Running => return Ok(()),
-            Ok(_) | Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
-            Ok(_) => {
-                return Err(DemoError::Start { name: "takt-agent", why: "does not get to run".to_owned() });
-            }
-            Err(error) => return Err(DemoError::Start { name: "takt-agent", why: error.to_string() }),
-        }
+fn introduce(broker: &str, nodes: &Nodes, folder: &Path, arguments: &Args) {
+    for socket in nodes.sockets() {
+        println!("agent:  takt status --socket {}", socket.display());
     }
-}
-
-fn introduce(broker: &str, socket: &Path, folder: &Path, kept: bool) {
-    println!("agent:  takt status --socket {}", socket.display());
     println!("broker: {broker}");
     println!(
         "        {}",
         mosquitto_pub(broker, site::SITE, "WT01", "derate", &json!({ "power_limit_kw": 2000 }))
     );
     println!("        {}", mosquitto_pub(broker, site::SITE, "WT01", "stop", &json!({})));
-    if kept {
+    if arguments.keep.is_some() {
         println!("files:  {}", folder.display());
     }
     println!();
 }
 
-/// Shows the site until its time is over or a signal comes.
-fn watch(
-    agent: &mut Process,
-    simulator: &mut Process,
-    operator: &mut Operator,
-    socket: &Path,
-    seconds: Option<u32>,
-    signals: &Signals,
-) -> Result<(), DemoError> {
-    let live = std::io::stdout().is_terminal();
-    let started = Instant::now();
-    let end = seconds.map(|seconds| started + Duration::from_secs(u64::from(seconds)));
-    let interval = if live { Duration::from_millis(500) } else { LINE_INTERVAL };
-    let mut next_show = started + interval;
-    loop {
-        if signals.wait(Duration::from_millis(100))?.is_some() || end.is_some_and(|end| Instant::now() >= end)
-        {
-            return Ok(());
+/// Lines from the terminal, if there is one: each stands for a pressed Enter.
+fn keys() -> Option<Receiver<()>> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
+    let (pressed, keys) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            if line.is_err() || pressed.send(()).is_err() {
+                return;
+            }
         }
-        agent.check()?;
-        simulator.check()?;
-        operator.turn(started.elapsed())?;
-        if Instant::now() >= next_show {
-            next_show += interval;
-            match client::report(socket) {
-                Ok(report) if live => show_live(&report),
-                Ok(report) => println!("{}", line(&report)),
-                Err(error) => println!("{error}"),
+    });
+    Some(keys)
+}
+
+/// What is on.
+struct Show {
+    nodes: Nodes,
+    simulator: Process,
+    operator: Operator,
+    takeovers: Takeovers,
+    keys: Option<Receiver<()>>,
+}
+
+impl Show {
+    /// Shows the site until its time is over or a signal comes.
+    fn watch(&mut self, arguments: &Args, signals: &Signals) -> Result<(), DemoError> {
+        let live = std::io::stdout().is_terminal();
+        let started = Instant::now();
+        let end = arguments.seconds.map(|seconds| started + Duration::from_secs(u64::from(seconds)));
+        let mut kill_at = arguments.kill_after.map(|after| started + Duration::from_secs(u64::from(after)));
+        let interval = if live { Duration::from_millis(500) } else { LINE_INTERVAL };
+        let mut next_show = started + interval;
+        loop {
+            let over = end.is_some_and(|end| Instant::now() >= end);
+            if signals.wait(Duration::from_millis(100))?.is_some() || over {
+                return Ok(());
+            }
+            self.nodes.check()?;
+            self.simulator.check()?;
+            self.operator.turn(started.elapsed())?;
+            let pressed = self.keys.as_ref().is_some_and(|keys| keys.try_recv().is_ok());
+            if pressed && !arguments.alone || kill_at.is_some_and(|at| Instant::now() >= at) {
+                kill_at = None;
+                self.takeovers.kill(&self.nodes)?;
+            }
+            self.takeovers.turn()?;
+            if Instant::now() >= next_show {
+                next_show += interval;
+                match self.nodes.report() {
+                    Some(report) if live => show_live(&report, &self.takeovers),
+                    Some(report) => println!("{}", line(&report)),
+                    None => println!("nobody is active"),
+                }
             }
         }
     }
 }
 
-fn show_live(report: &Report) {
+fn show_live(report: &Report, takeovers: &Takeovers) {
     // Home, text, clear what is left below: no flicker.
     let text = View { rows_max: 12, colour: true }.render(report).replace('\n', "\x1b[K\n");
     print!("\x1b[H\x1b[2J{text}\x1b[J\nCtrl-C brings the plant to rest and prints the summary\n");
+    if report.pair.is_some() {
+        println!("Enter kills the active agent");
+    }
+    if let Some(last) = takeovers.seen.last() {
+        println!("node {} was killed: {:.1} ms without a write at the most", last.killed, last.takeover_ms);
+    }
     let _ = std::io::stdout().flush();
 }
 

@@ -6,6 +6,7 @@ use agent_status::Report;
 use serde_json::{Value, json};
 
 use super::operator::Sent;
+use super::takeover::SeenTakeover;
 use super::{Args, DemoError};
 use crate::view::View;
 
@@ -15,11 +16,13 @@ const SCANS_SHARE_MIN: f64 = 0.95;
 /// Devices that were not served as they should have been.
 fn starved(report: &Report) -> Vec<String> {
     let cycles = report.groups.iter().map(|group| group.cycles).max().unwrap_or(0);
-    let enough = |scans: u64| scans as f64 >= SCANS_SHARE_MIN * cycles as f64;
+    let enough = |count: u64| count as f64 >= SCANS_SHARE_MIN * cycles as f64;
+    // A node that was a standby for some time has read all along, but not written.
+    let wrote_all_along = report.pair.as_ref().is_none_or(|pair| pair.epoch == 1);
     report
         .devices
         .iter()
-        .filter(|device| !enough(device.scans) || !enough(device.writes))
+        .filter(|device| !enough(device.scans) || (wrote_all_along && !enough(device.writes)))
         .map(|device| {
             format!("{} ({} scans, {} writes in {cycles} cycles)", device.name, device.scans, device.writes)
         })
@@ -27,7 +30,7 @@ fn starved(report: &Report) -> Vec<String> {
 }
 
 /// Prints the summary; true if all went well.
-pub(super) fn print(report: &Report, sent: &Sent, at_rest: bool) -> bool {
+pub(super) fn print(report: &Report, sent: &Sent, takeovers: &[SeenTakeover], at_rest: bool) -> bool {
     print!("\n{}", View::WHOLE.render(report));
     println!(
         "demo's own commands: {} sent, {} acknowledged, {} refused ({} of them were meant to be refused)",
@@ -42,6 +45,13 @@ pub(super) fn print(report: &Report, sent: &Sent, at_rest: bool) -> bool {
         for miss in &group.misses {
             println!("  {miss}");
         }
+    }
+    for seen in takeovers {
+        println!(
+            "takeover after a kill of node {}: {:.1} ms at the slowest turbine, outputs {:.2} % of span beyond \
+             the ordinary",
+            seen.killed, seen.takeover_ms, seen.bump_percent_of_span
+        );
     }
     let starved = starved(report);
     for device in &starved {
@@ -65,6 +75,7 @@ pub(super) fn write(
     path: &Path,
     report: &Report,
     sent: &Sent,
+    takeovers: &[SeenTakeover],
     truth: &str,
     arguments: &Args,
 ) -> Result<(), DemoError> {
@@ -74,6 +85,7 @@ pub(super) fn write(
         commands.insert("sent".to_owned(), json!(sent.sent));
     }
     if let Some(object) = json.as_object_mut() {
+        object.insert("takeovers".to_owned(), json!(takeovers));
         object.insert("starved".to_owned(), json!(starved(report)));
         object.insert(
             "demo".to_owned(),

@@ -24,15 +24,15 @@ mod inject;
 mod ip;
 mod lab;
 mod network;
-mod process;
+pub(crate) mod process;
 mod report;
 mod rig;
 mod site;
 mod stalls;
 mod stats;
-mod takeover;
+pub(crate) mod takeover;
 mod trial;
-mod write_log;
+pub(crate) mod write_log;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};

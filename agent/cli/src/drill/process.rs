@@ -6,14 +6,14 @@ use super::DrillError;
 
 /// What a process is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kick {
+pub(crate) enum Kick {
     Kill,
     Stop,
     Continue,
 }
 
 /// Sends a signal.
-pub(super) fn signal(pid: u32, kick: Kick) -> Result<(), DrillError> {
+pub(crate) fn signal(pid: u32, kick: Kick) -> Result<(), DrillError> {
     let signal = match kick {
         Kick::Kill => Signal::KILL,
         Kick::Stop => Signal::STOP,
@@ -26,7 +26,7 @@ pub(super) fn signal(pid: u32, kick: Kick) -> Result<(), DrillError> {
 }
 
 /// The process and all that descend from it, children before parents, as they are now.
-pub(super) fn family(pid: u32) -> Vec<u32> {
+pub(crate) fn family(pid: u32) -> Vec<u32> {
     /// A supervisor has one child; more than this is no node of ours.
     const PROCESSES_MAX: usize = 64;
     let mut found = vec![pid];

@@ -22,59 +22,59 @@ const TORQUE_SPAN_NM: f64 = 47_402.91;
 
 /// A takeover, as the slowest device saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Takeover {
-    pub(super) old_epoch: u32,
-    pub(super) new_epoch: u32,
+pub(crate) struct Takeover {
+    pub(crate) old_epoch: u32,
+    pub(crate) new_epoch: u32,
     /// From 1.
-    pub(super) device: u16,
+    pub(crate) device: u16,
     /// Its last write of the old epoch.
-    pub(super) from_ns: u64,
+    pub(crate) from_ns: u64,
     /// Its first write of the new one.
-    pub(super) to_ns: u64,
+    pub(crate) to_ns: u64,
 }
 
 impl Takeover {
-    pub(super) fn ms(&self) -> f64 {
+    pub(crate) fn ms(&self) -> f64 {
         (self.to_ns - self.from_ns) as f64 / 1e6
     }
 }
 
 /// What the devices saw in a trial.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// The first change of office, if there was one.
-    pub(super) takeover: Option<Takeover>,
+    pub(crate) takeover: Option<Takeover>,
     /// Devices, from 1, that were written to under the old epoch and not under a newer one.
-    pub(super) missing: Vec<u16>,
+    pub(crate) missing: Vec<u16>,
     /// Epochs above the old one, in the order in which they appeared.
-    pub(super) new_epochs: Vec<u32>,
+    pub(crate) new_epochs: Vec<u32>,
     /// Writes of the old term that a device's fence held off.
-    pub(super) fenced_off: u64,
+    pub(crate) fenced_off: u64,
     /// The worst bump.
-    pub(super) bump: Option<Bump>,
+    pub(crate) bump: Option<Bump>,
 }
 
 /// A step of an output, in percent of its actuator's span.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub(super) struct Bump {
-    pub(super) signal: &'static str,
-    pub(super) device: u16,
+pub(crate) struct Bump {
+    pub(crate) signal: &'static str,
+    pub(crate) device: u16,
     /// Largest step over the takeover.
-    pub(super) raw_percent: f64,
+    pub(crate) raw_percent: f64,
     /// Largest step from write to write before it.
-    pub(super) ordinary_percent: f64,
+    pub(crate) ordinary_percent: f64,
     /// What is above the ordinary.
-    pub(super) percent_of_span: f64,
+    pub(crate) percent_of_span: f64,
 }
 
 /// The epoch in force at `at_ns`: the highest that was applied until then.
-pub(super) fn epoch_at(writes: &[Write], at_ns: u64) -> Option<u32> {
+pub(crate) fn epoch_at(writes: &[Write], at_ns: u64) -> Option<u32> {
     let until = writes.iter().filter(|write| write.verdict == Verdict::Applied && write.at_ns <= at_ns);
     until.map(|write| write.epoch).max()
 }
 
 /// Looks at the writes of a trial in which `old_epoch` was in force at first.
-pub(super) fn examine(writes: &[Write], old_epoch: u32) -> Seen {
+pub(crate) fn examine(writes: &[Write], old_epoch: u32) -> Seen {
     let mut seen = Seen::default();
     let mut devices: BTreeMap<u16, Vec<&Write>> = BTreeMap::new();
     for write in writes {
@@ -142,7 +142,7 @@ fn worst_bump(device: u16, applied: &[&Write], first_new: usize) -> Option<Bump>
 }
 
 /// The larger of two bumps.
-pub(super) fn worse(one: Option<Bump>, other: Option<Bump>) -> Option<Bump> {
+pub(crate) fn worse(one: Option<Bump>, other: Option<Bump>) -> Option<Bump> {
     match (one, other) {
         (Some(one), Some(other)) => {
             let key = |bump: &Bump| (bump.percent_of_span, bump.raw_percent);
@@ -154,15 +154,15 @@ pub(super) fn worse(one: Option<Bump>, other: Option<Bump>) -> Option<Bump> {
 
 /// Counts dual writes over a whole run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct DualWatch {
-    pub(super) newest: u32,
+pub(crate) struct DualWatch {
+    pub(crate) newest: u32,
     /// How many there were.
-    pub(super) count: u64,
+    pub(crate) count: u64,
 }
 
 impl DualWatch {
     /// Takes the next write, in the order of the log.
-    pub(super) fn take(&mut self, write: &Write) {
+    pub(crate) fn take(&mut self, write: &Write) {
         if write.verdict != Verdict::Applied {
             return;
         }

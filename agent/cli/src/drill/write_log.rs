@@ -10,7 +10,7 @@ use super::DrillError;
 
 /// What became of a write of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Carried out.
     Applied,
     /// An epoch alone: it fences and moves nothing.
@@ -23,27 +23,27 @@ pub(super) enum Verdict {
 
 /// A write of commands at a device.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Write {
-    pub(super) at_ns: u64,
+pub(crate) struct Write {
+    pub(crate) at_ns: u64,
     /// From 1.
-    pub(super) device: u16,
+    pub(crate) device: u16,
     /// 0 if it named none.
-    pub(super) epoch: u32,
-    pub(super) verdict: Verdict,
-    pub(super) torque_nm: f64,
-    pub(super) pitch_rad: f64,
+    pub(crate) epoch: u32,
+    pub(crate) verdict: Verdict,
+    pub(crate) torque_nm: f64,
+    pub(crate) pitch_rad: f64,
 }
 
 /// A span in which something did not get to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) from_ns: u64,
-    pub(super) to_ns: u64,
+pub(crate) struct Span {
+    pub(crate) from_ns: u64,
+    pub(crate) to_ns: u64,
 }
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// Zero of the times, on CLOCK_MONOTONIC.
     Zero(u64),
     Write(Write),
@@ -56,7 +56,7 @@ pub(super) enum Line {
 }
 
 /// Reads one line, with times as they stand in it; `None` if it is no such line.
-pub(super) fn parse(line: &str) -> Option<Line> {
+pub(crate) fn parse(line: &str) -> Option<Line> {
     let mut fields = line.split(',');
     let kind = fields.next()?;
     let mut number = || fields.next()?.parse::<u64>().ok();
@@ -89,7 +89,7 @@ pub(super) fn parse(line: &str) -> Option<Line> {
 }
 
 /// A growing log.
-pub(super) struct LogReader {
+pub(crate) struct LogReader {
     file: BufReader<File>,
     name: String,
     /// A line that is not whole yet.
@@ -99,7 +99,7 @@ pub(super) struct LogReader {
 
 impl LogReader {
     /// Opens a log, at its beginning.
-    pub(super) fn open(path: &Path) -> Result<Self, DrillError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DrillError> {
         let failed = |why: String| DrillError::File { path: path.display().to_string(), why };
         let file = File::open(path).map_err(|error| failed(error.to_string()))?;
         let name = path.display().to_string();
@@ -107,7 +107,7 @@ impl LogReader {
     }
 
     /// Takes the lines that have come, on CLOCK_MONOTONIC.
-    pub(super) fn take(&mut self, mut each: impl FnMut(Line)) -> Result<(), DrillError> {
+    pub(crate) fn take(&mut self, mut each: impl FnMut(Line)) -> Result<(), DrillError> {
         loop {
             let failed = |why: String| DrillError::File { path: self.name.clone(), why };
             let read = self.file.read_line(&mut self.partial).map_err(|error| failed(error.to_string()))?;
