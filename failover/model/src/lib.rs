@@ -12,6 +12,8 @@
 //! each. A list of [`mutants`] shows that the invariants bite: each lacks one rule and must be caught.
 
 pub mod clock;
+mod counters;
+pub mod effects;
 pub mod explore;
 pub mod fair;
 pub mod hash;
