@@ -12,7 +12,7 @@ use failover_protocol::PairConfig;
 
 /// States of a run of the sound protocol, and of the hunt for a mutant.
 const FULL: (usize, usize) = (3_000_000, 4_000_000);
-const QUICK: (usize, usize) = (200_000, 1_000_000);
+const QUICK: (usize, usize) = (150_000, 1_000_000);
 
 /// From how many states of a run fair time is tried.
 const TRIES: usize = 400;
