@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use crate::Failure;
 use crate::architecture;
 use crate::fuzz;
+use crate::model::model;
 use crate::process::{cargo, run};
 use crate::test::{self, Selection, Tally};
 use crate::tools;
@@ -29,6 +30,8 @@ pub enum Step {
     Clippy,
     /// The tests of `cargo xtask test`
     Test,
+    /// The pair protocol holds in a short exploration, and every mutant of it is caught
+    Model,
     /// The documentation builds without a warning
     Doc,
     /// The fuzz targets build, and a short run of each finds nothing
@@ -40,6 +43,7 @@ impl Step {
     fn note(self) -> &'static str {
         match self {
             Self::Deny => "without advisories: they need the network, run `cargo deny check advisories`",
+            Self::Model => "a short exploration; the whole one is `cargo xtask model`",
             Self::Fuzz => "a fixed short run; fuzz longer with `cargo fuzz run TARGET`",
             Self::Fmt
             | Self::Architecture
@@ -139,6 +143,7 @@ fn run_step(step: Step, workspace: &Workspace, tally: &mut Option<Tally>) -> Res
             *tally = ran;
             result
         }
+        Step::Model => model(&["--quick".to_owned()]),
         Step::Doc => {
             // With private items, so that the links of internal documentation are checked as well.
             let mut doc = cargo();

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use xtask::Failure;
 use xtask::check::{Choice, Step, check};
 use xtask::demo::demo;
+use xtask::model::model;
 use xtask::test::{Selection, test};
 use xtask::workspace::Workspace;
 
@@ -59,6 +60,20 @@ enum XtaskCommand {
         filters: Vec<String>,
     },
 
+    /// Explore the pair protocol: every order of faults in coarse time, and mutants that must be caught
+    ///
+    /// Builds the explorer in release mode and runs it. It ends with 1 if an invariant is broken or a mutant
+    /// is missed. With --faults it simulates random faults in fine time instead.
+    #[command(after_help = "Examples:
+  cargo xtask model --quick                      what CI runs, below a minute
+  cargo xtask model                              tens of millions of states
+  cargo xtask model --faults 1000000 --seed 1    a million random faults")]
+    Model {
+        /// Arguments for the explorer; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+
     /// Check all that has to be green before a change goes in
     ///
     /// Runs every step even if one fails, prints the time and verdict of each, and exits with 1 if one
@@ -94,6 +109,7 @@ fn execute(command: XtaskCommand) -> Result<(), Failure> {
             let selection = Selection { packages: package, filters, install_nothing };
             test(&Workspace::load()?, &selection).1
         }
+        XtaskCommand::Model { arguments } => model(&arguments),
         XtaskCommand::Check { only, skip } => check(&Workspace::load()?, &Choice { only, skip }),
     }
 }

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use failover_protocol::Node;
 
+use crate::effects::Violation;
 use crate::hash::{AlreadyHashed, fingerprint};
 use crate::mail::Loss;
-use crate::space::{Action, Space, Violation};
+use crate::space::{Action, Space};
 use crate::world::World;
 
 /// How far to go.

@@ -2,8 +2,9 @@
 
 use failover_protocol::{Node, Role};
 
+use crate::effects::Violation;
 use crate::mail::Loss;
-use crate::space::{Action, Space, Violation};
+use crate::space::{Action, Space};
 use crate::world::{NODES, World};
 
 /// Ticks of fair time after which one node must be Active: a boot, its wait, a lost claim, and a wait.

@@ -20,7 +20,6 @@ impl Default for Lanes {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the halves of the product are folded")]
 const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     (product as u64) ^ (product >> 64) as u64
@@ -116,7 +115,6 @@ impl Hasher for Last {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "half of a fingerprint is enough for a table")]
     fn write_u128(&mut self, value: u128) {
         self.0 = (value >> 64) as u64;
     }

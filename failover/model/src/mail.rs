@@ -169,9 +169,4 @@ impl Inbox {
             }
         }
     }
-
-    /// Forgets everything: the link was cut for long.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
 }

@@ -4,14 +4,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use failover_model::effects::Violation;
 use failover_model::mutants::MUTANTS;
 use failover_model::runs::RUNS;
 use failover_model::sim::{FAULTS_PER_SITE, campaign};
-use failover_model::space::Violation;
+use failover_protocol::PairConfig;
 
 /// States of a run of the sound protocol, and of the hunt for a mutant.
 const FULL: (usize, usize) = (3_000_000, 4_000_000);
-const QUICK: (usize, usize) = (200_000, 1_000_000);
+const QUICK: (usize, usize) = (150_000, 1_000_000);
 
 /// From how many states of a run fair time is tried.
 const TRIES: usize = 400;
@@ -55,13 +56,14 @@ fn main() -> ExitCode {
 /// Lets simulated sites suffer; says which seeds.
 fn simulate(faults: u64, seed: u64) -> ExitCode {
     let started = Instant::now();
-    let report = match campaign(faults, seed) {
-        Ok(report) => report,
+    let pair = match PairConfig::default().checked() {
+        Ok(pair) => pair,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let report = campaign(pair, faults, seed);
     let tally = report.tally;
     let last = seed + faults.div_ceil(FAULTS_PER_SITE) - 1;
     println!(

@@ -85,8 +85,16 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a resignation lifts the wait after a start",
         broken: &[Rule::OwnTermIsOver],
-        start: Start::Returned,
-        budget: [1, 0, 0],
+        start: Start::Reborn,
+        rates: [FAST, SLOW],
+        epoch_max: 4,
+        ..SOUND
+    },
+    Mutant {
+        name: "a claim made again starts a lease",
+        broken: &[Rule::RepeatedClaimHasNoLease],
+        start: Start::Retried,
+        rates: [FAST, SLOW],
         epoch_max: 4,
         ..SOUND
     },

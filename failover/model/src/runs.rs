@@ -3,10 +3,11 @@
 use failover_protocol::{CheckedConfig, ConfigError};
 
 use crate::clock::{FAST, SLOW, config};
+use crate::effects::Violation;
 use crate::explore::{Findings, Limits, explore};
 use crate::fair::{Company, SETTLED_AFTER, fair, is_settled};
 use crate::roots::{Start, root};
-use crate::space::{ArbiterKind, Setup, Space, Violation};
+use crate::space::{ArbiterKind, Setup, Space};
 use crate::world::{Budget, World};
 
 /// One exploration.
@@ -57,7 +58,12 @@ pub const RUNS: &[Run] = &[
         budget: budget(2, 0, 0),
         ..PAUSES
     },
-    Run { name: "two transactions without an answer", budget: budget(0, 2, 0), ..PAUSES },
+    Run {
+        name: "two transactions without an answer",
+        starts: &[Start::Steady, Start::Probed, Start::Retried],
+        budget: budget(0, 2, 0),
+        ..PAUSES
+    },
     Run { name: "two switchovers or resignations", budget: budget(0, 0, 2), ..PAUSES },
     Run { name: "pauses, around deep states", walks: WALKS, epoch_max: 9, ..PAUSES },
     Run {
@@ -77,7 +83,7 @@ pub const RUNS: &[Run] = &[
     },
     Run {
         name: "late words of old terms, and one of each fault",
-        starts: &[Start::Succeeded, Start::Returned],
+        starts: &[Start::Succeeded, Start::Returned, Start::Reborn],
         budget: budget(1, 1, 1),
         epoch_max: 5,
         ..PAUSES
@@ -142,10 +148,11 @@ impl Run {
             }
         }
         for seed in 0..self.walks {
-            let start = roots.get(usize::try_from(seed).unwrap_or(0) % roots.len()).copied();
-            match start.map(|start| walk(&mut space, start, seed, &mut roots)) {
-                Some(Err(violation)) => return Ok(Outcome::broken(violation)),
-                Some(Ok(())) | None => {}
+            let Some(start) = roots.get(usize::try_from(seed).unwrap_or(0) % roots.len()).copied() else {
+                break;
+            };
+            if let Err(violation) = walk(&mut space, start, seed, &mut roots) {
+                return Ok(Outcome::broken(violation));
             }
         }
         let mut findings = explore(&mut space, &roots, Limits { states_max, remember_ways: ways });

@@ -1,12 +1,13 @@
 //! What can happen next, and what comes of it.
 
 use failover_protocol::{
-    ArbiterFault, ArbiterImage, CheckedConfig, Epoch, Frozen, Input, Link, Message, Node, Output, Pair, Role,
+    ArbiterFault, ArbiterImage, CheckedConfig, Epoch, Frozen, Input, Link, Node, Pair, Role,
 };
 use hal_units::Duration;
 use indexmap::IndexSet;
 
 use crate::clock::{HORIZON, NOW};
+use crate::effects::{Cause, Violation, carry_out, is_planned, judge};
 use crate::hash::Fast;
 use crate::mail::{HASH, Loss, Mail};
 use crate::world::{CoreId, Flight, Gate, NODES, Registers, World};
@@ -98,47 +99,6 @@ impl Action {
     }
 }
 
-/// A promise that was broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Violation {
-    /// Both gates are open.
-    TwoWriters,
-    /// A write of an old term can arrive after one of a newer.
-    OldAfterNew,
-    /// A term begins with an epoch that a fencing device refuses.
-    EpochBelowFence,
-    /// Two nodes have won the same epoch.
-    EpochTwice,
-    /// A gate that had shut was opened again without the arbiter.
-    RevivedWithoutArbiter,
-    /// A node promised before it knew the epoch.
-    PromisedInIgnorance,
-    /// A node promised to a term below the highest that it knows.
-    PromisedToOldTerm,
-    /// A node promised after it had won a claim.
-    PromisedAgainstClaim,
-}
-
-impl Violation {
-    /// All invariants, in words.
-    pub const ALL: [(Self, &'static str); 8] = [
-        (Self::TwoWriters, "never can two nodes write at one instant"),
-        (Self::OldAfterNew, "no write of an old epoch arrives after one of a newer (plain device)"),
-        (Self::EpochBelowFence, "every term has a higher epoch than all that wrote before (fencing device)"),
-        (Self::EpochTwice, "no epoch is won by both nodes"),
-        (Self::RevivedWithoutArbiter, "a lease that ended is revived by the arbiter only"),
-        (Self::PromisedInIgnorance, "a node promises nothing before it knows the epoch"),
-        (Self::PromisedToOldTerm, "a node promises to the newest term only"),
-        (Self::PromisedAgainstClaim, "a node that has won a claim promises nothing"),
-    ];
-
-    /// The invariant in words.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        Self::ALL.iter().find(|(one, _)| *one == self).map_or("", |(_, words)| words)
-    }
-}
-
 /// The states and what leads from one to the next.
 #[derive(Debug)]
 pub struct Space {
@@ -183,7 +143,7 @@ impl Space {
         Some(frozen.thaw(self.setup.config, node))
     }
 
-    fn keep(&mut self, pair: &Pair) -> Option<CoreId> {
+    pub(crate) fn keep(&mut self, pair: &Pair) -> Option<CoreId> {
         let (index, _) = self.cores.insert_full(pair.freeze());
         CoreId::try_from(index).ok()
     }
@@ -409,107 +369,6 @@ impl Space {
         machine.ticked = false;
         machine.ending = 0;
     }
-
-    /// Gives the arbiter's counters the smallest names that keep their order: only that matters of them.
-    fn rename_counters(&mut self, world: &mut World) {
-        for owner in NODES {
-            let mut values: heapless_list::List = heapless_list::List::default();
-            self.each_counter(world, owner, &mut |value| {
-                values.insert(value);
-                value
-            });
-            if values.is_dense() {
-                continue;
-            }
-            self.each_counter(world, owner, &mut |value| values.rank(value));
-        }
-    }
-
-    /// Passes every place that holds a counter of `owner` through `name`.
-    fn each_counter(&mut self, world: &mut World, owner: Node, name: &mut impl FnMut(u8) -> u8) {
-        let rename_one = |registers: &mut Registers, name: &mut dyn FnMut(u8) -> u8| {
-            registers.counter = name(registers.counter);
-        };
-        rename_one(world.registers_mut(owner), name);
-        for node in NODES {
-            let machine = world.machine_mut(node);
-            if node == owner
-                && let Some(orphan) = &mut machine.orphan
-            {
-                rename_one(orphan, name);
-            }
-            match &mut machine.flight {
-                Some(Flight::Sent { write: Some(write) }) if node == owner => rename_one(write, name),
-                Some(Flight::Half { write, read }) => {
-                    if node == owner
-                        && let Some(write) = write
-                    {
-                        rename_one(write, name);
-                    }
-                    if let Some([a, b]) = read {
-                        rename_one(if owner == Node::A { a } else { b }, name);
-                    }
-                }
-                Some(Flight::Done { read: [a, b] }) => rename_one(if owner == Node::A { a } else { b }, name),
-                Some(Flight::Sent { .. }) | None => {}
-            }
-        }
-        for node in NODES {
-            let Some(mut pair) = self.pair(world, node) else { continue };
-            let (own, peer) = pair.counters();
-            let short = |value: u16| u8::try_from(value).unwrap_or(u8::MAX);
-            if node == owner {
-                let new = name(short(own)).into();
-                if new != own {
-                    pair.rename_counters(|_| new, |peer| peer);
-                    world.machine_mut(node).core = self.keep(&pair);
-                }
-            } else if let Some(peer) = peer {
-                let new = name(short(peer)).into();
-                if new != peer {
-                    pair.rename_counters(|own| own, |_| new);
-                    world.machine_mut(node).core = self.keep(&pair);
-                }
-            }
-        }
-    }
-}
-
-/// A small sorted set of counters.
-mod heapless_list {
-    /// The most places that hold a counter of one node.
-    const PLACES: usize = 12;
-
-    #[derive(Debug, Default)]
-    pub(super) struct List {
-        values: [u8; PLACES],
-        len: usize,
-    }
-
-    impl List {
-        fn used(&self) -> &[u8] {
-            self.values.get(..self.len).unwrap_or(&[])
-        }
-
-        pub(super) fn insert(&mut self, value: u8) {
-            if self.used().contains(&value) {
-                return;
-            }
-            if let Some(place) = self.values.get_mut(self.len) {
-                *place = value;
-                self.len += 1;
-            }
-        }
-
-        pub(super) fn rank(&self, value: u8) -> u8 {
-            u8::try_from(self.used().iter().filter(|other| **other < value).count()).unwrap_or(u8::MAX)
-        }
-
-        /// Whether the values are 0, 1, 2 and so on already.
-        pub(super) fn is_dense(&self) -> bool {
-            self.used().iter().all(|value| usize::from(*value) < self.len)
-        }
-    }
 }
 
 /// The node is no longer waiting for its transaction; the device may not have begun it.
@@ -520,111 +379,4 @@ fn abandon(world: &mut World, node: Node) {
     {
         machine.orphan = Some(write);
     }
-}
-
-/// The step that an output comes from.
-#[derive(Debug, Clone, Copy)]
-struct Cause {
-    before: Role,
-    after: Role,
-    known: Epoch,
-    input: Input,
-}
-
-/// Does what a node wants done.
-fn carry_out(
-    setup: Setup,
-    next: &mut Next,
-    node: Node,
-    cause: Cause,
-    output: Output,
-    loss: Loss,
-) -> Result<(), Violation> {
-    let short = |epoch: Epoch| u8::try_from(epoch.0).unwrap_or(u8::MAX);
-    let world = &mut next.world;
-    match output {
-        Output::Shut => world.machine_mut(node).shut(),
-        Output::Lease { epoch, deadline } => {
-            let epoch = short(epoch);
-            let left = u8::try_from(deadline.since(NOW).as_nanos()).unwrap_or(u8::MAX);
-            let machine = world.machine_mut(node);
-            let reopened = !machine.gate.is_open() && machine.held == epoch;
-            if left > 0 && reopened && !matches!(cause.input, Input::Arbiter(_)) {
-                return Err(Violation::RevivedWithoutArbiter);
-            }
-            machine.held = epoch;
-            machine.gate = if left > 0 { Gate { epoch, left } } else { Gate::default() };
-        }
-        Output::Send(message) => {
-            if let Message::Ack { epoch, .. } = message {
-                if cause.before == Role::Init {
-                    return Err(Violation::PromisedInIgnorance);
-                }
-                if epoch < cause.known {
-                    return Err(Violation::PromisedToOldTerm);
-                }
-                if matches!(cause.after, Role::Claimed | Role::Active) {
-                    return Err(Violation::PromisedAgainstClaim);
-                }
-            }
-            if let Some(mail) = Mail::pack(&message).filter(|mail| matters(world, mail)) {
-                next.crowded |= world.machine_mut(node.peer()).inbox.post(mail, setup.places, loss);
-            }
-        }
-        Output::Arbiter(op) => {
-            let write = op.write.map(|(epoch, counter)| Registers {
-                slot: short(epoch),
-                counter: u8::try_from(counter).unwrap_or(u8::MAX),
-            });
-            let machine = world.machine_mut(node);
-            machine.orphan = None;
-            machine.flight = Some(Flight::Sent { write });
-        }
-        Output::Role { role: Role::Claimed | Role::Active, epoch } => {
-            if !world.owns(node, short(epoch)) {
-                return Err(Violation::EpochTwice);
-            }
-        }
-        Output::HandOverAt { cycle } => {
-            world.machine_mut(node).ending = u8::try_from(cycle).unwrap_or(u8::MAX);
-        }
-        Output::HandOverOff => world.machine_mut(node).ending = 0,
-        Output::Role { role: Role::Init | Role::Standby | Role::Fenced, .. }
-        | Output::TakeOver(_)
-        | Output::Alarm(_) => {}
-    }
-    Ok(())
-}
-
-/// Whether a planned handover may begin or is under way.
-fn is_planned(world: &World) -> bool {
-    world.budget.commands > 0 || world.machines.iter().any(|machine| machine.ending != 0)
-}
-
-/// Heartbeats of a standby are only heeded for a planned handover: without one they may as well get lost.
-fn matters(world: &World, mail: &Mail) -> bool {
-    let holder = matches!(mail, Mail::Beat { role: Role::Claimed | Role::Active, .. });
-    holder || is_planned(world) || !matches!(mail, Mail::Beat { .. })
-}
-
-/// The invariants of a state; the adversary writes wherever a gate is open.
-fn judge(world: &mut World) -> Result<(), Violation> {
-    let [a, b] = world.machines;
-    if a.gate.is_open() && b.gate.is_open() {
-        return Err(Violation::TwoWriters);
-    }
-    let open = if a.gate.is_open() { a.gate } else { b.gate };
-    if !open.is_open() {
-        return Ok(());
-    }
-    let late =
-        |machine: &crate::world::Machine| machine.under_way.ticks > 0 && machine.under_way.epoch < open.epoch;
-    if late(&a) || late(&b) {
-        return Err(Violation::OldAfterNew);
-    }
-    if open.epoch < world.fenced {
-        return Err(Violation::EpochBelowFence);
-    }
-    world.fenced = open.epoch;
-    Ok(())
 }

@@ -32,6 +32,12 @@ impl Pair {
         Frozen(self.core)
     }
 
+    /// Whether a claim is under way.
+    #[must_use]
+    pub const fn is_claiming(&self) -> bool {
+        self.core.arbiter.is_claiming()
+    }
+
     /// The arbiter's counters that the pair remembers: its own as last written, and the peer's as last read.
     #[must_use]
     pub fn counters(&self) -> (u16, Option<u16>) {

@@ -25,6 +25,7 @@
 mod canonical;
 mod config;
 mod flaps;
+mod handover;
 mod hear;
 mod io;
 mod message;

@@ -36,7 +36,10 @@ impl Pair {
 
     fn claim(&mut self, now: Instant, out: &mut Outputs) {
         match self.core.known.next() {
-            Some(epoch) => self.ask(now, What::Claim(epoch), out),
+            Some(epoch) => {
+                let fresh = epoch > self.core.arbiter.tried;
+                self.ask(now, What::Claim { epoch, fresh }, out);
+            }
             None => {
                 if !self.watch.exhausted {
                     out.alarm(Alarm::EpochsExhausted);

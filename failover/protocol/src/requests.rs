@@ -4,7 +4,9 @@
 //!
 //! A claim changes the slot and a renewal the counter, never both, so that an arbiter which writes single
 //! registers only needs one write for either. The standby compares what it reads of its peer with what it
-//! read before: any change means that the peer lives, and may have renewed its lease up to that moment.
+//! read before: any change means that the peer lives, and may have renewed its lease up to that moment. So
+//! only a transaction that moves something may start or renew a lease: a claim that is made again after it had
+//! no answer does not.
 
 use hal_units::{Duration, Instant};
 
@@ -26,6 +28,8 @@ pub(crate) struct Arbiter {
     pub(crate) next_at: Instant,
     /// When the last transaction that was answered began.
     pub(crate) read_at: Instant,
+    /// The highest epoch that was claimed: the same again does not move the slot.
+    pub(crate) tried: Epoch,
     /// The own counter as last written.
     pub(crate) counter: u16,
     /// The peer's highest slot.
@@ -53,7 +57,11 @@ pub(crate) struct Asked {
 pub(crate) enum What {
     Read,
     Renew(Epoch),
-    Claim(Epoch),
+    /// `fresh`: it moves the slot, so that the peer will see it.
+    Claim {
+        epoch: Epoch,
+        fresh: bool,
+    },
 }
 
 impl Arbiter {
@@ -62,6 +70,7 @@ impl Arbiter {
             asked: None,
             next_at: now,
             read_at: Instant::ZERO,
+            tried: Epoch::NONE,
             counter: 0,
             peer_slot: Epoch::NONE,
             last: None,
@@ -69,7 +78,7 @@ impl Arbiter {
     }
 
     pub(crate) const fn is_claiming(&self) -> bool {
-        matches!(self.asked, Some(Asked { what: What::Claim(_), .. }))
+        matches!(self.asked, Some(Asked { what: What::Claim { .. }, .. }))
     }
 
     pub(crate) fn is_free(&self, now: Instant) -> bool {
@@ -100,7 +109,10 @@ impl Pair {
         let arbiter = &mut self.core.arbiter;
         let write = match what {
             What::Read => None,
-            What::Claim(epoch) => Some((epoch, arbiter.counter)),
+            What::Claim { epoch, .. } => {
+                arbiter.tried = arbiter.tried.max(epoch);
+                Some((epoch, arbiter.counter))
+            }
             What::Renew(epoch) => {
                 arbiter.counter = arbiter.counter.wrapping_add(1);
                 Some((epoch, arbiter.counter))
@@ -147,8 +159,9 @@ impl Pair {
                     self.restart_wait(now);
                 }
                 self.core.known = self.core.known.max(image.peer_slot);
-                if let What::Claim(epoch) = asked.what {
-                    self.claim_answered(now, epoch, asked.sent_at, image, out);
+                if let What::Claim { epoch, fresh } = asked.what {
+                    let from = (fresh || !self.keeps(Rule::RepeatedClaimHasNoLease)).then_some(asked.sent_at);
+                    self.claim_answered(now, epoch, from, image, out);
                 }
             }
             State::Claimed(_) | State::Active(_) => self.renewal_answered(now, asked, image, out),
@@ -167,7 +180,7 @@ impl Pair {
         &mut self,
         now: Instant,
         epoch: Epoch,
-        sent_at: Instant,
+        lease_from: Option<Instant>,
         image: ArbiterImage,
         out: &mut Outputs,
     ) {
@@ -183,7 +196,11 @@ impl Pair {
         } else {
             now
         };
-        let lease = Lease { from: sent_at, lapsed: now >= sent_at + self.times().lease };
+        let length = self.times().lease;
+        let lease = Lease {
+            from: lease_from.unwrap_or(Instant::ZERO),
+            lapsed: lease_from.is_none_or(|from| now >= from + length),
+        };
         self.become_claimed(now, Claim { epoch, over, lease, not_before }, out);
     }
 

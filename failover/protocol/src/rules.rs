@@ -29,6 +29,8 @@ pub enum Rule {
     /// Not even a resignation lifts the wait after a start or after an own term: the writes of this node's own
     /// old term may still be under way.
     OwnTermIsOver,
+    /// A claim that is made again after it had no answer starts no lease: it may not have moved anything.
+    RepeatedClaimHasNoLease,
     /// A resignation counts only if no later term of the peer is known.
     ResignIsOfLastTerm,
     /// A takeover after a resignation waits for the writes that are still under way.

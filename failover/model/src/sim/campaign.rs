@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use failover_protocol::{ConfigError, Node};
+use failover_protocol::{CheckedConfig, Node};
 use hal_units::Duration;
 
 use super::faults::Fault;
@@ -30,11 +30,8 @@ pub struct Report {
 }
 
 /// Lets sites with the seeds from `seed` on suffer `faults` faults in all.
-///
-/// # Errors
-/// If the start values of the protocol do not fit together.
-pub fn campaign(faults: u64, seed: u64) -> Result<Report, ConfigError> {
-    SiteConfig::new(seed)?;
+#[must_use]
+pub fn campaign(pair: CheckedConfig, faults: u64, seed: u64) -> Report {
     let sites = faults.div_ceil(FAULTS_PER_SITE);
     let next = AtomicU64::new(seed);
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
@@ -47,7 +44,7 @@ pub fn campaign(faults: u64, seed: u64) -> Result<Report, ConfigError> {
                 if seed_now >= seed + sites || part.broken.is_some() {
                     return part;
                 }
-                let (tally, broken) = one_site(seed_now);
+                let (tally, broken) = one_site(pair, seed_now);
                 part.tally.add(tally);
                 part.broken = broken.map(|what| (seed_now, what));
             }
@@ -61,15 +58,18 @@ pub fn campaign(faults: u64, seed: u64) -> Result<Report, ConfigError> {
             };
         }
     });
-    Ok(report)
+    report
 }
 
 /// One site's life; what broke, if anything.
-fn one_site(seed: u64) -> (Tally, Option<String>) {
+fn one_site(pair: CheckedConfig, seed: u64) -> (Tally, Option<String>) {
     let mut random = fastrand::Rng::with_seed(seed ^ 0x5eed);
-    let Ok(mut config) = SiteConfig::new(seed) else { return (Tally::default(), None) };
-    config.arbiter = if random.bool() { ArbiterKind::Atomic } else { ArbiterKind::WriteThenRead };
-    config.drift_permille = [random.i64(-100..=100), random.i64(-100..=100)];
+    let config = SiteConfig {
+        pair,
+        arbiter: if random.bool() { ArbiterKind::Atomic } else { ArbiterKind::WriteThenRead },
+        drift_permille: [random.i64(-100..=100), random.i64(-100..=100)],
+        seed,
+    };
     let mut site = Site::running(config);
     for count in 1..=FAULTS_PER_SITE {
         site.inject(any_fault(&mut random));

@@ -88,12 +88,14 @@ pub(super) enum Event {
         link: usize,
         packet: Packet,
     },
-    /// The device's part of a transaction: first the write if it is not atomic, then the read.
+    /// The device's part of a transaction: first the write if it is not atomic, then the read. Whether the
+    /// answer finds its way back is decided already.
     Execute {
         node: Node,
         id: u64,
         op: ArbiterOp,
         read: bool,
+        heard: bool,
     },
     Answer {
         node: Node,

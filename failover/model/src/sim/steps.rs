@@ -14,7 +14,7 @@ impl Site {
             Event::Wake(node) => self.wake(node),
             Event::Cycle(node, run) => self.cycle(node, run),
             Event::Arrive { to, link, packet } => self.arrive(to, link, packet),
-            Event::Execute { node, id, op, read } => self.execute(node, id, op, read),
+            Event::Execute { node, id, op, read, heard } => self.execute(node, id, op, (read, heard)),
             Event::Answer { node, id, image } => {
                 let host = self.host(node);
                 if host.waiting && host.transaction == id && !self.put_off(node, event) {
@@ -144,7 +144,7 @@ impl Site {
         }
     }
 
-    fn execute(&mut self, node: Node, id: u64, op: ArbiterOp, read: bool) {
+    fn execute(&mut self, node: Node, id: u64, op: ArbiterOp, (read, heard): (bool, bool)) {
         // A later transaction of the node has begun: this one comes no more.
         if self.host(node).transaction != id {
             return;
@@ -159,7 +159,10 @@ impl Site {
         }
         if !atomic && !read {
             let between = self.random.u64(MS / 10..2 * MS);
-            self.after(between, Event::Execute { node, id, op, read: true });
+            self.after(between, Event::Execute { node, id, op, read: true, heard });
+            return;
+        }
+        if !heard {
             return;
         }
         let image =
@@ -241,10 +244,8 @@ impl Site {
         let out = self.random.u64(MS / 10..MS) + self.random.u64(0..=extra);
         // Without an answer it may have been carried out all the same.
         if !lost || self.random.u8(..) < 64 {
-            self.after(
-                out,
-                Event::Execute { node, id, op, read: self.config.arbiter == ArbiterKind::Atomic },
-            );
+            let read = self.config.arbiter == ArbiterKind::Atomic;
+            self.after(out, Event::Execute { node, id, op, read, heard: !lost });
         }
         self.after(Self::arbiter_timeout(), Event::Answer { node, id, image: None });
     }
