@@ -8,7 +8,7 @@ use failover_protocol::{CheckedConfig, ConfigError, PairConfig as Times};
 use hal_linux_rt::lease_gate::LeaseCell;
 use hal_linux_rt::thread::{Realtime, SpawnError};
 use hal_modbus::{DeviceCounters, Office, OfficeHolder};
-use hal_units::Instant;
+use hal_units::{Duration, Instant};
 
 use super::node::{PairThread, Wiring};
 use super::state::GroupSide;
@@ -58,10 +58,25 @@ pub(crate) struct PairPlan {
     office: Office,
 }
 
+/// The times of a pair whose first group has this period: those of the design for 10 ms; a longer cycle
+/// takes longer to be known to stand still.
+fn times(cycle: Duration) -> Times {
+    let usual = Times::default();
+    Times {
+        cycle,
+        cycle_stall_max: usual.cycle_stall_max.max(cycle * 8 / 5),
+        cycle_stall_resign: usual.cycle_stall_resign.max(cycle * 2),
+        handover_max: usual.handover_max.max(cycle * 6),
+        schema: GroupState::schema(),
+        ..usual
+    }
+}
+
 impl PairPlan {
     pub(crate) fn new(site: &SiteConfig, charge: Charge, origin: Instant) -> Result<Self, PairError> {
         let config = site.pair.clone().ok_or(PairError::NoPair)?;
-        let times = Times { schema: GroupState::schema(), ..Times::default() };
+        let period = site.groups.first().map_or(Times::default().cycle, |group| group.period);
+        let times = times(period);
         let (holder, office) = Office::shared();
         Ok(Self {
             times: times.checked().map_err(PairError::Times)?,
@@ -119,5 +134,18 @@ impl PairPlan {
             priority: self.config.priority,
         };
         PairThread::start(wiring, realtime)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_fit_together_for_every_period_that_a_site_may_have() {
+        for micros in [500, 1_000, 10_000, 20_000, 50_000, 1_000_000] {
+            let times = times(Duration::from_micros(micros)).checked();
+            assert!(times.is_ok(), "{micros} us: {times:?}");
+        }
     }
 }
