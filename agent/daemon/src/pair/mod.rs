@@ -22,6 +22,7 @@
 
 mod node;
 mod plan;
+mod reach;
 mod state;
 mod wire;
 

@@ -12,11 +12,12 @@ use failover_protocol::{
 use hal_linux_rt::clock::{boot_now, from_boot, now};
 use hal_linux_rt::lease_gate::{LeaseCell, NEEDED_TO_MARK};
 use hal_linux_rt::thread::{self, Priority, Realtime, RtThread, SpawnError, ThreadReport, ThreadSpec};
-use hal_modbus::{DeviceCounters, DeviceState, OfficeHolder};
+use hal_modbus::OfficeHolder;
 use hal_units::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::plan::FENCED;
+use super::reach::Reach;
 use super::state::{self, Follower, GroupSide, Learned};
 use super::wire::{Arrival, Wire, WireSpec};
 use crate::alarm::Alarm;
@@ -75,7 +76,7 @@ pub(crate) struct Wiring {
     pub(crate) lease: LeaseCell,
     /// `fenced`, or `unfenced` and why.
     pub(crate) profile: String,
-    pub(crate) counters: Vec<Arc<DeviceCounters>>,
+    pub(crate) reach: Reach,
     pub(crate) core: Option<u16>,
     pub(crate) priority: Option<u8>,
 }
@@ -210,7 +211,7 @@ struct NodeLoop {
     term: Option<Epoch>,
     lease: LeaseCell,
     profile: String,
-    counters: Vec<Arc<DeviceCounters>>,
+    reach: Reach,
     health: FieldHealth,
     last_cycle: Option<LastCycle>,
     news: Sender<News>,
@@ -235,7 +236,7 @@ impl NodeLoop {
             office,
             lease,
             profile,
-            counters,
+            reach,
             core: _,
             priority: _,
         } = wiring;
@@ -253,7 +254,7 @@ impl NodeLoop {
             term: None,
             lease,
             profile,
-            counters,
+            reach,
             health: FieldHealth::default(),
             last_cycle: None,
             news,
@@ -304,7 +305,7 @@ impl NodeLoop {
         let near = status.peer_silence.is_some_and(|silence| silence < PEER_GONE_AFTER);
         let followed = near && status.peer_role == Some(Role::Standby);
         self.shared.followed.store(followed, Ordering::Relaxed);
-        let health = self.reached();
+        let health = self.reach.look(at);
         if health != self.health {
             self.health = health;
             self.step(Input::Field(health));
@@ -324,12 +325,6 @@ impl NodeLoop {
         self.groups.first().map_or(0, |group| group.control.beat())
     }
 
-    fn reached(&self) -> FieldHealth {
-        let online = self.counters.iter().filter(|device| device.state() == DeviceState::Online).count();
-        let reachable = u16::try_from(online).unwrap_or(u16::MAX);
-        FieldHealth { reachable, critical_reachable: reachable }
-    }
-
     fn send_state(&mut self) -> (u64, u64) {
         let cycle = state::encode(&mut self.groups, &mut self.state_bytes);
         self.wire.send_state(cycle, &self.state_bytes);
@@ -344,8 +339,7 @@ impl NodeLoop {
             return;
         }
         let written_by = *last.written_by.get_or_insert(self.state_due + self.budget + LAST_WRITES_WITHIN);
-        let live = self.counters.iter().filter(|device| device.state() == DeviceState::Online);
-        let applied = live.map(|device| device.apply_served.get()).min().unwrap_or(0);
+        let applied = self.reach.applied();
         if applied < beat && at < written_by {
             return;
         }

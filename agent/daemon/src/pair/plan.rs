@@ -11,6 +11,7 @@ use hal_modbus::{DeviceCounters, Office, OfficeHolder};
 use hal_units::{Duration, Instant};
 
 use super::node::{PairThread, Wiring};
+use super::reach::Reach;
 use super::state::GroupSide;
 use super::wire::{WireError, WireSpec};
 use crate::config::{GroupConfig, PairConfig, SiteConfig};
@@ -54,6 +55,8 @@ pub(crate) struct PairPlan {
     groups: Vec<GroupSide>,
     parameters: Vec<control_loops_controllers::turbine::TurbineParameters>,
     first: Option<GroupConfig>,
+    /// The period in which each device is scanned, in the order of the devices.
+    periods: Vec<Duration>,
     holder: OfficeHolder,
     office: Office,
 }
@@ -72,6 +75,12 @@ fn times(cycle: Duration) -> Times {
     }
 }
 
+/// The period of the group that a device serves.
+fn scan_period(site: &SiteConfig, device: usize) -> Duration {
+    let group = site.turbines.iter().find(|turbine| turbine.device == device).map(|turbine| turbine.group);
+    group.and_then(|group| site.groups.get(group)).map_or(Duration::from_secs(1), |group| group.period)
+}
+
 impl PairPlan {
     pub(crate) fn new(site: &SiteConfig, charge: Charge, origin: Instant) -> Result<Self, PairError> {
         let config = site.pair.clone().ok_or(PairError::NoPair)?;
@@ -87,6 +96,7 @@ impl PairPlan {
             groups: Vec::new(),
             parameters: site.turbines.iter().map(|turbine| turbine.parameters).collect(),
             first: site.groups.first().cloned(),
+            periods: (0..site.devices.len()).map(|device| scan_period(site, device)).collect(),
             holder,
             office,
         })
@@ -129,7 +139,7 @@ impl PairPlan {
             office: self.holder,
             lease: self.charge.lease,
             profile: self.charge.profile,
-            counters: counters.to_vec(),
+            reach: Reach::new(counters.iter().cloned().zip(self.periods)),
             core: self.config.core,
             priority: self.config.priority,
         };
