@@ -15,10 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 const UNIT: u8 = 1;
-const QUERIES: [Query<'static>; 3] = [
+const QUERIES: [Query<'static>; 4] = [
     Query::Read { table: RegisterTable::Holding, start: 0, count: 3 },
     Query::Write { start: 100, words: &[1, 2] },
     Query::Exchange { read_start: 0, read_count: 2, write_start: 100, words: &[7] },
+    Query::WriteSingle { address: 100, word: 7 },
 ];
 
 fuzz_target!(|input: (u8, u8, &[u8])| {
@@ -62,6 +63,10 @@ fn pdu(query: &Query<'_>, words: &[u16]) -> Vec<u8> {
     match *query {
         Query::Read { count, .. } => registers(3, count),
         Query::Exchange { read_count, .. } => registers(23, read_count),
+        Query::WriteSingle { address, word } => {
+            assert!(words.is_empty());
+            [&[6][..], &address.to_be_bytes(), &word.to_be_bytes()].concat()
+        }
         Query::Write { start, words: written } => {
             assert!(words.is_empty());
             let quantity = written.len() as u16;

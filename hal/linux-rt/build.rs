@@ -23,6 +23,17 @@ fn main() {
         "takt_cgroup_v2",
         v2_file("cgroup.subtree_control") && group_has("/sys/fs/cgroup", "cgroup.procs"),
     );
+    let may_filter =
+        [caps::Capability::CAP_BPF, caps::Capability::CAP_NET_ADMIN].into_iter().all(has_capability);
+    let group_v2 = version_2_mount().is_some_and(|mount| group_has(&mount, "cgroup.procs"));
+    report("takt_packet_gate", may_filter && group_v2);
+}
+
+/// Where the hierarchy of version 2 is mounted.
+fn version_2_mount() -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    mounts.find(|fields| fields.get(2) == Some(&"cgroup2"))?.get(1).map(|point| (*point).to_owned())
 }
 
 /// Whether a group can be made in a hierarchy, and has the file.

@@ -36,7 +36,9 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("hal-linux-rt", &[]),
     ("control-loops-blocks", &[]),
     ("control-loops-controllers", &["control-loops-blocks", "hal-process-image"]),
+    ("failover-model", &["failover-protocol"]),
     ("failover-protocol", &[]),
+    ("failover-link", &["failover-protocol", "hal-field-bus", "hal-linux-rt", "hal-modbus"]),
     ("agent-plan", &["hal-process-image"]),
     ("agent-status", &["agent-plan", "hal-process-image"]),
     ("agent-cycle", &["agent-plan", "control-loops-controllers", "hal-field-bus", "hal-process-image"]),
@@ -48,6 +50,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "agent-status",
             "control-loops-blocks",
             "control-loops-controllers",
+            "failover-link",
+            "failover-protocol",
             "hal-field-bus",
             "hal-linux-rt",
             "hal-modbus",
@@ -65,7 +69,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 ];
 
 /// Programs: nothing depends on them, not even a test.
-const PROGRAMS: [&str; 4] = ["agent-daemon", "agent-cli", "sim-cli", "xtask"];
+const PROGRAMS: [&str; 5] = ["agent-daemon", "agent-cli", "failover-model", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
 const REAL_TIME_PATH: [&str; 5] = [

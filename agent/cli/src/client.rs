@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use agent_status::Report;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::HOST;
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
@@ -43,6 +43,25 @@ pub(crate) enum ClientError {
 
 /// The report of the agent behind `socket`.
 pub(crate) fn report(socket: &Path) -> Result<Report, ClientError> {
+    let body = exchange(socket, Method::GET, "/v1/report")?;
+    let no_report = |why: String| ClientError::NoReport { socket: socket.to_owned(), why };
+    match body {
+        (status, body) if status.is_success() => {
+            serde_json::from_slice(&body).map_err(|error| no_report(error.to_string()))
+        }
+        (status, _) => Err(no_report(status.to_string())),
+    }
+}
+
+/// Asks the agent behind `socket` to hand over to its peer; the inner error is its reason not to.
+pub(crate) fn ask_switchover(socket: &Path) -> Result<Result<(), String>, ClientError> {
+    let (status, body) = exchange(socket, Method::POST, "/pair/switchover")?;
+    let why = String::from_utf8_lossy(&body).trim().to_owned();
+    Ok(if status.is_success() { Ok(()) } else { Err(why) })
+}
+
+/// One request and its answer.
+fn exchange(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
     let no_report = |why: String| ClientError::NoReport { socket: socket.to_owned(), why };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -52,19 +71,21 @@ pub(crate) fn report(socket: &Path) -> Result<Report, ClientError> {
         let stream = UnixStream::connect(socket)
             .await
             .map_err(|error| ClientError::NoAgent { socket: socket.to_owned(), error })?;
-        match tokio::time::timeout(ANSWER_WITHIN, ask(stream)).await {
+        match tokio::time::timeout(ANSWER_WITHIN, ask(stream, method, path)).await {
             Ok(answer) => answer.map_err(no_report),
             Err(_) => Err(no_report(format!("none within {ANSWER_WITHIN:?}"))),
         }
     })
 }
 
-async fn ask(stream: UnixStream) -> Result<Report, String> {
+async fn ask(stream: UnixStream, method: Method, path: &str) -> Result<(StatusCode, Bytes), String> {
     let text = |error: hyper::Error| error.to_string();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     tokio::spawn(connection);
-    let request = Request::get("/v1/report")
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(HOST, "takt")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
@@ -75,8 +96,5 @@ async fn ask(stream: UnixStream) -> Result<Report, String> {
         .await
         .map_err(|error| error.to_string())?
         .to_bytes();
-    if !status.is_success() {
-        return Err(status.to_string());
-    }
-    serde_json::from_slice(&body).map_err(|error| error.to_string())
+    Ok((status, body))
 }

@@ -10,6 +10,7 @@ mod completion;
 mod demo;
 mod doctor;
 mod drill;
+mod pair;
 mod plan;
 mod status;
 mod view;
@@ -29,6 +30,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Status(status::Args),
+    Pair(pair::Args),
     Plan(plan::Args),
     Demo(demo::Args),
     Drill(drill::Args),
@@ -39,6 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Status(args) => status::run(&args),
+        Command::Pair(args) => pair::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Drill(args) => drill::run(&args),

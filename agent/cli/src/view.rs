@@ -1,6 +1,6 @@
 //! The report as tables for people.
 
-use agent_status::{Commands, Device, Distribution, Group, Phase, Report, Unit};
+use agent_status::{Commands, Device, Distribution, Group, Pair, Phase, Report, Unit};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
@@ -22,6 +22,9 @@ impl View {
         let mut text = heading(report);
         for reason in report.degradations() {
             text.push_str(&format!("  degraded: {reason}\n"));
+        }
+        if let Some(pair) = &report.pair {
+            text.push_str(&self::pair(pair));
         }
         text.push('\n');
         self.table(&mut text, self.groups(&report.groups));
@@ -155,6 +158,30 @@ impl View {
         more(&mut table, devices.len(), self.rows_max);
         table
     }
+}
+
+/// The pair in two lines.
+pub(crate) fn pair(pair: &Pair) -> String {
+    let peer = match (&pair.peer_role, pair.peer_heard) {
+        (Some(role), true) => format!("peer {role}"),
+        (_, false) => "peer not heard".to_owned(),
+        (None, true) => "peer heard".to_owned(),
+    };
+    let links: Vec<_> = pair.links.iter().map(|link| if link.heard { "up" } else { "DOWN" }).collect();
+    format!(
+        "  pair: node {} is {} in epoch {}, {peer}, links {}, arbiter {}, {}\n  \
+         pair: {} takeovers, longest heartbeat gap {:.1} ms, {} states verified, {} diverged\n",
+        pair.node,
+        pair.role,
+        pair.epoch,
+        links.join(" "),
+        if pair.arbiter_reached { "reached" } else { "NOT REACHED" },
+        pair.profile,
+        pair.takeovers,
+        pair.heartbeat_gap_max_us / 1e3,
+        pair.states_verified,
+        pair.states_diverged,
+    )
 }
 
 fn heading(report: &Report) -> String {

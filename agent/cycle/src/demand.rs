@@ -9,6 +9,8 @@
 use agent_plan::Request;
 use control_loops_controllers::turbine::{RunRequest, TurbineDemand};
 use hal_units::Watts;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 /// What the plan asks of a unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,7 +48,7 @@ pub struct Command {
 }
 
 /// What operators' commands have left standing at a unit. Outlives the process: the agent stores it.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct Overrides {
     /// `Some(true)` started, `Some(false)` stopped by an operator.
     pub run: Option<bool>,

@@ -3,13 +3,16 @@
 use core::sync::atomic::Ordering;
 
 use hal_units::{Duration, Instant};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use crate::demand::PlanDemand;
+use crate::replica::{self, ControlPair, CyclePair, EXECUTED_KEPT, GroupState};
 use crate::unit::{UnitCycle, WriteTerms};
 use crate::{Bus, CyclePorts, CycleRecord, Executed, PlanTable, Record, Tick, Unit};
 
 /// What a group as a whole is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum GroupMode {
     /// Units follow their demands.
     Running,
@@ -61,6 +64,16 @@ pub struct Executive<B> {
     /// The first of the units whose turn it is to report.
     turn: usize,
     records_dropped: u64,
+    pair: Option<Pair>,
+}
+
+/// The other node, as the cycle sees it.
+struct Pair {
+    ports: CyclePair,
+    /// The epoch under which this node writes in this cycle; 0 if it does not.
+    office: u32,
+    /// What was carried out last, by either node.
+    executed: [Executed; EXECUTED_KEPT],
 }
 
 /// Units that report in each cycle, in turn: few enough for the ring, often enough for a distribution.
@@ -90,6 +103,30 @@ impl<B: Bus> Executive<B> {
             consecutive_misses: 0,
             turn: 0,
             records_dropped: 0,
+            pair: None,
+        }
+    }
+
+    /// Makes the group one of a pair: it follows the other node until it is given an office. Allocates:
+    /// set-up only.
+    #[must_use]
+    pub fn in_pair(mut self) -> (Self, ControlPair) {
+        let (ports, control) = replica::pair(&self.state());
+        self.pair = Some(Pair { ports, office: 0, executed: [Executed::default(); EXECUTED_KEPT] });
+        (self, control)
+    }
+
+    /// The group's state as it is now, under cycle 0. Allocates: set-up only.
+    #[must_use]
+    pub fn state(&self) -> GroupState {
+        GroupState {
+            cycle: 0,
+            dt: self.settings.period,
+            mode: self.mode,
+            plan_epoch: self.plan.epoch,
+            plan_digest: self.plan.digest,
+            executed: [Executed::default(); EXECUTED_KEPT],
+            units: self.units.iter().map(Unit::state).collect(),
         }
     }
 
@@ -97,6 +134,7 @@ impl<B: Bus> Executive<B> {
     pub fn cycle(&mut self, tick: Tick, clock: impl Fn() -> Instant) -> CycleRecord {
         let now = tick.woke_at;
         self.take_plan();
+        self.follow_or_lead();
         self.take_commands(tick.cycle);
         self.take_mode();
 
@@ -123,6 +161,7 @@ impl<B: Bus> Executive<B> {
             }
         }
 
+        self.show_state(tick.cycle, dt);
         record.finished_at = clock();
         self.judge(&mut record);
         let full = self.ports.telemetry.enqueue(Record::Cycle(record)).is_err();
@@ -146,6 +185,42 @@ impl<B: Bus> Executive<B> {
         }
     }
 
+    /// Reads once a cycle whether this node writes. If it does not, it goes on from the newest state of the
+    /// one that does.
+    fn follow_or_lead(&mut self) {
+        let Some(pair) = &mut self.pair else { return };
+        pair.office = pair.ports.office.load(Ordering::Relaxed);
+        if pair.office != 0 {
+            return;
+        }
+        self.units.iter_mut().for_each(Unit::await_no_acknowledgement);
+        if let Some(state) = pair.ports.peer.updated() {
+            for (unit, state) in self.units.iter_mut().zip(&state.units) {
+                unit.follow(state);
+            }
+            // That the other node ends is its own affair.
+            match state.mode {
+                GroupMode::Running | GroupMode::Safe { .. } => self.mode = state.mode,
+                GroupMode::Stopping => {}
+            }
+            pair.executed = state.executed;
+        }
+    }
+
+    /// Shows the other threads of the pair how things stand after this cycle.
+    fn show_state(&mut self, cycle: u64, dt: Duration) {
+        let Some(pair) = &mut self.pair else { return };
+        let (units, mode, plan, executed) = (&self.units, self.mode, &self.plan, pair.executed);
+        pair.ports.state.publish_with(|state| {
+            (state.cycle, state.dt, state.mode) = (cycle + 1, dt, mode);
+            (state.plan_epoch, state.plan_digest, state.executed) = (plan.epoch, plan.digest, executed);
+            for (state, unit) in state.units.iter_mut().zip(units) {
+                *state = unit.state();
+            }
+        });
+        pair.ports.beat.store(cycle + 1, Ordering::Release);
+    }
+
     /// Takes commands as long as their execution can be told.
     fn take_commands(&mut self, cycle: u64) {
         while self.ports.executed.ready() {
@@ -157,7 +232,15 @@ impl<B: Bus> Executive<B> {
                 self.mode = GroupMode::Running;
                 self.consecutive_misses = 0;
             }
-            let told = self.ports.executed.enqueue(Executed { token: command.token, cycle });
+            let epoch = self.pair.as_ref().map_or(self.settings.epoch, |pair| pair.office);
+            let executed = Executed { token: command.token, epoch, cycle };
+            if let Some(pair) = &mut self.pair {
+                pair.executed.rotate_left(1);
+                if let Some(last) = pair.executed.last_mut() {
+                    *last = executed;
+                }
+            }
+            let told = self.ports.executed.enqueue(executed);
             debug_assert!(told.is_ok(), "readiness was checked, and this thread alone fills the ring");
         }
     }

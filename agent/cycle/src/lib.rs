@@ -16,6 +16,7 @@
 //!
 //! - unit: a turbine with its controller, its device and its demand.
 //! - demand: what the plan, overlaid by operators' commands and the group's mode, asks of a unit.
+//! - pair: two nodes that run the same loops; one of them writes, the other follows in its shadow.
 //! - miss: a cycle that ended after its deadline, or a grid point that passed without a cycle.
 
 mod binding;
@@ -25,6 +26,7 @@ mod executive;
 mod grid;
 mod ports;
 mod record;
+mod replica;
 mod unit;
 
 pub use binding::{BindError, TurbineBinding};
@@ -34,4 +36,5 @@ pub use executive::{Executive, GroupMode, GroupSettings};
 pub use grid::{Grid, Tick};
 pub use ports::{ControlPorts, CyclePorts, Executed, PlanTable, ports};
 pub use record::{CycleRecord, Record, UnitRecord};
+pub use replica::{ControlPair, CyclePair, EXECUTED_KEPT, GroupState, UnitState};
 pub use unit::Unit;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use heapless::spsc::{Consumer, Producer, Queue};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use crate::{Command, Record, demand::PlanDemand};
 
@@ -23,15 +25,39 @@ const PLANS: usize = 2;
 pub struct PlanTable {
     /// The plan's number.
     pub epoch: u32,
+    /// A hash of what the plan asks of this group.
+    pub digest: u64,
     /// A demand for each unit.
     pub demands: Box<[PlanDemand]>,
 }
 
+impl PlanTable {
+    /// A table with its digest.
+    #[must_use]
+    pub fn new(epoch: u32, demands: Box<[PlanDemand]>) -> Self {
+        // FNV-1a, 64 bits (Fowler, Noll, Vo): two nodes compare it, nobody has to trust it.
+        let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+        let mut mix = |word: u64| {
+            for byte in word.to_le_bytes() {
+                digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        mix(u64::from(epoch));
+        for demand in &demands {
+            mix(demand.request as u64);
+            mix(demand.power_limit.get().to_bits());
+        }
+        Self { epoch, digest, demands }
+    }
+}
+
 /// A command that a cycle has carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 pub struct Executed {
     /// The token of the command.
     pub token: u64,
+    /// The epoch under which it was carried out.
+    pub epoch: u32,
     /// The cycle whose outputs are the first to follow it.
     pub cycle: u64,
 }

@@ -1,13 +1,13 @@
 //! One unit: its controller, its device, and what operators left standing.
 
 use control_loops_controllers::turbine::{
-    ModeName, TripSet, TurbineController, TurbineInputs, TurbineState, TurbineStep,
+    ModeName, TripSet, TurbineController, TurbineDemand, TurbineInputs, TurbineStep,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample};
 use hal_units::{Duration, Instant, MetersPerSecond, Radians, RadiansPerSecond, Watts};
 
 use crate::demand::PlanDemand;
-use crate::{Overrides, TurbineBinding, UnitRecord};
+use crate::{Overrides, TurbineBinding, UnitRecord, UnitState};
 
 /// A turbine in a loop group.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Unit {
     acknowledged: u32,
     acknowledged_at: Option<Instant>,
     reported: Option<(ModeName, TripSet)>,
+    /// What the last step was made from.
+    used: (TurbineInputs, TurbineDemand),
 }
 
 /// What a unit contributes to its group's cycle record.
@@ -58,6 +60,7 @@ impl Unit {
             acknowledged: 0,
             acknowledged_at: None,
             reported: None,
+            used: (TurbineInputs::NEVER, TurbineDemand::STOP),
         }
     }
 
@@ -67,10 +70,29 @@ impl Unit {
         self.device
     }
 
-    /// All that the controller remembers.
+    /// All that is to be known of the unit after its last step.
     #[must_use]
-    pub fn state(&self) -> TurbineState {
-        self.controller.state()
+    pub fn state(&self) -> UnitState {
+        let (inputs, demand) = self.used;
+        UnitState {
+            controller: self.controller.state(),
+            overrides: self.overrides,
+            outputs: self.outputs,
+            inputs,
+            demand,
+        }
+    }
+
+    /// Goes on from the state of the node that writes.
+    pub(crate) fn follow(&mut self, state: &UnitState) {
+        self.controller.restore(state.controller);
+        self.overrides = state.overrides;
+        self.outputs = state.outputs;
+    }
+
+    /// Nobody acknowledges outputs that are not written here: the wait for it begins with the first that is.
+    pub(crate) fn await_no_acknowledgement(&mut self) {
+        self.acknowledged_at = None;
     }
 
     pub(crate) fn command(&mut self, action: crate::CommandAction) {
@@ -97,6 +119,7 @@ impl Unit {
         dt: Duration,
     ) -> TurbineStep {
         let demand = self.overrides.over(plan, group_stops, core::mem::take(&mut self.reset));
+        self.used = (*inputs, demand);
         self.controller.step(inputs, &demand, dt)
     }
 

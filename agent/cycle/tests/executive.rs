@@ -119,7 +119,7 @@ impl Site {
             epoch: 7,
         };
         let (cycle_ports, control) = ports();
-        let table = Box::new(PlanTable { epoch: 1, demands: Box::new([plan]) });
+        let table = Box::new(PlanTable::new(1, Box::new([plan])));
         let bus = Shared(std::rc::Rc::clone(&field), DeviceInputs::NEVER);
         let executive = Executive::new(settings, bus, Box::new([unit]), table, cycle_ports);
         Self { executive, field, control, cycle: 0, records: Vec::new(), units: Vec::new() }
@@ -251,7 +251,7 @@ fn commands_wait_while_their_execution_cannot_be_told() {
 fn a_new_plan_is_taken_between_two_cycles_and_the_old_one_comes_back() {
     let mut site = Site::running();
     let demand = PlanDemand { power_limit: Watts(2e6), ..RUN };
-    let plan = Box::new(PlanTable { epoch: 2, demands: Box::new([demand]) });
+    let plan = Box::new(PlanTable::new(2, Box::new([demand])));
     assert!(site.control.plans.enqueue(plan).is_ok());
     site.cycles(1);
     assert_eq!(site.last().plan_epoch, 2);

@@ -12,13 +12,12 @@ use std::sync::{Arc, mpsc};
 use agent_cycle::Grid;
 use hal_linux_rt::clock::now;
 use hal_linux_rt::thread::{self, Priority, Realtime, RtThread, SpawnError, ThreadReport, ThreadSpec};
-use hal_linux_rt::timer::GridTimer;
-use hal_modbus::{DeviceCounters, DevicePort, LineConfig, Phase, Stop, Ticker, run_line};
+use hal_modbus::{DeviceCounters, DevicePort, LineConfig, Office, Phase, Stop, Ticker, run_line};
 use hal_units::{Duration, Instant};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::alarm::Alarm;
 use crate::config::IoConfig;
 use crate::setup::drop_capabilities;
 
@@ -52,11 +51,16 @@ pub struct FieldThread {
 
 impl FieldThread {
     /// Starts the thread with the ordinary policy, or with SCHED_FIFO where the configuration says so. It
-    /// opens no connection before [`FieldThread::begin`].
+    /// opens no connection before [`FieldThread::begin`], and writes only while `office` is this node's.
     ///
     /// # Errors
     /// If the thread cannot be created, or not with the policy that is required.
-    pub fn start(io: IoConfig, groups: Vec<GroupField>, realtime: Realtime) -> Result<Self, SpawnError> {
+    pub fn start(
+        io: IoConfig,
+        groups: Vec<GroupField>,
+        office: Office,
+        realtime: Realtime,
+    ) -> Result<Self, SpawnError> {
         let (stop, stopped) = watch::channel(Stop::Run);
         let spec = ThreadSpec {
             name: "takt-field".to_owned(),
@@ -70,7 +74,7 @@ impl FieldThread {
         let thread = thread::spawn(spec, move |_| {
             drop_capabilities();
             if begun.recv().is_ok() {
-                run(groups, &stopped);
+                run(groups, &office, &stopped);
             }
         })?;
         Ok(Self { begin, stop, thread })
@@ -98,7 +102,7 @@ impl FieldThread {
     }
 }
 
-fn run(groups: Vec<GroupField>, stop: &watch::Receiver<Stop>) {
+fn run(groups: Vec<GroupField>, office: &Office, stop: &watch::Receiver<Stop>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -116,7 +120,8 @@ fn run(groups: Vec<GroupField>, stop: &watch::Receiver<Stop>) {
             .collect();
         let (ticker, _first) = Ticker::new();
         for (config, devices) in group.lines {
-            lines.push(local.spawn_local(run_line(config, devices, ticker.subscribe(), now, stop.clone())));
+            let (ticks, stop) = (ticker.subscribe(), stop.clone());
+            lines.push(local.spawn_local(run_line(config, devices, office.clone(), ticks, now, stop)));
         }
         let pacer =
             Pacer { ticker, counters, origin: group.origin, period: group.period, budget: group.budget };
@@ -141,8 +146,7 @@ struct Pacer {
 
 impl Pacer {
     async fn run(self) {
-        let timer = GridTimer::new().map_err(Into::into).and_then(Alarm::new);
-        let alarm = match timer {
+        let alarm = match Alarm::new() {
             Ok(alarm) => alarm,
             Err(error) => {
                 tracing::error!(%error, "no timer: the buses stand still");
@@ -179,28 +183,5 @@ impl Pacer {
             .max()
             .unwrap_or_default();
         (slowest + LEAD_MARGIN).max(LEAD_MIN).min(self.period * 2 / 5)
-    }
-}
-
-/// A one-shot timer on the asynchronous runtime; the runtime's own timers tick once a millisecond.
-struct Alarm(AsyncFd<GridTimer>);
-
-impl Alarm {
-    fn new(timer: GridTimer) -> std::io::Result<Self> {
-        // The replacement is unsafe because a type may lie about its descriptor; this one owns it.
-        #[expect(deprecated, reason = "the replacement is unsafe, and only hal/linux-rt may be")]
-        AsyncFd::new(timer).map(Self)
-    }
-
-    async fn wait(&self, at: Instant) -> std::io::Result<()> {
-        self.0.get_ref().arm_once(at)?;
-        loop {
-            let mut guard = self.0.readable().await?;
-            match guard.try_io(|timer| timer.get_ref().read()) {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => return Err(error),
-                Err(_would_block) => {}
-            }
-        }
     }
 }

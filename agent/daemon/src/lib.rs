@@ -1,11 +1,15 @@
 //! The agent process: reads what exists and what to do, sets up the real-time threads, the field and the
 //! admin interface, and keeps watch until it is told to end.
 //!
+//! An agent that is one of a pair runs as the child of a parent that resigns for it when it dies
+//! ([`keeper`]).
+//!
 //! # Threads
 //!
 //! - one real-time thread for each loop group ([`realtime`]);
 //! - the field thread: buses and pacers ([`field`]);
 //! - the MQTT thread of `hal-mqtt`;
+//! - with a peer, the pair thread ([`pair`]);
 //! - the admin thread: HTTP ([`admin`]);
 //! - the main thread: signals, telemetry, commands, plans ([`run`]).
 //!
@@ -14,13 +18,16 @@
 
 pub mod admin;
 pub mod admission;
+mod alarm;
 mod assembly;
 pub mod config;
 pub mod durable;
 pub mod field;
 pub mod images;
+pub mod keeper;
 mod operators;
 pub mod overrides;
+mod pair;
 pub mod plan;
 pub mod realtime;
 mod report;
@@ -28,4 +35,5 @@ mod setup;
 mod supervise;
 pub mod telemetry;
 
+pub use pair::{Charge, PairError, WireError};
 pub use supervise::{Outcome, StartError, run};

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use agent_daemon::config::{LogConfig, SiteConfig};
-use agent_daemon::{Outcome, StartError, admission, plan, run};
+use agent_daemon::keeper::{self, KeeperError};
+use agent_daemon::{Charge, Outcome, StartError, admission, plan, run};
 use clap::Parser;
+use failover_link::Incarnation;
+use hal_linux_rt::lease_gate::LeaseCell;
 use hal_linux_rt::signal::{Signal, Signals};
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +29,15 @@ struct Arguments {
     /// Write the last report to this file, as JSON, when the agent ends.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// The lease's descriptor, from the parent that keeps this agent.
+    #[arg(long, value_name = "FD", hide = true, requires_all = ["lease_profile", "incarnation"])]
+    lease_fd: Option<i32>,
+    /// What watches over the lease, from the parent that keeps this agent.
+    #[arg(long, value_name = "TEXT", hide = true)]
+    lease_profile: Option<String>,
+    /// The name of this run, from the parent that keeps this agent.
+    #[arg(long, value_name = "HEX", hide = true)]
+    incarnation: Option<Incarnation>,
 }
 
 const EXIT_CODES: &str = "Exit codes:\n  \
@@ -53,11 +65,48 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    match run(&site, &signals, arguments.report.as_deref()) {
+    let charge = match (&site.pair, arguments.lease_fd) {
+        (None, _) => None,
+        (Some(_), None) => return kept(&site, &signals),
+        (Some(_), Some(number)) => match charge(number, arguments.lease_profile, arguments.incarnation) {
+            Ok(charge) => Some(charge),
+            Err(error) => {
+                eprintln!("takt-agent: the lease of the parent cannot be used: {error}");
+                return ExitCode::from(1);
+            }
+        },
+    };
+    match run(&site, &signals, arguments.report.as_deref(), charge) {
         Ok(Outcome::AtRest) => ExitCode::SUCCESS,
         Ok(Outcome::SafeActionsOnly) => ExitCode::from(4),
         Err(error) => fail(&error),
     }
+}
+
+/// Runs the agent as a child, and resigns for it should it die.
+fn kept(site: &SiteConfig, signals: &Signals) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match keeper::keep(site, &arguments, signals) {
+        Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("takt-agent: {error}");
+            ExitCode::from(match error {
+                KeeperError::Gate(_) => 3,
+                KeeperError::Wire(_) | KeeperError::NoPair => 2,
+                KeeperError::Lease(_) | KeeperError::Spawn(_) | KeeperError::Thread(_) => 1,
+            })
+        }
+    }
+}
+
+/// What the parent has handed to this child.
+fn charge(number: i32, profile: Option<String>, incarnation: Option<Incarnation>) -> Result<Charge, String> {
+    // Without its parent nobody resigns for this agent when it dies: it hands over and ends.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+        .map_err(|error| error.to_string())?;
+    let lease = LeaseCell::inherited(number).map_err(|error| error.to_string())?;
+    let incarnation = incarnation.ok_or("it has no name")?;
+    Ok(Charge { lease, profile: profile.unwrap_or_default(), incarnation })
 }
 
 fn check(site: &SiteConfig) -> ExitCode {
@@ -88,7 +137,7 @@ fn check(site: &SiteConfig) -> ExitCode {
 fn fail(error: &StartError) -> ExitCode {
     eprintln!("takt-agent: {error}");
     ExitCode::from(match error {
-        StartError::Text(_) | StartError::Binding(_) => 2,
+        StartError::Text(_) | StartError::Binding(_) | StartError::Pair(_) => 2,
         StartError::Admission(_) | StartError::Realtime { .. } => 3,
         StartError::Thread(_)
         | StartError::Overrides(_)

@@ -27,6 +27,7 @@ use jiff::Timestamp;
 
 use crate::config::{MqttConfig, SiteConfig};
 use crate::overrides::OverrideStore;
+use crate::pair::Learned;
 use crate::supervise::GroupControl;
 
 /// Commands under way at a time; further ones wait in the client, which refuses them as busy when full.
@@ -60,21 +61,49 @@ pub enum OperatorsError {
 pub(crate) struct Operators {
     overrides: OverrideStore,
     link: Option<Link>,
+    active: bool,
 }
 
 impl Operators {
     /// Opens outbox and journal and starts the client, if there is a broker.
     pub(crate) fn start(site: &SiteConfig, overrides: OverrideStore) -> Result<Self, OperatorsError> {
         let link = site.mqtt.as_ref().map(|mqtt| Link::open(site, mqtt)).transpose()?;
-        Ok(Self { overrides, link })
+        Ok(Self { overrides, link, active: site.pair.is_none() })
     }
 
-    /// One round: hand commands to the cycles, conclude those that were carried out.
-    pub(crate) fn turn(&mut self, site: &SiteConfig, controls: &mut [GroupControl]) {
+    /// One round: hand commands to the cycles, conclude those that were carried out in a cycle that
+    /// `outlives` this node.
+    pub(crate) fn turn(
+        &mut self,
+        site: &SiteConfig,
+        controls: &mut [GroupControl],
+        outlives: impl Fn(u64) -> bool,
+    ) {
         let Some(link) = &mut self.link else { return };
         link.take_executed(controls);
-        link.conclude();
+        link.conclude(outlives);
         link.hand_out(site, controls, &mut self.overrides);
+    }
+
+    /// Whether this node speaks to operators and carries out their commands, or follows one that does.
+    pub(crate) fn set_active(&mut self, active: bool) {
+        self.active = active;
+    }
+
+    /// Takes over what the node that writes has done: it must stand also after this node has restarted.
+    pub(crate) fn learn(&mut self, site: &SiteConfig, controls: &[GroupControl], learned: Learned) {
+        match learned {
+            Learned::Executed(_executed) => {}
+            Learned::Overrides { group, unit, overrides } => {
+                let position = controls.get(group).and_then(|control| control.units.get(unit));
+                let Some(turbine) = position.and_then(|position| site.turbines.get(*position)) else {
+                    return;
+                };
+                if let Err(error) = self.overrides.set(&turbine.name, overrides) {
+                    tracing::error!(%error, "what operators left standing cannot be stored here");
+                }
+            }
+        }
     }
 
     /// Publishes the state of units that have changed.
@@ -88,7 +117,7 @@ impl Operators {
     pub(crate) fn stop(&mut self, controls: &mut [GroupControl]) {
         if let Some(link) = &mut self.link {
             link.take_executed(controls);
-            link.conclude();
+            link.conclude(|_| true);
             link.mqtt.stop(Duration::from_secs(1));
         }
     }
@@ -144,7 +173,8 @@ struct Link {
     places: HashMap<String, Place>,
     /// Handed to a cycle, by token, which is the command's number.
     under_way: HashMap<u64, CommandNumber>,
-    concluded: VecDeque<(CommandNumber, Outcome)>,
+    /// Not yet told, with the cycle in which they were carried out.
+    concluded: VecDeque<(CommandNumber, Outcome, u64)>,
     held: Option<IncomingCommand>,
     states: BTreeMap<String, (Name, StateFilter)>,
     executed: u64,
@@ -199,17 +229,19 @@ impl Link {
             while let Some(executed) = control.ports.executed.dequeue() {
                 if let Some(number) = self.under_way.remove(&executed.token) {
                     self.executed += 1;
-                    self.concluded.push_back((number, Outcome::Executed));
+                    self.concluded.push_back((number, Outcome::Executed, executed.cycle));
                 }
             }
         }
     }
 
-    fn conclude(&mut self) {
-        while let Some((number, outcome)) = self.concluded.pop_front() {
-            if self.mqtt.conclude(number, outcome.clone()).is_err() {
-                // The queue is full: the next round tries again.
-                self.concluded.push_front((number, outcome));
+    /// Tells what became of commands, but of none that this node alone knows to be carried out: should it
+    /// die, its successor would carry it out again.
+    fn conclude(&mut self, outlives: impl Fn(u64) -> bool) {
+        while let Some((number, outcome, cycle)) = self.concluded.pop_front() {
+            // A full queue: the next round tries again.
+            if !outlives(cycle) || self.mqtt.conclude(number, outcome.clone()).is_err() {
+                self.concluded.push_front((number, outcome, cycle));
                 return;
             }
         }
@@ -228,7 +260,7 @@ impl Link {
                 }
                 HandOver::Never(outcome) => outcome,
             };
-            self.concluded.push_back((command.number, outcome));
+            self.concluded.push_back((command.number, outcome, 0));
         }
     }
 

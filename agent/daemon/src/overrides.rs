@@ -115,8 +115,19 @@ impl OverrideStore {
     /// # Errors
     /// If the file cannot be replaced; then nothing has changed.
     pub fn note(&mut self, unit: &str, action: CommandAction) -> Result<(), OverridesError> {
+        self.set(unit, self.of(unit).after(action))
+    }
+
+    /// Sets what stands at a unit, on disk first. What stands already is not written again.
+    ///
+    /// # Errors
+    /// As [`OverrideStore::note`].
+    pub fn set(&mut self, unit: &str, overrides: Overrides) -> Result<(), OverridesError> {
+        if self.of(unit) == overrides {
+            return Ok(());
+        }
         let mut units = self.units.clone();
-        units.insert(unit.to_owned(), self.of(unit).after(action));
+        units.insert(unit.to_owned(), overrides);
         let stored: BTreeMap<&String, Stored> = units.iter().map(|(unit, o)| (unit, (*o).into())).collect();
         let bytes = serde_json::to_vec_pretty(&stored)
             .map_err(|error| OverridesError::Content { path: self.path.clone(), error })?;

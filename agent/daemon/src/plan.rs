@@ -31,5 +31,5 @@ pub fn table(plan: &Plan, site: &SiteConfig, group: usize) -> Box<PlanTable> {
         .turbines_of(group)
         .map(|(_, turbine)| demand(&turbine.name, turbine.parameters.rated_power))
         .collect();
-    Box::new(PlanTable { epoch: plan.epoch, demands })
+    Box::new(PlanTable::new(plan.epoch, demands))
 }

@@ -61,6 +61,7 @@ impl<'a> Reporter<'a> {
                 refused: self.plan_refused.clone(),
             },
             realtime: self.realtime.clone(),
+            pair: None,
         }
     }
 

@@ -114,10 +114,16 @@ impl SetUp {
 /// Gives up, in the calling thread and in those that it creates, every capability that a running agent
 /// does not need.
 pub(crate) fn drop_capabilities() {
-    let kept = match memory::lock_limit() {
+    drop_capabilities_but(&[]);
+}
+
+/// The same, but for what this thread needs besides.
+pub(crate) fn drop_capabilities_but(needed: &[capability::Capability]) {
+    let mut kept = match memory::lock_limit() {
         Ok(limit) => capability::needed_after_set_up(limit),
         Err(_) => vec![capability::Capability::CAP_IPC_LOCK],
     };
+    kept.extend_from_slice(needed);
     if let Err(error) = capability::keep_only(&kept) {
         tracing::warn!("capabilities that are not needed could not be given up: {error}");
     }

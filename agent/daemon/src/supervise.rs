@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use agent_cycle::{ControlPorts, Grid};
 use agent_plan::Plan;
 use agent_status::{Phase, Thread};
+use failover_protocol::Role;
 use hal_diagnostics::Diagnostic;
 use hal_linux_rt::clock::now;
 use hal_linux_rt::signal::{Signal, Signals};
 use hal_linux_rt::thread::{self, Priority, RtThread, SpawnError, ThreadReport, ThreadSpec};
+use hal_modbus::Office;
 use hal_units::{Duration, Instant};
 
 use crate::admin::{self, AdminError, Listeners, SharedReport};
@@ -20,6 +22,7 @@ use crate::config::SiteConfig;
 use crate::field::{FieldThread, GroupField};
 use crate::operators::{Operators, OperatorsError};
 use crate::overrides::{OverrideStore, OverridesError};
+use crate::pair::{Charge, News, Order, PairError, PairPlan, PairThread};
 use crate::realtime::{self, Ended};
 use crate::report::Reporter;
 use crate::setup::{SetUp, drop_capabilities};
@@ -34,6 +37,8 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 const FIRST_CYCLE_AFTER: Duration = Duration::from_millis(100);
 /// How long the devices' safe actions may take after the loops have ended.
 const SAFE_WRITES_WITHIN: Duration = Duration::from_secs(5);
+/// How long a node that is told to end waits for its peer to take over.
+const HAND_OVER_WITHIN: Duration = Duration::from_millis(800);
 
 /// Why the agent did not start. Nothing has been written to the field.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,9 @@ pub enum StartError {
         /// What the file system answered.
         error: std::io::Error,
     },
+    /// The pair cannot be set up.
+    #[error("{0}")]
+    Pair(#[from] PairError),
     /// A programmer's error in the wiring; the site was checked before.
     #[error("the checked site does not hold together: no {what}; please report this")]
     Wiring {
@@ -97,7 +105,12 @@ pub enum Outcome {
 ///
 /// # Errors
 /// If it cannot start; then nothing has been written to the field.
-pub fn run(site: &SiteConfig, signals: &Signals, report_file: Option<&Path>) -> Result<Outcome, StartError> {
+pub fn run(
+    site: &SiteConfig,
+    signals: &Signals,
+    report_file: Option<&Path>,
+    charge: Option<Charge>,
+) -> Result<Outcome, StartError> {
     let responses = admission::admit(site)?;
     let first_plan = plan::read(&site.plan, site)?;
     std::fs::create_dir_all(&site.state_dir)
@@ -111,8 +124,13 @@ pub fn run(site: &SiteConfig, signals: &Signals, report_file: Option<&Path>) -> 
     let mut loops = Vec::new();
     let mut fields = Vec::new();
     let mut controls = Vec::new();
+    let mut pair = charge.map(|charge| PairPlan::new(site, charge, origin)).transpose()?;
+    let office = pair.as_mut().map_or_else(Office::alone, PairPlan::office);
     for ((group, config), response) in assembly.groups.into_iter().zip(&site.groups).zip(&responses) {
         let mut executive = group.executive;
+        if let Some(pair) = &mut pair {
+            executive = pair.take_group(executive, config, &group.units);
+        }
         let (grid, ended) = (Grid::new(origin, config.period), Arc::clone(&end));
         let spec = thread_spec(&config.name, config.core, config.priority, set_up.wish());
         let running = thread::spawn(spec, move |_| {
@@ -138,24 +156,40 @@ pub fn run(site: &SiteConfig, signals: &Signals, report_file: Option<&Path>) -> 
         loops.push(running);
     }
     // It waits: whatever still keeps the agent from starting is to be found before the field notices.
-    let field = FieldThread::start(site.io, fields, set_up.wish())?;
+    let field = FieldThread::start(site.io, fields, office, set_up.wish())?;
     set_up.thread(field.report())?;
+    let pair = pair.map(|pair| pair.start(&assembly.counters, set_up.wish())).transpose()?;
+    if let Some(pair) = &pair {
+        set_up.thread(pair.settings())?;
+    }
     drop_capabilities();
 
     let reporter = Reporter::new(site, assembly.counters, set_up.status(), now());
     let operators = Operators::start(site, overrides)?;
     let report =
         SharedReport::new(reporter.report(&controls, &operators, &first_plan, Phase::Starting, now()));
-    let _admin = open_admin(&site.admin.socket, site.admin.listen, report.clone())?;
+    let switchover = pair.as_ref().map(PairThread::switchover);
+    let _admin = open_admin(&site.admin.socket, site.admin.listen, report.clone(), switchover)?;
     field.begin();
     tracing::info!(site = %site.name, units = site.turbines.len(), plan = %first_plan.name, "running");
 
-    let mut watch =
-        Watch { site, controls, operators, reporter, report, plan: first_plan, next_report: Instant::ZERO };
+    let mut watch = Watch {
+        site,
+        controls,
+        operators,
+        reporter,
+        report,
+        plan: first_plan,
+        next_report: Instant::ZERO,
+        role: Role::Init,
+        pair,
+    };
     let outcome = watch.until_told_to_end(signals);
+    // The loops run on meanwhile: without them a pair would give up the office that the safe actions need.
+    field.stop(now() + SAFE_WRITES_WITHIN);
+    watch.leave_pair();
     end.store(true, Ordering::Relaxed);
     join(loops);
-    field.stop(now() + SAFE_WRITES_WITHIN);
     watch.last_report(report_file);
     Ok(outcome)
 }
@@ -191,6 +225,7 @@ fn open_admin(
     socket: &Path,
     listen: Option<SocketAddr>,
     report: SharedReport,
+    switchover: Option<admin::AskSwitchover>,
 ) -> Result<std::thread::JoinHandle<()>, StartError> {
     let failed = |error: std::io::Error| {
         StartError::Thread(SpawnError::Create { name: "takt-admin".to_owned(), error: error.to_string() })
@@ -202,7 +237,7 @@ fn open_admin(
     }
     std::thread::Builder::new()
         .name("takt-admin".to_owned())
-        .spawn(move || runtime.block_on(admin::serve(listeners, report)))
+        .spawn(move || runtime.block_on(admin::serve(listeners, report, switchover)))
         .map_err(failed)
 }
 
@@ -229,6 +264,9 @@ struct Watch<'a> {
     report: SharedReport,
     plan: Plan,
     next_report: Instant,
+    pair: Option<PairThread>,
+    /// What this node is in its pair.
+    role: Role,
 }
 
 impl Watch<'_> {
@@ -239,6 +277,9 @@ impl Watch<'_> {
                 Ok(Some(received)) => match (received.signal, stopping) {
                     (Signal::HangUp, _) => self.reload_plan(),
                     (Signal::Terminate | Signal::Interrupt, None) => {
+                        if self.hands_over() {
+                            return Outcome::AtRest;
+                        }
                         stopping = Some(now() + self.site.stop_limit);
                         self.stop();
                     }
@@ -266,6 +307,7 @@ impl Watch<'_> {
 
     /// One round: telemetry, commands, report.
     fn turn(&mut self, phase: Phase) {
+        self.take_news();
         for control in &mut self.controls {
             while control.ports.retired.dequeue().is_some() {}
             for (unit, record) in control.collector.collect(&mut control.ports.telemetry) {
@@ -278,14 +320,64 @@ impl Watch<'_> {
                 tracing::info!(unit = name, mode = record.mode.as_str(), ?trips, "unit");
             }
         }
-        self.operators.turn(self.site, &mut self.controls);
+        let outlives = |cycle| self.pair.as_ref().is_none_or(|pair| pair.is_safe(cycle));
+        self.operators.turn(self.site, &mut self.controls, outlives);
         let now = now();
         if now >= self.next_report {
             self.next_report = now + REPORT_INTERVAL;
-            let report = self.reporter.report(&self.controls, &self.operators, &self.plan, phase, now);
+            let mut report = self.reporter.report(&self.controls, &self.operators, &self.plan, phase, now);
+            report.pair = self.pair.as_ref().map(PairThread::report);
             self.operators.publish(self.site, &self.controls);
             self.report.set(report);
         }
+    }
+
+    /// What the pair thread has to tell.
+    fn take_news(&mut self) {
+        let Some(pair) = &self.pair else { return };
+        for news in pair.news.try_iter() {
+            match news {
+                News::Role { role, epoch } => {
+                    self.role = role;
+                    tracing::info!(role = role.as_str(), epoch = epoch.0, "pair");
+                    self.operators.set_active(role == Role::Active);
+                }
+                News::TakeOver(how) => tracing::info!(?how, "pair: this node writes now"),
+                News::Alarm(alarm) => tracing::warn!(?alarm, "pair"),
+                News::Learned(learned) => self.operators.learn(self.site, &self.controls, learned),
+            }
+        }
+    }
+
+    /// At the end of a node of a pair: whether the plant goes on without it, in the peer's hands.
+    fn hands_over(&mut self) -> bool {
+        let Some(pair) = &self.pair else { return false };
+        if pair.order(Order::Switchover).is_err() {
+            return false;
+        }
+        let patience = now() + HAND_OVER_WITHIN;
+        loop {
+            self.turn(Phase::Stopping);
+            match self.role {
+                Role::Active if now() < patience => std::thread::sleep(WATCH_INTERVAL / 4),
+                Role::Active => {
+                    tracing::warn!("there is no peer to hand over to: bringing the plant to rest");
+                    return false;
+                }
+                Role::Init | Role::Standby | Role::Claimed | Role::Fenced => {
+                    let followed = self.pair.as_ref().is_some_and(|pair| pair.report().peer_heard);
+                    tracing::info!(followed, "the plant is not in this node's hands");
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Gives up the office and ends the pair thread.
+    fn leave_pair(&mut self) {
+        let Some(pair) = self.pair.take() else { return };
+        let _ = pair.order(Order::Resign);
+        pair.stop();
     }
 
     fn stop(&mut self) {

@@ -61,7 +61,7 @@ impl Group {
             epoch: 1,
         };
         let demand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
-        let plan = Box::new(PlanTable { epoch: 1, demands: vec![demand; TURBINES].into() });
+        let plan = Box::new(PlanTable::new(1, vec![demand; TURBINES].into()));
         let (cycle_ports, control) = ports();
         let mut field = Field { profile, images: drivers, sequence: 0 };
         field.scan();

@@ -32,6 +32,57 @@ pub struct Report {
     pub plan: Plan,
     /// Real-time set-up as read back.
     pub realtime: Realtime,
+    /// The pair, if the agent is one of two.
+    #[serde(default)]
+    pub pair: Option<Pair>,
+}
+
+/// One node's view of the pair.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Pair {
+    /// `a` or `b`.
+    pub node: String,
+    /// `init`, `standby`, `claimed`, `active` or `fenced`.
+    pub role: String,
+    /// The highest epoch that the node knows; its own while it is active.
+    pub epoch: u32,
+    /// `fenced`: the kernel holds back writes without a lease; or `unfenced: ` and the reason.
+    pub profile: String,
+    /// Whether the peer is heard.
+    pub peer_heard: bool,
+    /// The peer's role, as it last said.
+    pub peer_role: Option<String>,
+    /// The links, in the order of the configuration.
+    pub links: Vec<PairLink>,
+    /// Whether the arbiter answers.
+    pub arbiter_reached: bool,
+    /// The longest time without a message from the peer since the start.
+    pub heartbeat_gap_max_us: f64,
+    /// The newest cycle of the peer whose state is held here; standby only.
+    pub replica_cycle: u64,
+    /// States of the peer that were repeated here and came out the same.
+    pub states_verified: u64,
+    /// States that came out different: the two do not run the same software or parameters.
+    pub states_diverged: u64,
+    /// Times that this node became active since its start.
+    pub takeovers: u64,
+    /// What keeps the pair from being what it should be, in words.
+    pub degraded: Vec<String>,
+    /// Datagrams that were refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// A link between the two nodes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PairLink {
+    /// Own and the peer's address.
+    pub addresses: String,
+    /// Whether the peer is heard on it.
+    pub heard: bool,
+    /// Datagrams received.
+    pub received: u64,
+    /// Datagrams sent.
+    pub sent: u64,
 }
 
 /// What the process is doing.
@@ -260,6 +311,7 @@ impl Report {
         if let Some(mqtt) = self.mqtt.as_ref().filter(|mqtt| !mqtt.connected) {
             reasons.push(format!("no connection to the broker {}", mqtt.broker));
         }
+        reasons.extend(self.pair.iter().flat_map(|pair| pair.degraded.iter().cloned()));
         reasons.extend(self.plan.refused.as_ref().map(|why| format!("plan refused: {why}")));
         reasons
     }

@@ -1,12 +1,14 @@
 //! A first-order low-pass filter.
 
 use hal_units::{Duration, RadiansPerSecond};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 /// One-pole low-pass filter, exact for an input that is constant between two steps:
 /// `y += (1 - exp(-dt * corner)) * (x - y)`.
 ///
 /// Being exact, it is stable for every step length, and two half steps equal a whole one.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct OnePole {
     value: f64,
 }

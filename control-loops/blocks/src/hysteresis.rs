@@ -1,7 +1,10 @@
 //! A two-point switch.
 
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
 /// Switches on at or above one threshold and off below a lower one; between them it stays as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 pub struct Hysteresis {
     on: bool,
 }

@@ -1,9 +1,11 @@
 //! Trips that wait for their cause to persist, and that stay until somebody resets them.
 
 use hal_units::Duration;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 /// On when its input has been on without a break for a delay; off at once with the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 pub struct OnDelay {
     on_for: Duration,
     on: bool,
@@ -33,7 +35,7 @@ impl OnDelay {
 /// - It stays tripped when the cause is gone.
 /// - A reset takes effect only on its rising edge (a reset button that is stuck, or a reset command
 ///   that is repeated, releases nothing) and only when the cause is absent (a reset cannot override).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 pub struct Interlock {
     cause: OnDelay,
     tripped: bool,

@@ -1,6 +1,8 @@
 //! A PID controller that does not wind up and can be taken over without a bump.
 
 use hal_units::{Duration, RadiansPerSecond};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use crate::OnePole;
 
@@ -29,7 +31,7 @@ pub struct PidParameters {
 /// `u = P e + I ∫e + D`, the derivative on the filtered measurement (a changed setpoint gives no kick).
 ///
 /// Anti-windup by back-calculation: what the limits cut off the output flows back into the integral.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct Pid {
     integral: f64,
     measurement: OnePole,

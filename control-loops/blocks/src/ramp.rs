@@ -1,11 +1,13 @@
 //! A straight line from one value to another in a given time.
 
 use hal_units::Duration;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 /// Goes from one value to another in a stated time, on a straight line, and stays there.
 ///
 /// Unlike a rate limit it follows no target: once started, its course and its end are known.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct Ramp {
     from: f64,
     to: f64,

@@ -1,6 +1,8 @@
 //! A value that moves no faster than allowed.
 
 use hal_units::Duration;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 /// The largest changes per second, both as magnitudes in the unit of the value per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +25,7 @@ impl RateLimits {
 ///
 /// Never against a measurement: with a real actuator behind it, a limit against the measured position
 /// turns into a lag that can oscillate.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct RateLimit {
     value: f64,
 }

@@ -105,7 +105,8 @@ pub enum Message {
         role: Role,
         /// What it reaches.
         field: FieldHealth,
-        /// The newest cycle whose state the sender holds whole from the other; 0 for none.
+        /// The newest cycle whose state the sender holds whole from the other and could continue from; 0 for
+        /// none, and if it could not.
         replica_cycle: u64,
     },
     /// A promise: the sender will not become Active before the lease that this extends has ended.

@@ -26,6 +26,6 @@ mod unit;
 pub use budget::{BusBudget, BusDevice, DeviceCost, Medium, Refusal, Report};
 pub use frame::{TransactionBytes, exchange_bytes, read_bytes, write_bytes};
 pub use poll::{Attempt, PollOrder, RetryPolicy, Standing};
-pub use profile::{Block, DeviceProfile, Exchange, InputTag, OutputTag, SafeAction};
+pub use profile::{Block, DeviceProfile, Exchange, InputTag, OutputTag, SafeAction, Start};
 pub use register::{Register, RegisterTable, RegisterType, WordOrder};
 pub use serial::SerialTiming;

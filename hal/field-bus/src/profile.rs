@@ -23,6 +23,18 @@ pub enum Exchange {
     Combined,
 }
 
+/// With what a master that has just started begins to command a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// With the safe action: the device may still move on a command from before.
+    #[default]
+    Safe,
+    /// With the controller's first outputs, which follow from what it has read back: a plant that is
+    /// running goes on without a jolt. The safe action follows if they fail to come.
+    ReadBack,
+}
+
 /// What an output does when nobody may or can command it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SafeAction {
@@ -131,6 +143,8 @@ pub struct DeviceProfile {
     pub connections_max: u16,
     /// How inputs and outputs travel.
     pub exchange: Exchange,
+    /// How a master begins that has just started. Every later connection begins with the safe action.
+    pub start: Start,
     /// Input tags; their position is their [`TagIndex`].
     pub inputs: Vec<InputTag>,
     /// Output tags; their position is their [`TagIndex`].

@@ -8,7 +8,8 @@ use hal_process_image::{TAGS_MAX, TagIndex};
 use serde::Deserialize;
 
 use crate::profile::{
-    DeviceProfile, Exchange, InputTag, OutputTag, READ_WORDS_MAX, SafeAction, WRITE_WORDS_MAX, blocks, index,
+    DeviceProfile, Exchange, InputTag, OutputTag, READ_WORDS_MAX, SafeAction, Start, WRITE_WORDS_MAX, blocks,
+    index,
 };
 use crate::register::{Register, RegisterTable, RegisterType, WordOrder};
 use crate::unit;
@@ -24,6 +25,8 @@ struct ProfileToml {
     connections_max: Spanned<u16>,
     #[serde(default = "unplaced")]
     exchange: Spanned<Exchange>,
+    #[serde(default)]
+    start: Start,
     /// Unused registers between two inputs that may be read along to save a transaction.
     #[serde(default = "default_gap")]
     gap_max: Spanned<u16>,
@@ -142,6 +145,7 @@ impl DeviceProfile {
             response_timeout: millis(*toml.response_timeout_ms.get_ref()),
             connections_max: *toml.connections_max.get_ref(),
             exchange,
+            start: toml.start,
             inputs,
             outputs,
             watchdog: None,

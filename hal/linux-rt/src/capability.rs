@@ -149,7 +149,8 @@ fn read_status(path: &str) -> Result<Capabilities, CapabilityError> {
 
 /// What a process with locked memory still needs once it is set up: `CAP_IPC_LOCK` if its memory-lock
 /// limit is finite, since each later mapping counts against that; nothing otherwise. A thread keeps its
-/// real-time policy without any capability.
+/// real-time policy without any capability, and renews a lease without any; only the client of a pair's
+/// arbiter needs [`crate::lease_gate::NEEDED_TO_MARK`] besides.
 #[must_use]
 pub fn needed_after_set_up(limit: LockLimit) -> Vec<Capability> {
     if lock_capability_needed(limit) { vec![Capability::CAP_IPC_LOCK] } else { Vec::new() }

@@ -20,6 +20,25 @@ pub fn boot_now() -> Instant {
     Instant::from_nanos(sys::clock_nanos(sys::Clock::Boot))
 }
 
+/// The boot clock's reading at a point of the monotonic clock, for deadlines: while the machine is suspended
+/// between the readings of the two, the result is early, never late. No system call.
+#[must_use]
+pub fn to_boot(at: Instant) -> Instant {
+    // In this order: what passes in between makes the distance look shorter.
+    let boot = boot_now();
+    let monotonic = now();
+    if at >= monotonic { boot + at.since(monotonic) } else { boot - monotonic.since(at) }
+}
+
+/// The monotonic clock's reading at a point of the boot clock; of a point before the last suspension it
+/// is early. No system call.
+#[must_use]
+pub fn from_boot(at: Instant) -> Instant {
+    let monotonic = now();
+    let boot = boot_now();
+    if at >= boot { monotonic + at.since(boot) } else { monotonic - boot.since(at) }
+}
+
 /// Resolution of timers on the monotonic clock: 1 ns with high-resolution timers, else one kernel tick.
 #[must_use]
 pub fn resolution() -> Duration {
@@ -63,6 +82,20 @@ mod tests {
     fn the_boot_clock_is_never_behind_the_monotonic_one() {
         let monotonic = now();
         assert!(boot_now() >= monotonic);
+    }
+
+    #[test]
+    fn a_deadline_on_the_boot_clock_is_never_late() {
+        for _ in 0..1000 {
+            let span = Duration::from_millis(25);
+            let at = now() + span;
+            let deadline = to_boot(at);
+            let (boot, monotonic) = (boot_now(), now());
+            assert!(deadline.since(boot) <= span);
+            assert!(from_boot(deadline) <= at);
+            // And early by no more than the readings took.
+            assert!(deadline.since(boot) + monotonic.since(at - span) * 2 + Duration::from_micros(1) >= span);
+        }
     }
 
     #[test]

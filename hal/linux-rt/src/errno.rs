@@ -26,6 +26,8 @@ impl Errno {
     pub const EINVAL: Self = Self(libc::EINVAL);
     /// Not implemented by this kernel.
     pub const ENOSYS: Self = Self(libc::ENOSYS);
+    /// No room in a buffer of the network.
+    pub const ENOBUFS: Self = Self(libc::ENOBUFS);
     /// Not supported.
     pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
 
@@ -78,6 +80,7 @@ impl Errno {
             libc::ERANGE => "ERANGE",
             libc::ENOSYS => "ENOSYS",
             libc::ENOTEMPTY => "ENOTEMPTY",
+            libc::ENOBUFS => "ENOBUFS",
             libc::EOPNOTSUPP => "EOPNOTSUPP",
             libc::E2BIG => "E2BIG",
             libc::EOVERFLOW => "EOVERFLOW",

@@ -21,6 +21,7 @@
 //! - [`cgroup`]: control groups of both versions: limits, groups of one's own, real-time budgets.
 //! - [`counters`]: faults, context switches and processor time of a thread.
 //! - [`capability`]: what a thread may do, and giving it up.
+//! - [`lease_gate`]: the kernel's check that no node writes to a device without a lease.
 //! - [`doctor`]: whether this machine can control in real time, with remedies.
 //! - [`syscall_gate`]: proof of which system calls a thread makes.
 //! - [`signal`]: termination signals as a readable descriptor.
@@ -35,6 +36,7 @@ mod core_set;
 pub mod counters;
 pub mod doctor;
 mod errno;
+pub mod lease_gate;
 pub mod machine;
 pub mod memory;
 mod procfs;

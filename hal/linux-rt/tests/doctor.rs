@@ -57,6 +57,16 @@ fn with_permission_the_policy_is_found_fit() {
 }
 
 #[test]
+#[cfg_attr(not(takt_packet_gate), ignore = "needs CAP_BPF, CAP_NET_ADMIN and a cgroup v2 hierarchy")]
+fn a_gate_that_works_is_found_fit_and_leaves_nothing_behind() {
+    let findings = examine(&brief());
+    let gate = finding(&findings, "packet gate");
+    assert_eq!(gate.status, Status::Ok, "{gate:?}");
+    assert!(gate.found.contains("blocks writes"), "{gate:?}");
+    assert_eq!(hal_linux_rt::lease_gate::current_group().unwrap(), None);
+}
+
+#[test]
 fn without_permission_the_policy_is_a_failure_with_its_errno() {
     in_own_process("without_permission_the_policy_is_a_failure_with_its_errno", || {
         keep_only(&[]).unwrap();

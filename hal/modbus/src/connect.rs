@@ -37,6 +37,9 @@ impl Connect for TcpConnector {
         let stream = TcpStream::connect(self.address).await?;
         // Nagle's algorithm would hold a request back until the last answer's acknowledgement.
         stream.set_nodelay(true)?;
+        // A connection that is given up must not send what it still holds: by then another node may be
+        // writing. It is reset instead.
+        stream.set_zero_linger()?;
         Ok(stream)
     }
 }

@@ -366,6 +366,10 @@ fn registers(query: &Query<'_>, response: Response) -> Result<Vec<u16>, Fault> {
             let echo = Shape::Echo { function: 0x10, address, quantity };
             return if echo == query.shape() { Ok(Vec::new()) } else { Err(Fault::WrongEcho) };
         }
+        Response::WriteSingleRegister(address, word) => {
+            let echo = Shape::Echo { function: 0x06, address, quantity: word };
+            return if echo == query.shape() { Ok(Vec::new()) } else { Err(Fault::WrongEcho) };
+        }
         _ => return Err(Fault::WrongFunction),
     };
     match query.shape() {

@@ -14,11 +14,14 @@ use crate::config::{Clock, DevicePort, LineConfig};
 use crate::connection::Connection;
 use crate::counters::DeviceCounters;
 use crate::fault::Fault;
+use crate::office::Office;
 use crate::outputs::{Command, OutputState};
 use crate::query::Query;
 
 /// The most registers of a write block.
 const WRITE_WORDS_MAX: usize = 123;
+/// The most registers of an epoch: a u16 or a u32.
+const EPOCH_WORDS_MAX: usize = 2;
 
 /// A stream under a line.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug + 'static {}
@@ -85,10 +88,13 @@ pub(crate) struct Device {
     dropped: u32,
     /// It answered since it started afresh.
     answered: bool,
+    office: Office,
+    /// The epoch that writes carry; `None` that of the outputs.
+    epoch: Option<u32>,
 }
 
 impl Device {
-    pub(crate) fn new(port: DevicePort, timing: DeviceTiming, now: Instant) -> Self {
+    pub(crate) fn new(port: DevicePort, timing: DeviceTiming, office: Office, now: Instant) -> Self {
         let profile = Arc::clone(&port.profile);
         let counters = Arc::clone(&port.counters);
         let outputs = OutputState::new(
@@ -98,11 +104,53 @@ impl Device {
             now,
         );
         let published = DeviceInputs::NEVER;
-        Self { port, profile, counters, timing, published, outputs, dropped: 0, answered: false }
+        Self {
+            port,
+            profile,
+            counters,
+            timing,
+            published,
+            outputs,
+            dropped: 0,
+            answered: false,
+            office,
+            epoch: None,
+        }
     }
 
-    pub(crate) fn has_outputs(&self) -> bool {
-        !self.profile.writes.is_empty()
+    /// Another node may be writing: nothing is written from now on.
+    pub(crate) fn observe(&mut self) {
+        self.outputs.observe();
+    }
+
+    /// Takes over from another node: the outputs go on as the controllers command them.
+    pub(crate) fn take_over(&mut self, epoch: Option<u32>, now: Instant) {
+        self.epoch = epoch;
+        self.outputs.take_over(self.port.outputs.latest(), now);
+    }
+
+    /// Whether the safe value must be written before anything else.
+    pub(crate) fn begins_safe(&self) -> bool {
+        self.outputs.begins_safe()
+    }
+
+    /// Raises the epoch at the device and changes nothing else, so that it refuses the predecessor.
+    pub(crate) async fn fence<S: Stream>(
+        &mut self,
+        link: &mut Connection<S>,
+        clock: &impl Clock,
+        epoch: u32,
+    ) -> Result<(), Fault> {
+        let profile = Arc::clone(&self.profile);
+        let Some(tag) = profile.epoch.and_then(|tag| profile.outputs.get(usize::from(tag.0))) else {
+            return Ok(());
+        };
+        let mut buffer = [0; EPOCH_WORDS_MAX];
+        let words = buffer.get_mut(..usize::from(tag.register.kind.words())).unwrap_or_default();
+        tag.register.encode(f64::from(epoch), words);
+        let query = Query::Write { start: tag.register.address, words };
+        self.prepare(link, clock, &query, Limit::NONE).await?;
+        self.transact(link, clock, &query, Limit::NONE).await.map(|_| ())
     }
 
     /// The connection, or the trust in the device, is new from `now` on.
@@ -136,7 +184,9 @@ impl Device {
     ) -> Result<(), Fault> {
         let safe = self.outputs.safe_outputs(clock.now());
         match self.write_words(link, clock, &safe, false, limit).await {
-            Ok(()) | Err(WriteError::Expired) => {}
+            Ok(()) => {}
+            // The lease is over: the device's own watchdog takes care of it, or the node that has it.
+            Err(WriteError::Expired) => return Ok(()),
             Err(WriteError::Fault(fault)) => return Err(fault),
         }
         self.counters.safe_writes.one();
@@ -244,6 +294,11 @@ impl Device {
         limit: Limit,
     ) -> Result<(), WriteError> {
         let profile = Arc::clone(&self.profile);
+        let mut outputs = *outputs;
+        if let (Some(tag), Some(epoch)) = (profile.epoch, self.epoch) {
+            outputs.set(tag, f64::from(epoch));
+        }
+        let outputs = &outputs;
         let mut buffer = [0; WRITE_WORDS_MAX];
         for block in &profile.writes {
             let words = buffer.get_mut(..usize::from(block.count)).unwrap_or_default();
@@ -260,7 +315,8 @@ impl Device {
             };
             self.prepare(link, clock, &query, limit).await?;
             // The last moment before the request leaves.
-            if commanded && !outputs.is_current(clock.now()) {
+            let leaves_at = clock.now();
+            if !self.office.may_write(leaves_at) || (commanded && !outputs.is_current(leaves_at)) {
                 return Err(WriteError::Expired);
             }
             let (read_words, sent_at) = self.transact(link, clock, &query, limit).await?;

@@ -17,6 +17,7 @@ use crate::connection::{Connection, ConnectionTiming};
 use crate::counters::DeviceState;
 use crate::device::{Device, DeviceTiming, Limit};
 use crate::fault::{Fault, GATEWAY_EXCEPTIONS};
+use crate::office::{Office, Term};
 use crate::tick::{BusTick, DuePhase, Phase, PhaseLog, Stop};
 
 /// Without a beat for this long beyond its time, nobody is delayed by anything.
@@ -37,24 +38,25 @@ pub enum DeviceEnd {
     NotReached,
 }
 
-/// Runs a line until `stop` asks for its end and every device has acknowledged the end of its safe
+/// Runs a line, writing while `office` is this node's, until `stop` asks for its end and every device has acknowledged the end of its safe
 /// action, or the deadline has come. Returns how each device was left, in the order of `devices`.
 ///
 /// A closed `stop` counts as a stop within 5 s; closed `ticks` as outputs that are missing.
 pub async fn run_line(
     config: LineConfig,
     devices: Vec<DevicePort>,
+    office: Office,
     ticks: watch::Receiver<BusTick>,
     clock: impl Clock,
     stop: watch::Receiver<Stop>,
 ) -> Vec<DeviceEnd> {
     match config.transport.clone() {
         Transport::Tcp { address } => {
-            run_line_on(TcpConnector { address }, config, devices, ticks, clock, stop).await
+            run_line_on(TcpConnector { address }, config, devices, office, ticks, clock, stop).await
         }
         Transport::Rtu { path, timing, parity } => {
             let connector = SerialConnector { path, baud_rate: timing.baud_rate(), parity };
-            run_line_on(connector, config, devices, ticks, clock, stop).await
+            run_line_on(connector, config, devices, office, ticks, clock, stop).await
         }
     }
 }
@@ -64,11 +66,12 @@ pub async fn run_line_on<C: Connect>(
     connector: C,
     config: LineConfig,
     devices: Vec<DevicePort>,
+    office: Office,
     ticks: watch::Receiver<BusTick>,
     clock: impl Clock,
     stop: watch::Receiver<Stop>,
 ) -> Vec<DeviceEnd> {
-    Line::new(connector, config, devices, clock).run(ticks, stop).await
+    Line::new(connector, config, devices, office, clock).run(ticks, stop).await
 }
 
 enum Link<S> {
@@ -88,12 +91,16 @@ struct Line<C: Connect, K> {
     link_failures: u32,
     phases: PhaseLog,
     stopping: Option<Instant>,
+    office: Office,
+    /// The term that the devices were told of.
+    term: Term,
     clock: K,
 }
 
 impl<C: Connect, K: Clock> Line<C, K> {
-    fn new(connector: C, config: LineConfig, devices: Vec<DevicePort>, clock: K) -> Self {
+    fn new(connector: C, config: LineConfig, devices: Vec<DevicePort>, office: Office, clock: K) -> Self {
         let now = clock.now();
+        office.join_fence();
         let timing = DeviceTiming::new(&config, devices.len() == 1);
         let policy = RetryPolicy {
             wait_min: config.reconnect_backoff_min,
@@ -104,9 +111,16 @@ impl<C: Connect, K: Clock> Line<C, K> {
             Transport::Tcp { .. } => None,
             Transport::Rtu { timing, .. } => Some(timing),
         };
+        let term = office.term();
+        let mut devices: Vec<_> =
+            devices.into_iter().map(|port| Device::new(port, timing, office.clone(), now)).collect();
+        match term {
+            Term::Observe => devices.iter_mut().for_each(Device::observe),
+            Term::Write { .. } => {}
+        }
         Self {
             order: PollOrder::new(devices.len(), policy),
-            devices: devices.into_iter().map(|port| Device::new(port, timing, now)).collect(),
+            devices,
             connector,
             config,
             serial,
@@ -115,6 +129,8 @@ impl<C: Connect, K: Clock> Line<C, K> {
             link_failures: 0,
             phases: PhaseLog::default(),
             stopping: None,
+            office,
+            term,
             clock,
         }
     }
@@ -126,6 +142,7 @@ impl<C: Connect, K: Clock> Line<C, K> {
     ) -> Vec<DeviceEnd> {
         loop {
             let now = self.clock.now();
+            self.heed_term().await;
             self.heed_stop(&mut stop, now);
             if let Some(deadline) = self.stopping
                 && (now >= deadline || self.devices.iter().all(Device::is_safe))
@@ -153,7 +170,7 @@ impl<C: Connect, K: Clock> Line<C, K> {
             };
             let wake_at = [wake_at, self.stopping].into_iter().flatten().min();
             let pause = wake_at.map_or(PAUSE_MAX, |at| at.since(self.clock.now()));
-            rest(pause, &mut ticks, self.stopping.is_none().then_some(&mut stop)).await;
+            rest(pause, &mut ticks, &mut self.office, self.stopping.is_none().then_some(&mut stop)).await;
         }
     }
 
@@ -175,6 +192,53 @@ impl<C: Connect, K: Clock> Line<C, K> {
             self.bring_in(attempt).await;
         }
         attempt.is_some()
+    }
+
+    /// Begins or ends to write when the office says so.
+    async fn heed_term(&mut self) {
+        let term = self.office.term();
+        if term == self.term {
+            return;
+        }
+        self.term = term;
+        match term {
+            Term::Observe => self.devices.iter_mut().for_each(Device::observe),
+            Term::Write { epoch } => self.take_over(epoch).await,
+        }
+    }
+
+    /// Fences the devices, waits until the other lines have done so, and goes on with the outputs that
+    /// the controllers have made meanwhile, without waiting for the next cycle.
+    async fn take_over(&mut self, epoch: Option<u32>) {
+        let now = self.clock.now();
+        let usable = matches!(self.link, Link::Up { .. });
+        for (at, device) in self.devices.iter_mut().enumerate() {
+            device.take_over(epoch, now);
+            if !usable || !self.order.is_live(at) {
+                device.start_afresh(now);
+            }
+        }
+        if let Some(epoch) = epoch {
+            for at in 0..self.devices.len() {
+                let (true, Some(device), Link::Up { connection: link, .. }) =
+                    (self.order.is_live(at), self.devices.get_mut(at), &mut self.link)
+                else {
+                    continue;
+                };
+                let result = device.fence(link, &self.clock, epoch).await;
+                self.settle(at, result.err());
+            }
+        }
+        self.office.fenced(epoch).await;
+        for at in 0..self.devices.len() {
+            let (true, Some(device), Link::Up { connection: link, .. }) =
+                (self.order.is_live(at), self.devices.get_mut(at), &mut self.link)
+            else {
+                continue;
+            };
+            let result = device.apply(link, &self.clock).await;
+            self.settle(at, result.err());
+        }
     }
 
     fn heed_stop(&mut self, stop: &mut watch::Receiver<Stop>, now: Instant) {
@@ -250,12 +314,12 @@ impl<C: Connect, K: Clock> Line<C, K> {
         let now = self.clock.now();
         let mut limit = Limit(attempt.limit.map(|limit| now + limit));
         let mut result = Ok(());
-        if self.serial.is_some() || !device.has_outputs() {
+        if self.serial.is_some() || !device.begins_safe() {
             result = device.probe(link, &self.clock, limit).await;
             // It is alive: from here on it takes time of its own.
             limit = Limit::NONE;
         }
-        if result.is_ok() && device.has_outputs() {
+        if result.is_ok() && device.begins_safe() {
             result = match device.write_safe(link, &self.clock, limit).await {
                 // It is there, but takes no outputs: its inputs are still worth having.
                 Err(Fault::Exception(code)) if !GATEWAY_EXCEPTIONS.contains(&code) => Ok(()),
@@ -396,6 +460,7 @@ impl<C: Connect, K: Clock> Line<C, K> {
 async fn rest(
     pause: Duration,
     ticks: &mut watch::Receiver<BusTick>,
+    office: &mut Office,
     stop: Option<&mut watch::Receiver<Stop>>,
 ) {
     let Some(stop) = stop else { return sleep(pause).await };
@@ -403,6 +468,7 @@ async fn rest(
     tokio::select! {
         biased;
         _ = stop.changed() => {}
+        () = office.changed() => {}
         _ = ticks.changed(), if ticking => {}
         () = sleep(pause) => {}
     }

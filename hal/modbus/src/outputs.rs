@@ -7,11 +7,15 @@
 //! moment the device was lost, or from the moment its outputs were missing for the declared time, and
 //! starts at the outputs it last acknowledged. It ends when a commanded write is acknowledged.
 //!
+//! Who reads only ([`OutputState::observe`]) has nothing to write and nothing to make safe. Who takes
+//! over ([`OutputState::take_over`]), or starts at a device whose profile says so, begins armed: commanded
+//! outputs go on from where the device is, and the safe action comes only if they fail to come.
+//!
 //! No I/O and no clock: the device asks, writes, and reports what came of it.
 
 use std::sync::Arc;
 
-use hal_field_bus::DeviceProfile;
+use hal_field_bus::{DeviceProfile, Start};
 use hal_process_image::{DeviceOutputs, TagIndex};
 use hal_units::{Duration, Instant};
 
@@ -51,6 +55,8 @@ pub(crate) struct OutputState {
     next_safe_at: Instant,
     /// Outputs were current until then; the line's start before the first.
     current_until: Instant,
+    /// Another node may be writing: nothing is written here.
+    observing: bool,
 }
 
 impl OutputState {
@@ -60,17 +66,44 @@ impl OutputState {
         safe_interval: Duration,
         now: Instant,
     ) -> Self {
+        let go_on = profile.start == Start::ReadBack;
         Self {
             acknowledged: profile.initial_outputs(),
             profile,
             missing_after,
             safe_interval,
             holds: Holds::Unknown,
-            armed: false,
-            safe_since: Some(now),
+            armed: go_on,
+            safe_since: (!go_on).then_some(now),
             next_safe_at: now,
             current_until: now,
+            observing: false,
         }
+    }
+
+    /// Nothing is written from now on.
+    pub(crate) fn observe(&mut self) {
+        self.observing = true;
+    }
+
+    /// Takes over from another writer, whose outputs go on in `newest`.
+    pub(crate) fn take_over(&mut self, newest: &DeviceOutputs, now: Instant) {
+        self.observing = false;
+        self.armed = true;
+        self.holds = Holds::Unknown;
+        self.safe_since = None;
+        self.next_safe_at = now;
+        self.current_until = now;
+        if newest.sequence != 0 {
+            // The predecessor's: nothing of it was acknowledged here.
+            self.acknowledged = *newest;
+            self.acknowledged.sequence = 0;
+        }
+    }
+
+    /// Whether the device must take the safe value before anything else.
+    pub(crate) fn begins_safe(&self) -> bool {
+        !self.observing && !self.armed && !self.profile.writes.is_empty()
     }
 
     /// [`DeviceOutputs::sequence`] of the last acknowledged outputs.
@@ -80,20 +113,28 @@ impl OutputState {
 
     /// The connection, or the trust in the device, is new from `now` on.
     pub(crate) fn start_afresh(&mut self, now: Instant) {
-        self.armed = false;
         self.holds = Holds::Unknown;
+        if self.observing {
+            return;
+        }
+        self.armed = false;
         self.lead_to_safe(now);
     }
 
     /// Begins the safe action, unless it runs already.
     pub(crate) fn lead_to_safe(&mut self, now: Instant) {
+        if self.observing {
+            return;
+        }
         self.safe_since.get_or_insert(now);
         self.next_safe_at = now;
     }
 
     /// Whether nothing is left to be done for safety.
     pub(crate) fn is_safe(&self) -> bool {
-        self.profile.writes.is_empty() || (self.armed && self.holds == Holds::Safe { end: true })
+        self.observing
+            || self.profile.writes.is_empty()
+            || (self.armed && self.holds == Holds::Safe { end: true })
     }
 
     /// When the next safe write is due; `None` while there is nothing to make safe. `newest` outputs; none
@@ -131,7 +172,7 @@ impl OutputState {
     pub(crate) fn command(&self, newest: &DeviceOutputs, now: Instant) -> Command {
         let sequence = newest.sequence;
         let old = sequence == 0 || self.holds == Holds::Commanded { sequence };
-        if old || self.profile.writes.is_empty() {
+        if old || self.observing || self.profile.writes.is_empty() {
             Command::Nothing
         } else if !newest.is_current(now) {
             Command::Expired { sequence }

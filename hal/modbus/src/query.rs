@@ -26,6 +26,13 @@ pub enum Query<'a> {
         /// Their values, 1 to 123.
         words: &'a [u16],
     },
+    /// Write one register: function code 6.
+    WriteSingle {
+        /// Its address.
+        address: u16,
+        /// Its value.
+        word: u16,
+    },
     /// Write, then read, in one transaction: function code 23.
     Exchange {
         /// First address to read.
@@ -46,6 +53,8 @@ impl<'a> Query<'a> {
         match *self {
             Self::Read { count, .. } => read_bytes(count),
             Self::Write { words, .. } => write_bytes(quantity(words)),
+            // Unit, function, address, value, check sum; the answer repeats the request.
+            Self::WriteSingle { .. } => TransactionBytes { request: 8, answer: 8 },
             Self::Exchange { read_count, words, .. } => exchange_bytes(read_count, quantity(words)),
         }
     }
@@ -59,6 +68,7 @@ impl<'a> Query<'a> {
                 Request::ReadInputRegisters(start, count)
             }
             Self::Write { start, words } => Request::WriteMultipleRegisters(start, Cow::Borrowed(words)),
+            Self::WriteSingle { address, word } => Request::WriteSingleRegister(address, word),
             Self::Exchange { read_start, read_count, write_start, words } => {
                 Request::ReadWriteMultipleRegisters(read_start, read_count, write_start, Cow::Borrowed(words))
             }
@@ -71,6 +81,7 @@ impl<'a> Query<'a> {
             Self::Write { start, words } => {
                 Shape::Echo { function: 0x10, address: start, quantity: quantity(words) }
             }
+            Self::WriteSingle { address, word } => Shape::Echo { function: 0x06, address, quantity: word },
             Self::Exchange { read_count, .. } => Shape::Registers { function: 0x17, count: read_count },
         }
     }
@@ -93,7 +104,7 @@ const fn read_function(table: RegisterTable) -> u8 {
 pub(crate) enum Shape {
     /// Function, byte count, registers.
     Registers { function: u8, count: u16 },
-    /// Function, and address and quantity of the request.
+    /// Function, and address and quantity of the request; the value for a single register.
     Echo { function: u8, address: u16, quantity: u16 },
 }
 
@@ -175,6 +186,16 @@ mod tests {
     fn an_exception_fits_its_request_only() {
         assert_eq!(READ.matches(&[0x83, 6]), PduMatch::Exception { code: 6 });
         assert_eq!(READ.matches(&[0x90, 6]), PduMatch::Mismatch(Fault::WrongFunction));
+    }
+
+    #[test]
+    fn the_echo_of_a_single_register_repeats_its_value() {
+        let shape = Query::WriteSingle { address: 0x0102, word: 0x0304 }.shape();
+        assert_eq!(shape.matches(&[6, 1, 2, 3, 4]), PduMatch::Answer { len: 5 });
+        assert_eq!(shape.matches(&[6, 1, 2, 3]), PduMatch::Partial);
+        assert_eq!(shape.matches(&[6, 1, 2, 3, 5]), PduMatch::Mismatch(Fault::WrongEcho));
+        assert_eq!(shape.matches(&[16, 1, 2, 3, 4]), PduMatch::Mismatch(Fault::WrongFunction));
+        assert_eq!(shape.matches(&[0x86, 2]), PduMatch::Exception { code: 2 });
     }
 
     #[test]

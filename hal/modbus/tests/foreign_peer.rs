@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use hal_diagnostics::Document;
 use hal_field_bus::{DeviceProfile, SerialTiming};
 use hal_modbus::{
-    DeviceCounters, DeviceEnd, DevicePort, Fault, LineConfig, Parity, Phase, Stop, Ticker, Transport,
+    DeviceCounters, DeviceEnd, DevicePort, Fault, LineConfig, Office, Parity, Phase, Stop, Ticker, Transport,
     run_line,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, Publisher, Quality, Subscriber, TagIndex, exchange};
@@ -142,7 +142,8 @@ impl Master {
         let (ticker, ticks) = Ticker::new();
         let (stop, stopped) = watch::channel(Stop::Run);
         let config = LineConfig::new("foreign", transport);
-        let line = tokio::spawn(run_line(config, vec![port], ticks, clock_from(origin), stopped));
+        let line =
+            tokio::spawn(run_line(config, vec![port], Office::alone(), ticks, clock_from(origin), stopped));
         Self { inputs, outputs, counters, ticker, stop, line, origin, cycle: 0 }
     }
 

@@ -6,8 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use hal_modbus::{
-    DeviceCounters, DeviceEnd, DevicePort, DeviceState, Fault, LineConfig, Parity, Stop, Ticker, Transport,
-    run_line,
+    DeviceCounters, DeviceEnd, DevicePort, DeviceState, Fault, LineConfig, Office, Parity, Stop, Ticker,
+    Transport, run_line,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, exchange};
 use hal_units::Duration;
@@ -209,8 +209,14 @@ async fn a_serial_port_that_is_not_there_is_looked_for_again() {
     let (_ticker, ticks) = Ticker::new();
     let (stop, stopped) = watch::channel(Stop::Run);
     let deadline = clock() + millis(1_500);
-    let line =
-        tokio::spawn(run_line(LineConfig::new("serial", transport), vec![device], ticks, clock, stopped));
+    let line = tokio::spawn(run_line(
+        LineConfig::new("serial", transport),
+        vec![device],
+        Office::alone(),
+        ticks,
+        clock,
+        stopped,
+    ));
     tokio::time::sleep(millis(1_000)).await;
     stop.send(Stop::Safe { deadline }).unwrap();
     assert_eq!(line.await.unwrap(), [DeviceEnd::NotReached]);

@@ -27,7 +27,20 @@ impl<T: Copy + Send> Publisher<T> {
     }
 }
 
+impl<T: Send> Publisher<T> {
+    /// Lets `fill` write the newest value in place, over the remains of an older one. Wait-free.
+    pub fn publish_with(&mut self, fill: impl FnOnce(&mut T)) {
+        fill(self.0.input_buffer_mut());
+        self.0.publish();
+    }
+}
+
 impl<T: Send> Subscriber<T> {
+    /// The newest value, if it has not been seen yet. Wait-free; allocates nothing.
+    pub fn updated(&mut self) -> Option<&T> {
+        if self.0.update() { Some(self.0.output_buffer_mut()) } else { None }
+    }
+
     /// The newest value. Wait-free; allocates nothing.
     pub fn latest(&mut self) -> &T {
         self.0.read()

@@ -1,6 +1,8 @@
 //! The two images of one device.
 
 use hal_units::Instant;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use crate::{Quality, Sample};
 
@@ -63,7 +65,7 @@ impl Default for DeviceInputs {
 }
 
 /// All outputs of one device for one cycle.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct DeviceOutputs {
     values: [f64; TAGS_MAX],
     /// From here on the outputs are late and must be dropped, not written.

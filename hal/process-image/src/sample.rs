@@ -1,9 +1,13 @@
 //! A value that says how far it can be trusted.
 
 use hal_units::{Duration, Instant};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 /// How far a value can be trusted. Ordered: a later variant is less trustworthy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Schema,
+)]
 #[repr(u8)]
 pub enum Quality {
     /// Read from the device within its maximum age, plausible.
@@ -43,7 +47,7 @@ impl Quality {
 }
 
 /// One tag's value with its quality, acquisition time and scan sequence.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct Sample {
     /// Engineering value, SI unit of the tag.
     pub value: f64,

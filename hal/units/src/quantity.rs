@@ -2,11 +2,13 @@
 
 use core::f64::consts::PI;
 use core::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 macro_rules! quantity {
     ($($(#[$doc:meta])* $name:ident, $symbol:literal;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize, Schema)]
         #[repr(transparent)]
         pub struct $name(pub f64);
 

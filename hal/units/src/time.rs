@@ -2,13 +2,17 @@
 
 use core::fmt;
 use core::ops::{Add, Sub};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 pub use core::time::Duration;
 
 /// A point on the monotonic clock, in nanoseconds since an arbitrary origin.
 ///
 /// Range: 584 years. Arithmetic saturates, it never wraps and never panics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Schema,
+)]
 pub struct Instant(u64);
 
 impl Instant {

@@ -1,7 +1,7 @@
 //! The admin interface: HTTP over a Unix socket for `takt status`, and over TCP for probes and Prometheus.
 //!
-//! It only reads. Whatever it does cannot reach the real-time threads: it sees the last report that the
-//! collector made.
+//! It sees the last report that the collector made, and cannot reach the real-time threads. The one thing
+//! that can be asked for, on the Unix socket alone, is that this node hands over to its peer.
 
 mod metrics;
 mod serve;
@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agent_status::Report;
 
 pub use serve::{AdminError, Listeners, serve};
+
+/// Asks the pair to hand over; says why not if it cannot be asked.
+pub type AskSwitchover = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// The last report, shared between the collector and the admin interface.
 #[derive(Debug, Clone)]

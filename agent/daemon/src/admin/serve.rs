@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
-use super::{SharedReport, metrics};
+use super::{AskSwitchover, SharedReport, metrics};
 
 /// Requests served at a time; further ones wait.
 const CONNECTIONS_MAX: usize = 32;
@@ -84,17 +84,18 @@ impl Listeners {
 }
 
 /// Serves until the task is dropped.
-pub async fn serve(listeners: Listeners, report: SharedReport) {
+pub async fn serve(listeners: Listeners, report: SharedReport, switchover: Option<AskSwitchover>) {
     let slots = std::sync::Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(slot) = std::sync::Arc::clone(&slots).acquire_owned().await else { return };
-        let report = report.clone();
+        let (report, switchover) = (report.clone(), switchover.clone());
         tokio::select! {
             Ok((stream, _)) = listeners.unix.accept() => {
-                tokio::spawn(async move { connection(stream, report).await; drop(slot); });
+                tokio::spawn(async move { connection(stream, report, switchover).await; drop(slot); });
             }
+            // The network may look, not act.
             Ok((stream, _)) = accept(listeners.tcp.as_ref()) => {
-                tokio::spawn(async move { connection(stream, report).await; drop(slot); });
+                tokio::spawn(async move { connection(stream, report, None).await; drop(slot); });
             }
         }
     }
@@ -107,9 +108,17 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(tokio::net::
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, report: SharedReport) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    report: SharedReport,
+    switchover: Option<AskSwitchover>,
+) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &report.get());
+        let response = if *request.method() == Method::POST && request.uri().path() == "/pair/switchover" {
+            asked(switchover.as_ref())
+        } else {
+            answer(request.method(), request.uri().path(), &report.get())
+        };
         async move { Ok::<_, Infallible>(response) }
     });
     let served = http1::Builder::new()
@@ -123,9 +132,25 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, report: SharedR
     }
 }
 
+/// The request was passed on; what became of it shows in the report.
+fn asked(switchover: Option<&AskSwitchover>) -> Response<Full<Bytes>> {
+    match switchover.map(|ask| ask()) {
+        Some(Ok(())) => reply(StatusCode::ACCEPTED, "text/plain", "asked\n".to_owned()),
+        Some(Err(why)) => reply(StatusCode::CONFLICT, "text/plain", format!("{why}\n")),
+        None => {
+            let why = "a switchover is asked for on the Unix socket of an agent with a [pair]\n";
+            reply(StatusCode::FORBIDDEN, "text/plain", why.to_owned())
+        }
+    }
+}
+
 fn answer(method: &Method, path: &str, report: &Report) -> Response<Full<Bytes>> {
     if method != Method::GET {
-        return reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
+        return reply(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "text/plain",
+            "only GET, and POST /pair/switchover\n".to_owned(),
+        );
     }
     match path {
         "/v1/report" => match serde_json::to_string(report) {

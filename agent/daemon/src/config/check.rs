@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use control_loops_controllers::turbine::TurbineParameters;
+use failover_protocol::Node;
 use hal_diagnostics::{Diagnostic, Document, Spanned};
 use hal_field_bus::{DeviceProfile, SerialTiming};
 use hal_linux_rt::CoreSet;
@@ -13,12 +14,12 @@ use hal_modbus::{Parity, Transport};
 use hal_units::Duration;
 
 use super::text::{
-    BusText, CgroupText, GroupText, LogFormat, ModelText, MqttText, ParityText, RtuText, SiteText,
-    TurbineText,
+    BusText, CgroupText, GroupText, LinkText, LogFormat, ModelText, MqttText, NodeText, PairText, ParityText,
+    RtuText, SiteText, TurbineText,
 };
 use super::{
-    AdminConfig, BusConfig, CgroupConfig, DeviceConfig, GroupConfig, IoConfig, LogConfig, MqttConfig,
-    SiteConfig, TurbineConfig,
+    AdminConfig, ArbiterConfig, BusConfig, CgroupConfig, DeviceConfig, GroupConfig, IoConfig, LogConfig,
+    MqttConfig, PairConfig, SiteConfig, TurbineConfig,
 };
 
 /// Reads a device profile; the path is whole.
@@ -73,6 +74,7 @@ impl SiteConfig {
                     .map(|p| checker.within(p, 1, 99, "priority"))
                     .transpose()?,
             },
+            pair: text.pair.as_ref().map(|pair| checker.pair(pair)).transpose()?,
             cgroup: text.cgroup.as_ref().map(|cgroup| checker.cgroup(cgroup)).transpose()?,
             stop_limit: Duration::from_secs(u64::from(match stop_limit_s {
                 Some(limit) => checker.within(limit, 1, 3600, "limit_s")?,
@@ -190,6 +192,35 @@ impl Checker<'_> {
             memory_max_mib: within(&text.memory_max_mib, 16, 1 << 20, "memory_max_mib")?,
             rt_runtime: within(&text.rt_runtime_us, 1_000, 950_000, "rt_runtime_us")?
                 .map(Duration::from_micros),
+        })
+    }
+
+    fn pair(&self, text: &PairText) -> Result<PairConfig, Diagnostic> {
+        let links = text.links.get_ref();
+        if links.is_empty() || links.len() > 2 {
+            return Err(self.document.at(
+                text.links.span(),
+                format!("a pair has {} links", links.len()),
+                "give one or, so that one cable may be cut, two: { local = \"IP:PORT\", peer = \"IP:PORT\" }",
+            ));
+        }
+        let link = |link: &LinkText| Ok((self.address(&link.local)?, self.address(&link.peer)?));
+        Ok(PairConfig {
+            node: match text.node.get_ref() {
+                NodeText::A => Node::A,
+                NodeText::B => Node::B,
+            },
+            key_file: self.folder.join(text.key_file.get_ref()),
+            links: links.iter().map(link).collect::<Result<_, Diagnostic>>()?,
+            arbiter: ArbiterConfig {
+                address: self.address(&text.arbiter.tcp)?,
+                unit_id: self.within(&text.arbiter.unit_id, 1, 247, "unit_id")?,
+                register: text.arbiter.register,
+                function: text.arbiter.function,
+            },
+            gate: text.gate,
+            core: text.core,
+            priority: text.priority.as_ref().map(|p| self.within(p, 1, 99, "priority")).transpose()?,
         })
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use agent_plan::UnitLimits;
 use control_loops_controllers::turbine::TurbineParameters;
+use failover_protocol::Node;
 use hal_field_bus::DeviceProfile;
 use hal_linux_rt::CoreSet;
 use hal_modbus::Transport;
@@ -40,6 +41,8 @@ pub struct SiteConfig {
     pub io: IoConfig,
     /// Limits that the process lays on itself.
     pub cgroup: Option<CgroupConfig>,
+    /// The other node, if this one is one of a pair.
+    pub pair: Option<PairConfig>,
     /// How long bringing the plant to rest may take before the devices' safe actions are written.
     pub stop_limit: Duration,
     /// Term of office that outputs carry.
@@ -113,6 +116,62 @@ pub struct CgroupConfig {
     pub memory_max_mib: Option<u64>,
     /// Time in each second that its real-time threads may take, where groups have such a budget.
     pub rt_runtime: Option<Duration>,
+}
+
+/// One of two nodes that run the site as a hot-standby pair.
+#[derive(Debug, Clone)]
+pub struct PairConfig {
+    /// Which of the two.
+    pub node: Node,
+    /// File with the key that both share.
+    pub key_file: PathBuf,
+    /// Own and the peer's address on each link; one or two.
+    pub links: Vec<(SocketAddr, SocketAddr)>,
+    /// The registers that decide between two claims.
+    pub arbiter: ArbiterConfig,
+    /// Whether the node may write without the kernel's gate.
+    pub gate: GateWish,
+    /// Core of the thread that keeps the pair together.
+    pub core: Option<u16>,
+    /// SCHED_FIFO priority of that thread; none leaves it with the ordinary policy.
+    pub priority: Option<u8>,
+}
+
+/// Registers on a field device that decide between two claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArbiterConfig {
+    /// Where the device listens.
+    pub address: SocketAddr,
+    /// Modbus unit id.
+    pub unit_id: u8,
+    /// First of the four registers: slot and counter of node a, slot and counter of node b.
+    pub register: u16,
+    /// How they are written and read.
+    pub function: ArbiterFunction,
+}
+
+/// How a node writes its own registers at the arbiter and reads the other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArbiterFunction {
+    /// Function code 23: write and read in one transaction.
+    #[default]
+    Fc23,
+    /// Function codes 6 and 3, for devices without 23.
+    Fc6,
+}
+
+/// Whether a node may write without the kernel's gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateWish {
+    /// Refuse to start.
+    Required,
+    /// Run, and show it everywhere.
+    #[default]
+    Preferred,
+    /// Do not load it.
+    Off,
 }
 
 /// A loop group.

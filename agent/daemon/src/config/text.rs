@@ -3,7 +3,7 @@
 use hal_diagnostics::Spanned;
 use serde::Deserialize;
 
-use super::RealtimeWish;
+use super::{ArbiterFunction, GateWish, RealtimeWish};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +21,7 @@ pub(super) struct SiteText {
     #[serde(default)]
     pub(super) io: IoText,
     pub(super) cgroup: Option<CgroupText>,
+    pub(super) pair: Option<PairText>,
     #[serde(default)]
     pub(super) stop: StopText,
     #[serde(default)]
@@ -94,6 +95,44 @@ pub(super) struct CgroupText {
     pub(super) cores: Option<Spanned<String>>,
     pub(super) memory_max_mib: Option<Spanned<u64>>,
     pub(super) rt_runtime_us: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PairText {
+    pub(super) node: Spanned<NodeText>,
+    pub(super) key_file: Spanned<String>,
+    pub(super) links: Spanned<Vec<LinkText>>,
+    pub(super) arbiter: ArbiterText,
+    #[serde(default)]
+    pub(super) gate: GateWish,
+    pub(super) core: Option<u16>,
+    pub(super) priority: Option<Spanned<u8>>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum NodeText {
+    A,
+    B,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkText {
+    pub(super) local: Spanned<String>,
+    pub(super) peer: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ArbiterText {
+    pub(super) tcp: Spanned<String>,
+    #[serde(default = "unit_one")]
+    pub(super) unit_id: Spanned<u8>,
+    pub(super) register: u16,
+    #[serde(default)]
+    pub(super) function: ArbiterFunction,
 }
 
 #[derive(Deserialize, Default)]

@@ -221,6 +221,21 @@ impl Agent {
         until("the agent ends", within, || child.try_wait().unwrap())
     }
 
+    /// Each thread's name and what the kernel says that it may do.
+    pub(crate) fn effective_capabilities(&self) -> Vec<(String, u64)> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks
+            .map(|task| {
+                let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+                let field = |name: &str| {
+                    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                    line.trim().to_owned()
+                };
+                (field("Name:"), u64::from_str_radix(&field("CapEff:"), 16).unwrap())
+            })
+            .collect()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();

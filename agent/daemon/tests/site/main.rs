@@ -115,6 +115,32 @@ fn an_operators_stop_outlives_a_kill_of_the_agent() {
 }
 
 #[test]
+fn a_restarted_agent_goes_on_with_a_producing_turbine_without_a_jolt() {
+    let field = Field::in_wind(1, WIND_MPS);
+    let tap = Tap::before(field.addresses()[0]);
+    let site = Site::over(&[tap.address]);
+    let mut agent = site.start();
+    agent.until_all_run();
+    agent.kill();
+    let connections = tap.connections();
+    let held = *connections.last().unwrap().last().unwrap();
+
+    let agent = site.start();
+    until("writes of the new agent", WITHIN, || {
+        let all = tap.connections();
+        (all.len() > connections.len() && all.last().unwrap().len() > 20).then_some(())
+    });
+    for (at, write) in tap.connections().last().unwrap().iter().enumerate() {
+        let step_nm = GENERATOR_TORQUE_CMD.f32(write) - GENERATOR_TORQUE_CMD.f32(&held);
+        let step_deg = (PITCH_CMD.f32(write) - PITCH_CMD.f32(&held)).to_degrees();
+        assert_eq!(GENERATOR_CONNECT.u16(write), 1, "write {at} takes the turbine off the grid");
+        // The rotor wanders a little while nobody commands it.
+        assert!(step_nm.abs() < 2_400.0 && step_deg.abs() < 1.0, "write {at}: {step_nm} N m, {step_deg} deg");
+    }
+    assert!(agent::runs(&agent.until_all_run().units[0]));
+}
+
+#[test]
 fn a_new_plan_takes_effect_on_hang_up_and_a_broken_one_leaves_the_old() {
     let field = Field::in_wind(2, WIND_MPS);
     let site = Site::over(&field.addresses());
@@ -297,6 +323,22 @@ fn an_agent_that_prefers_real_time_runs_without_and_says_so() {
     assert!(degraded.contains("turbines") && degraded.contains("SCHED_FIFO"), "{degraded}");
     assert_eq!(report.groups[0].thread.policy, "SCHED_OTHER");
     assert!(agent.get("/metrics").1.contains("takt_realtime_obtained{site=\"test-site\"} 0.0"));
+}
+
+#[test]
+#[cfg_attr(not(takt_setpriv), ignore = "needs root and setpriv")]
+fn no_thread_of_a_running_agent_keeps_a_capability_that_it_does_not_need() {
+    const IPC_LOCK: u64 = 1 << 14;
+    let field = Field::in_wind(1, WIND_MPS);
+    let site = Site::over(&field.addresses());
+    let agent = site.start();
+    agent.until_all_run();
+    let threads = agent.effective_capabilities();
+    let named = |name: &str| threads.iter().any(|(thread, _)| thread == name);
+    assert!(named("turbines") && named("takt-field") && named("takt-admin"), "{threads:?}");
+    for (thread, capabilities) in &threads {
+        assert_eq!(capabilities & !IPC_LOCK, 0, "{thread} has {capabilities:#x}");
+    }
 }
 
 #[track_caller]

@@ -9,19 +9,21 @@
 
 use control_loops_blocks::Interlock;
 use hal_units::Duration;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use super::io::usable;
 use super::{SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs};
 
 /// Latched trips, see the table in [`SafetyInterlock::step`].
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct SafetyInterlock {
     channels: [Interlock; Trip::COUNT],
     armed: Armed,
 }
 
 /// What has been good at least once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 struct Armed {
     acknowledged: bool,
     device: bool,

@@ -2,11 +2,13 @@
 
 use hal_process_image::Sample;
 use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond, Watts};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use super::{ModeName, TorqueRegion, TripSet, WindBand};
 
 /// Measurements, in SI units, already aged: a sample that is too old comes in as bad.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct TurbineInputs {
     /// High-speed shaft, rad/s.
     pub generator_speed: Sample,
@@ -55,7 +57,7 @@ pub(super) fn usable(sample: &Sample) -> Option<f64> {
 }
 
 /// What the turbine shall do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, Schema)]
 pub enum RunRequest {
     /// Stand still, feathered, braked.
     #[default]
@@ -67,7 +69,7 @@ pub enum RunRequest {
 }
 
 /// The demand of plan and operator.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct TurbineDemand {
     /// What the turbine shall do.
     pub request: RunRequest,

@@ -22,6 +22,8 @@
 
 use control_loops_blocks::OnePole;
 use hal_units::{Duration, NewtonMeters, NewtonMetersPerSecond, Radians, RadiansPerSecond, Watts};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 /// Numbers of the law; all on the high-speed shaft.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,7 +92,7 @@ impl LawParameters {
 }
 
 /// The part of the torque curve that was in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 pub enum TorqueRegion {
     /// No torque.
     #[default]
@@ -120,7 +122,7 @@ impl TorqueRegion {
 }
 
 /// Everything the law remembers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct LawState {
     /// Filtered generator speed, rad/s.
     pub speed: OnePole,

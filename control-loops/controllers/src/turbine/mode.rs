@@ -2,13 +2,15 @@
 
 use control_loops_blocks::{Ramp, RateLimit};
 use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     BaselineLaw, LawState, RunRequest, StartUp, SupervisionParameters, TripSet, TurbineParameters, WindBand,
 };
 
 /// What the turbine is doing, with what only that needs to remember.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub enum Mode {
     /// Asked to run, waiting for wind: feathered, unbraked, off the grid.
     Idle,
@@ -29,7 +31,7 @@ pub enum Mode {
 }
 
 /// What production remembers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct Operation {
     /// The control law.
     pub law: LawState,

@@ -7,11 +7,13 @@
 
 use control_loops_blocks::{Pid, PidParameters};
 use hal_units::{Duration, Radians, RadiansPerSecond};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use super::{BaselineLaw, SupervisionParameters};
 
 /// What a start-up remembers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct StartUp {
     /// Speed (rad/s) to pitch (rad).
     pub speed_loop: Pid,

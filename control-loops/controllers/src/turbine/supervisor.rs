@@ -2,6 +2,8 @@
 
 use control_loops_blocks::{Hysteresis, RateLimit, RateLimits};
 use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use super::io::usable;
 use super::mode::{Situation, mode_from_measurements};
@@ -15,7 +17,7 @@ use super::{
 pub const CONTROL_STEP_MAX: Duration = Duration::from_millis(200);
 
 /// Everything a controller remembers. Plain data: a standby that takes it over goes on identically.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct TurbineState {
     /// What the turbine is doing.
     pub mode: Mode,

@@ -1,5 +1,8 @@
 //! The causes for which the safety interlock stops the turbine.
 
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
 /// One cause. The order is that of the bits in a [`TripSet`] and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -75,7 +78,7 @@ impl Trip {
 }
 
 /// A set of causes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, Schema)]
 pub struct TripSet(u16);
 
 impl TripSet {

@@ -2,6 +2,8 @@
 
 use control_loops_blocks::{Hysteresis, OnDelay, OnePole};
 use hal_units::{Duration, MetersPerSecond};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use super::SupervisionParameters;
 
@@ -32,7 +34,7 @@ impl WindBand {
 }
 
 /// Slow filter and thresholds over the nacelle anemometer.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct WindMonitor {
     filter: Option<OnePole>,
     enough: Hysteresis,

@@ -2,6 +2,8 @@
 
 use control_loops_blocks::OnePole;
 use hal_units::{Duration, RadiansPerSecond};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
 use super::YawParameters;
 
@@ -9,7 +11,7 @@ use super::YawParameters;
 ///
 /// The turn is measured in time at the drive's fixed rate, not by watching the error: while the nacelle
 /// turns, the filtered error lags, and stopping on it would overshoot.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub enum YawDrive {
     /// Standing, with the filtered error, rad.
     Holding(OnePole),

@@ -11,6 +11,7 @@
 //! something may delay it or is left undone. *Skipped* means that the check does not apply or could not
 //! be made; its `found` says why.
 
+mod gate;
 mod groups;
 mod latency;
 mod settings;
@@ -188,7 +189,7 @@ pub fn examine(request: &Request) -> Vec<Finding> {
         settings::throttling(machine),
         trials::deadline_policy(&patient),
         trials::capabilities(&patient.capabilities),
-        trials::packet_gate(&patient.capabilities),
+        gate::check(&patient.capabilities),
         trials::memory_lock(),
         trials::memory_lock_limit(&patient.capabilities),
         trials::clock(machine),

@@ -168,22 +168,6 @@ pub(super) fn capabilities(held: &Capabilities) -> Finding {
     )
 }
 
-pub(super) fn packet_gate(held: &Capabilities) -> Finding {
-    const CHECK: &str = "packet gate";
-    let needed = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
-    let missing: Vec<String> =
-        needed.iter().filter(|one| !held.effective.contains(**one)).map(ToString::to_string).collect();
-    if missing.is_empty() {
-        return Finding::ok(CHECK, "CAP_BPF and CAP_NET_ADMIN");
-    }
-    Finding::warning(
-        CHECK,
-        format!("without {}", missing.join(" and ")),
-        "of a pair, the node that lost its lease cannot be cut off by the kernel: its profile is unfenced",
-        format!("grant {}", missing.join(" and ")),
-    )
-}
-
 /// Locks the memory of this process and unlocks it again.
 pub(super) fn memory_lock() -> Finding {
     const CHECK: &str = "memory lock";
@@ -314,14 +298,6 @@ mod tests {
             capabilities(&held(&[Capability::CAP_IPC_LOCK, Capability::CAP_SYS_NICE])).status,
             Status::Ok
         );
-    }
-
-    #[test]
-    fn without_bpf_the_pair_is_unfenced() {
-        assert_eq!(packet_gate(&held(&[Capability::CAP_BPF, Capability::CAP_NET_ADMIN])).status, Status::Ok);
-        let finding = packet_gate(&held(&[Capability::CAP_NET_ADMIN]));
-        assert_eq!((finding.status, finding.found.as_str()), (Status::Warning, "without CAP_BPF"));
-        assert!(finding.meaning.contains("unfenced"));
     }
 
     #[test]

@@ -3,12 +3,17 @@
 //! Each function wraps one call, checks what the kernel cannot, and turns a failure into a
 //! [`CallError`]. Policy, retries and meaning live in the callers.
 
+mod bpf;
 mod descriptor;
 mod limits;
 mod schedule;
 mod seccomp;
 mod time;
 
+pub(crate) use bpf::{
+    MapKind, MapShape, PAGE_WORDS, SharedPage, adopt_descriptor, inheritable_copy, map_create, map_update,
+    mark_socket, memory_descriptor, program_attach, program_id, program_load, programs_attached,
+};
 pub(crate) use descriptor::{
     Readiness, SignalSet, block_signals, read_u64, send_signal, signal_descriptor, signal_read,
     timer_descriptor, timer_set, wait_readable,

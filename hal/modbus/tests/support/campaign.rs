@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hal_field_bus::{DeviceProfile, SerialTiming};
 use hal_modbus::{
-    Connect, DeviceCounters, DeviceEnd, DevicePort, Fault, LineConfig, Parity, Phase, Stop, Ticker,
+    Connect, DeviceCounters, DeviceEnd, DevicePort, Fault, LineConfig, Office, Parity, Phase, Stop, Ticker,
     Transport, run_line, run_line_on,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, Publisher, Subscriber, TagIndex, exchange};
@@ -221,7 +221,7 @@ async fn start_line(
                 Framing::Rtu => serial("pipe".to_owned()),
             });
             let connector = PipeConnector { peer, clock: clock.clone() };
-            tokio::spawn(run_line_on(connector, config, devices, ticks, clock, stop))
+            tokio::spawn(run_line_on(connector, config, devices, Office::alone(), ticks, clock, stop))
         }
         (true, Framing::Tcp) => {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -233,7 +233,7 @@ async fn start_line(
                     peer.serve(stream, served.clone()).await;
                 }
             });
-            tokio::spawn(run_line(config, devices, ticks, clock, stop))
+            tokio::spawn(run_line(config, devices, Office::alone(), ticks, clock, stop))
         }
         (true, Framing::Rtu) => {
             // The line opens the terminal by its path; our own end of it keeps the terminal alive.
@@ -244,7 +244,7 @@ async fn start_line(
                 peer.serve(master, served).await;
                 drop(slave);
             });
-            tokio::spawn(run_line(config, devices, ticks, clock, stop))
+            tokio::spawn(run_line(config, devices, Office::alone(), ticks, clock, stop))
         }
     }
 }

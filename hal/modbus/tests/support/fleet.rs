@@ -10,8 +10,8 @@ use std::thread;
 use hal_diagnostics::Document;
 use hal_field_bus::DeviceProfile;
 use hal_modbus::{
-    BusTick, DeviceCounters, DevicePort, DistributionSnapshot, LineConfig, Phase, Stop, Ticker, Transport,
-    run_line,
+    BusTick, DeviceCounters, DevicePort, DistributionSnapshot, LineConfig, Office, Phase, Stop, Ticker,
+    Transport, run_line,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, Publisher, Subscriber, TagIndex, exchange};
 use hal_units::{Duration, Instant};
@@ -159,7 +159,8 @@ async fn measure(master: Master, addresses: Vec<SocketAddr>, period: Duration, s
         match master {
             Master::Guarded => {
                 let config = LineConfig::new(&port.name, Transport::Tcp { address: *address });
-                let line = run_line(config, vec![port], ticks, clock.clone(), stopped.clone());
+                let line =
+                    run_line(config, vec![port], Office::alone(), ticks, clock.clone(), stopped.clone());
                 tasks.push(tokio::spawn(async move {
                     line.await;
                 }));

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use hal_diagnostics::Document;
 use hal_field_bus::{DeviceProfile, SerialTiming};
 use hal_modbus::{
-    Connect, DeviceCounters, DeviceEnd, DevicePort, LineConfig, Parity, Phase, Stop, Ticker, Transport,
-    run_line_on,
+    Connect, DeviceCounters, DeviceEnd, DevicePort, LineConfig, Office, Parity, Phase, Stop, Ticker,
+    Transport, run_line_on,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, Publisher, Subscriber, TagIndex, exchange};
 use hal_units::{Duration, Instant};
@@ -188,7 +188,15 @@ impl RigBuilder {
         let connector =
             Connector { field: Arc::clone(&field), framing: self.framing, clock: Arc::new(clock.clone()) };
         let config = LineConfig::new("rig", transport);
-        let line = tokio::spawn(run_line_on(connector, config, ports, ticks, clock.clone(), stopped));
+        let line = tokio::spawn(run_line_on(
+            connector,
+            config,
+            ports,
+            Office::alone(),
+            ticks,
+            clock.clone(),
+            stopped,
+        ));
         Rig {
             devices,
             field,

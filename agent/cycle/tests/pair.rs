@@ -1,0 +1,266 @@
+//! Two groups that run one turbine as a pair: one writes, the other follows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use agent_cycle::{
+    Bus, Command, CommandAction, ControlPair, ControlPorts, Executive, GroupSettings, GroupState, Overrides,
+    PlanDemand, PlanTable, Tick, TurbineBinding, Unit, ports,
+};
+use agent_plan::Request;
+use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
+use hal_diagnostics::Document;
+use hal_field_bus::DeviceProfile;
+use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
+use hal_units::{Duration, Instant, Watts};
+
+const PERIOD: Duration = Duration::from_millis(10);
+const RUN: PlanDemand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
+
+fn profile() -> DeviceProfile {
+    DeviceProfile::parse(&Document::new("profile", include_str!("../../../profiles/nrel5mw-plc.toml")))
+        .unwrap()
+}
+
+/// A turbine above rated wind whose speed wanders, as one node sees it.
+struct View {
+    profile: DeviceProfile,
+    inputs: DeviceInputs,
+    written: DeviceOutputs,
+    /// Only the active node's outputs reach the device.
+    acknowledges: bool,
+    /// What this node's sensors show beside the truth.
+    offset_radps: f64,
+}
+
+impl View {
+    fn scan(&mut self, cycle: u64, now: Instant) {
+        let speed = 122.9096 + 0.8 * (cycle as f64 * 0.05).sin() + self.offset_radps;
+        let shown = [
+            ("generator_speed", speed),
+            ("rotor_speed", speed / 97.0),
+            ("pitch_1", 0.2537),
+            ("pitch_2", 0.2537),
+            ("pitch_3", 0.2537),
+            ("generator_torque", 43_093.55),
+            ("power", 5e6),
+            ("wind_speed", 18.0),
+            ("yaw_error", 0.0),
+            ("tower_acceleration", 0.0),
+            ("grid_ok", 1.0),
+            ("plc_state", 0.0),
+        ];
+        for (tag, value) in shown {
+            self.inputs.set(self.profile.input(tag).unwrap(), value, Quality::Good);
+        }
+        self.inputs.acquired_at = now;
+        self.inputs.sequence += 1;
+        if self.acknowledges {
+            self.inputs.outputs_acknowledged = self.written.sequence;
+        }
+    }
+
+    fn output(&self, name: &str) -> f64 {
+        self.written.value(self.profile.output(name).unwrap()).unwrap()
+    }
+}
+
+impl Bus for View {
+    fn inputs(&mut self, _device: usize) -> &DeviceInputs {
+        &self.inputs
+    }
+
+    fn publish(&mut self, _device: usize, outputs: &DeviceOutputs) {
+        self.written = *outputs;
+    }
+}
+
+struct Node {
+    executive: Executive<SharedView>,
+    view: std::rc::Rc<std::cell::RefCell<View>>,
+    control: ControlPorts,
+    pair: ControlPair,
+}
+
+struct SharedView(std::rc::Rc<std::cell::RefCell<View>>, DeviceInputs);
+
+impl Bus for SharedView {
+    fn inputs(&mut self, device: usize) -> &DeviceInputs {
+        self.1 = *self.0.borrow_mut().inputs(device);
+        &self.1
+    }
+
+    fn publish(&mut self, device: usize, outputs: &DeviceOutputs) {
+        self.0.borrow_mut().publish(device, outputs);
+    }
+}
+
+impl Node {
+    fn new(offset_radps: f64) -> Self {
+        let profile = profile();
+        let unit = Unit::new(
+            0,
+            TurbineBinding::of(&profile).unwrap(),
+            TurbineController::new(TurbineParameters::NREL_5MW),
+            Overrides::default(),
+            profile.initial_outputs(),
+        );
+        let view = View {
+            profile,
+            inputs: DeviceInputs::NEVER,
+            written: DeviceOutputs::NEVER,
+            acknowledges: false,
+            offset_radps,
+        };
+        let view = std::rc::Rc::new(std::cell::RefCell::new(view));
+        let settings = GroupSettings {
+            period: PERIOD,
+            deadline: PERIOD,
+            output_validity: PERIOD * 3,
+            consecutive_misses_max: 5,
+            epoch: 1,
+        };
+        let (cycle_ports, control) = ports();
+        let table = Box::new(PlanTable::new(1, Box::new([RUN])));
+        let bus = SharedView(std::rc::Rc::clone(&view), DeviceInputs::NEVER);
+        let executive = Executive::new(settings, bus, Box::new([unit]), table, cycle_ports);
+        let (executive, pair) = executive.in_pair();
+        Self { executive, view, control, pair }
+    }
+
+    fn lead(&mut self, epoch: Option<u32>) {
+        self.pair.set_office(epoch);
+        self.view.borrow_mut().acknowledges = epoch.is_some();
+    }
+
+    fn cycle(&mut self, cycle: u64) {
+        let at = Instant::ZERO + PERIOD * u32::try_from(100 + cycle).unwrap();
+        self.view.borrow_mut().scan(cycle, at);
+        self.executive.cycle(Tick { cycle, scheduled_at: at, woke_at: at, skipped: 0 }, || at);
+        while self.control.telemetry.dequeue().is_some() {}
+        while self.control.executed.dequeue().is_some() {}
+    }
+
+    fn state(&mut self) -> GroupState {
+        self.pair.state.latest().clone()
+    }
+}
+
+/// A leads, B follows; what A's cycles leave behind reaches B before its next one.
+struct Site {
+    a: Node,
+    b: Node,
+    cycle: u64,
+}
+
+impl Site {
+    fn led_by_a() -> Self {
+        // B's speed sensor reads a little more.
+        let mut site = Self { a: Node::new(0.0), b: Node::new(0.05), cycle: 0 };
+        site.a.lead(Some(1));
+        site.cycles(300);
+        site
+    }
+
+    fn cycles(&mut self, count: u32) {
+        for _ in 0..count {
+            self.cycle += 1;
+            self.a.cycle(self.cycle);
+            let state = self.a.state();
+            self.b.pair.peer.publish_with(|peer| peer.copy_from(&state));
+            self.b.cycle(self.cycle);
+        }
+    }
+
+    /// A is gone; B goes on alone.
+    fn a_is_lost(&mut self, blind_cycles: u32) {
+        for _ in 0..blind_cycles {
+            self.cycle += 1;
+            self.b.cycle(self.cycle);
+        }
+        self.b.lead(Some(2));
+        self.cycle += 1;
+        self.b.cycle(self.cycle);
+    }
+
+    fn output(node: &Node, name: &str) -> f64 {
+        node.view.borrow().output(name)
+    }
+}
+
+#[test]
+fn a_followers_outputs_are_those_that_the_leader_would_give_next() {
+    let site = Site::led_by_a();
+    let (pitch_a, pitch_b) = (Site::output(&site.a, "pitch_cmd"), Site::output(&site.b, "pitch_cmd"));
+    // Not equal: B has made one step more, with its own sensor.
+    assert!((pitch_a - pitch_b).abs() <= 0.139_626_3 * 0.01 + 1e-9, "{pitch_a} {pitch_b}");
+}
+
+#[test]
+fn a_takeover_moves_no_output_faster_than_a_cycle_may() {
+    let mut site = Site::led_by_a();
+    let before = (Site::output(&site.a, "pitch_cmd"), Site::output(&site.a, "generator_torque_cmd"));
+    site.a_is_lost(5);
+    let after = (Site::output(&site.b, "pitch_cmd"), Site::output(&site.b, "generator_torque_cmd"));
+    let span = std::f64::consts::FRAC_PI_2;
+    // Half a percent of the span over the six cycles without a leader.
+    assert!((after.0 - before.0).abs() < 0.005 * span, "{before:?} {after:?}");
+    assert!((after.1 - before.1).abs() < 0.005 * 47_402.91, "{before:?} {after:?}");
+}
+
+#[test]
+fn a_new_leader_continues_the_count_of_the_watchdog() {
+    let mut site = Site::led_by_a();
+    let before = Site::output(&site.a, "watchdog");
+    site.a_is_lost(4);
+    let after = Site::output(&site.b, "watchdog");
+    assert!(after > before && after < before + 10.0, "{before} {after}");
+}
+
+#[test]
+fn a_follower_does_not_trip_over_writes_that_it_does_not_make() {
+    let mut site = Site::led_by_a();
+    site.cycles(2000);
+    assert!(site.b.state().units[0].controller.interlock == site.a.state().units[0].controller.interlock);
+}
+
+#[test]
+fn a_command_that_the_leader_carried_out_stands_after_a_takeover() {
+    let mut site = Site::led_by_a();
+    let action = CommandAction::Derate(Watts(2e6));
+    site.a.control.commands.enqueue(Command { unit: 0, action, token: 77 }).unwrap();
+    site.cycles(2);
+    site.a_is_lost(3);
+    let state = site.b.state();
+    assert_eq!(state.units[0].overrides.power_limit, Some(Watts(2e6)));
+    let executed = *state.executed.last().unwrap();
+    assert_eq!((executed.token, executed.epoch), (77, 1), "it was A that carried it out");
+}
+
+#[test]
+fn each_state_follows_from_the_one_before() {
+    let mut site = Site::led_by_a();
+    for _ in 0..50 {
+        let before = site.a.state();
+        site.cycles(1);
+        let after = site.a.state();
+        assert!(after.units[0].follows(&before.units[0], &TurbineParameters::NREL_5MW, after.dt));
+    }
+}
+
+#[test]
+fn a_state_that_was_tampered_with_does_not_follow() {
+    let mut site = Site::led_by_a();
+    let before = site.a.state();
+    site.cycles(1);
+    let mut after = site.a.state();
+    after.units[0].inputs.generator_speed.value += 0.1;
+    assert!(!after.units[0].follows(&before.units[0], &TurbineParameters::NREL_5MW, after.dt));
+}
+
+#[test]
+fn a_state_survives_the_wire() {
+    let mut site = Site::led_by_a();
+    let state = site.a.state();
+    let bytes = postcard::to_allocvec(&state).unwrap();
+    assert!(bytes.len() < 1000, "{} bytes for a unit", bytes.len());
+    assert_eq!(postcard::from_bytes::<GroupState>(&bytes).unwrap(), state);
+}
