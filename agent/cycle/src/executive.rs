@@ -79,6 +79,10 @@ struct Pair {
 /// Units that report in each cycle, in turn: few enough for the ring, often enough for a distribution.
 const REPORTS_PER_CYCLE: usize = 4;
 
+/// Commands that a cycle carries out at most: the state keeps those of several cycles, so that one that is
+/// lost on the way to the other node of a pair takes none with it.
+const COMMANDS_PER_CYCLE: usize = 8;
+
 /// A unit that the plan does not name keeps still.
 const UNPLANNED: PlanDemand =
     PlanDemand { request: agent_plan::Request::Stop, power_limit: hal_units::Watts::ZERO };
@@ -223,8 +227,16 @@ impl<B: Bus> Executive<B> {
 
     /// Takes commands as long as their execution can be told.
     fn take_commands(&mut self, cycle: u64) {
-        while self.ports.executed.ready() {
-            let Some(command) = self.ports.commands.dequeue() else { break };
+        if self.pair.as_ref().is_some_and(|pair| pair.office == 0) {
+            // Given to a node that has lost its office since: whoever has it now carries them out.
+            while self.ports.commands.dequeue().is_some() {}
+            return;
+        }
+        for _ in 0..COMMANDS_PER_CYCLE {
+            let Some(command) = self.ports.executed.ready().then(|| self.ports.commands.dequeue()).flatten()
+            else {
+                break;
+            };
             if let Some(unit) = self.units.get_mut(usize::from(command.unit)) {
                 unit.command(command.action);
             }

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::{Executed, GroupMode, Overrides};
 
 /// Executed commands that a state carries: those of the last cycles, so that a lost state loses none.
-pub const EXECUTED_KEPT: usize = 16;
+pub const EXECUTED_KEPT: usize = 32;
 
 /// All that is to be known of one unit after a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]

@@ -7,15 +7,19 @@
 //! when a cycle says that it was carried out, it is concluded in the journal and answered `executed`.
 //! Whatever dies in between, the command is handed out again at the next start until it is concluded;
 //! carrying it out twice does no harm, because commands set a state.
+//!
+//! In a pair both nodes receive each command, and the one that is not active keeps silent about it: see
+//! `hal_mqtt::client`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use agent_cycle::{Command, CommandAction};
+use agent_cycle::{Command, CommandAction, Executed};
 use agent_status::{Commands, MqttLink};
 use hal_linux_rt::clock::now;
-use hal_mqtt::client::{BrokerUrl, ConnectionState, Credentials, Delivery, OptionsError, UrlError};
+use hal_mqtt::client::{BrokerUrl, ConnectionState, Credentials, Delivery, OptionsError, UrlError, Voice};
 use hal_mqtt::command::{
-    self, CommandDesk, CommandGate, CommandNumber, GateLimits, IncomingCommand, Outcome, UnitLimits,
+    self, CommandDesk, CommandGate, CommandKey, CommandNumber, Execution, ExecutionMark, GateLimits,
+    IncomingCommand, Outcome, UnitLimits,
 };
 use hal_mqtt::log::{FileStorage, LogError, Sync};
 use hal_mqtt::outbox::{Outbox, OutboxId, OutboxLimits};
@@ -80,20 +84,38 @@ impl Operators {
         outlives: impl Fn(u64) -> bool,
     ) {
         let Some(link) = &mut self.link else { return };
+        link.pass_on();
         link.take_executed(controls);
         link.conclude(outlives);
+        if !self.active {
+            return;
+        }
         link.hand_out(site, controls, &mut self.overrides);
     }
 
     /// Whether this node speaks to operators and carries out their commands, or follows one that does.
     pub(crate) fn set_active(&mut self, active: bool) {
         self.active = active;
+        if let Some(link) = &mut self.link {
+            link.voice_due = Some(if active { Voice::Speaking } else { Voice::Silent });
+            if !active {
+                // Whoever is active now carries out what is not done.
+                link.under_way.clear();
+                link.concluded.clear();
+                link.held = None;
+            }
+        }
     }
 
     /// Takes over what the node that writes has done: it must stand also after this node has restarted.
     pub(crate) fn learn(&mut self, site: &SiteConfig, controls: &[GroupControl], learned: Learned) {
         match learned {
-            Learned::Executed(_executed) => {}
+            Learned::Executed(Executed { token, epoch, cycle }) => {
+                if let Some(link) = &mut self.link {
+                    let execution = Execution { epoch, cycle };
+                    link.marks.push_back(ExecutionMark { key: CommandKey(token), execution });
+                }
+            }
             Learned::Overrides { group, unit, overrides } => {
                 let position = controls.get(group).and_then(|control| control.units.get(unit));
                 let Some(turbine) = position.and_then(|position| site.turbines.get(*position)) else {
@@ -108,7 +130,7 @@ impl Operators {
 
     /// Publishes the state of units that have changed.
     pub(crate) fn publish(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
-        if let Some(link) = &mut self.link {
+        if let Some(link) = self.link.as_mut().filter(|_| self.active) {
             link.publish(site, controls);
         }
     }
@@ -171,8 +193,11 @@ struct Link {
     topics: Topics,
     broker: String,
     places: HashMap<String, Place>,
-    /// Handed to a cycle, by token, which is the command's number.
+    /// Handed to a cycle, by token, which is the command's key.
     under_way: HashMap<u64, CommandNumber>,
+    /// What the client is to be told as soon as it takes it.
+    voice_due: Option<Voice>,
+    marks: VecDeque<ExecutionMark>,
     /// Not yet told, with the cycle in which they were carried out.
     concluded: VecDeque<(CommandNumber, Outcome, u64)>,
     held: Option<IncomingCommand>,
@@ -186,7 +211,15 @@ impl Link {
         let mut options = MqttOptions::new(BrokerUrl::parse(&config.broker)?, config.client_id.clone());
         options.credentials =
             config.credentials.clone().map(|(username, password)| Credentials { username, password });
-        options.presence_topic = Some(topics.online(&Name::new("agent")?));
+        // Each node of a pair has a presence of its own.
+        let presence = site
+            .pair
+            .as_ref()
+            .map_or_else(|| "agent".to_owned(), |pair| format!("agent-{}", pair.node.as_str()));
+        options.presence_topic = Some(topics.online(&Name::new(&presence)?));
+        if site.pair.is_some() {
+            options.voice = Voice::Silent;
+        }
         let mut units = BTreeMap::new();
         let mut states = BTreeMap::new();
         for turbine in &site.turbines {
@@ -217,6 +250,8 @@ impl Link {
             broker: config.broker.clone(),
             places,
             under_way: HashMap::new(),
+            voice_due: None,
+            marks: VecDeque::new(),
             concluded: VecDeque::new(),
             held: None,
             states,
@@ -224,12 +259,30 @@ impl Link {
         })
     }
 
+    /// Tells the client what it could not take before.
+    fn pass_on(&mut self) {
+        // Marks first: what was carried out must be known before anything is handed out.
+        while let Some(mark) = self.marks.front() {
+            if self.mqtt.note_executed(*mark).is_err() {
+                return;
+            }
+            self.marks.pop_front();
+        }
+        if let Some(voice) = self.voice_due.take()
+            && self.mqtt.set_voice(voice).is_err()
+        {
+            self.voice_due = Some(voice);
+        }
+    }
+
     fn take_executed(&mut self, controls: &mut [GroupControl]) {
         for control in controls {
             while let Some(executed) = control.ports.executed.dequeue() {
                 if let Some(number) = self.under_way.remove(&executed.token) {
                     self.executed += 1;
-                    self.concluded.push_back((number, Outcome::Executed, executed.cycle));
+                    let execution = Execution { epoch: executed.epoch, cycle: executed.cycle };
+                    let outcome = Outcome::Executed(Some(execution));
+                    self.concluded.push_back((number, outcome, executed.cycle));
                 }
             }
         }
@@ -289,7 +342,7 @@ impl Link {
             tracing::error!(%error, "a command cannot take effect because it cannot be stored");
             return HandOver::Never(Outcome::Failed { text: error.to_string() });
         }
-        let token = command.number.0;
+        let token = command.key.0;
         if control.ports.commands.enqueue(Command { unit: place.unit, action, token }).is_err() {
             return HandOver::Later;
         }

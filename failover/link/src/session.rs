@@ -247,6 +247,7 @@ impl Session {
             (Stream::Supervisor, Body::Message(Message::Resign { epoch })) if from_peer => {
                 return Ok(Outcome::Received(Received::Resigned { epoch: *epoch }));
             }
+            (Stream::Supervisor, _) if from_peer => return Err(Refusal::Malformed),
             (Stream::Supervisor, _) => return Err(Refusal::OtherIncarnation),
             (Stream::Agent, Body::Hello(hello)) if !from_peer => {
                 return self.greet(link, head, sender, hello).map(Outcome::Received);

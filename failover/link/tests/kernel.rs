@@ -83,6 +83,10 @@ fn the_arbiter_is_written_through_a_shut_gate_by_a_marked_client_alone() {
             let mut unmarked = ArbiterClient::new(ArbiterConfig { exempt: false, ..config });
             assert!(unmarked.transact(claim).await.is_err());
             assert!(gate.cell().dropped() > 0);
+            // Out of the group again, so that it can be removed.
+            let above = gate.report().group.parent().unwrap().join("cgroup.procs");
+            std::fs::write(above, std::process::id().to_string()).unwrap();
+            gate.remove().unwrap();
         });
     });
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use hal_units::Watts;
 
 use crate::command::{
-    Command, CommandGate, CommandNumber, CommandRecord, Memory, Outcome, Remembered, Reply,
+    Command, CommandGate, CommandNumber, CommandRecord, Execution, Memory, Outcome, Remembered, Reply,
 };
 use crate::log::{LogError, RecordLog, Storage, Sync};
 use crate::topic::Name;
@@ -162,7 +162,8 @@ fn write_time(writer: Writer, time: Timestamp) -> Writer {
 fn write_outcome(writer: Writer, outcome: Option<&Outcome>) -> Writer {
     match outcome {
         None => writer.u8(0),
-        Some(Outcome::Executed) => writer.u8(1),
+        Some(Outcome::Executed(None)) => writer.u8(1),
+        Some(Outcome::Executed(Some(Execution { epoch, cycle }))) => writer.u8(4).u32(*epoch).u64(*cycle),
         Some(Outcome::Failed { text }) => writer.u8(2).text(text),
         Some(Outcome::Expired) => writer.u8(3),
     }
@@ -176,7 +177,8 @@ fn read_time(reader: &mut Reader<'_>) -> Option<Timestamp> {
 fn read_outcome(reader: &mut Reader<'_>) -> Option<Option<Outcome>> {
     Some(match reader.u8()? {
         0 => None,
-        1 => Some(Outcome::Executed),
+        1 => Some(Outcome::Executed(None)),
+        4 => Some(Outcome::Executed(Some(Execution { epoch: reader.u32()?, cycle: reader.u64()? }))),
         2 => Some(Outcome::Failed { text: reader.text()? }),
         3 => Some(Outcome::Expired),
         _ => return None,

@@ -155,7 +155,7 @@ fn a_command_is_answered_carried_out_once_and_its_repetition_told_the_outcome() 
     assert_eq!(operator.answer()["status"], "accepted");
     let command = next_command(&node);
     assert_eq!(command.command, Command::Derate { power_limit: Watts::from_kilowatts(1500.0) });
-    node.conclude(command.number, Outcome::Executed).unwrap();
+    node.conclude(command.number, Outcome::Executed(None)).unwrap();
     assert_eq!(operator.answer()["status"], "executed");
     operator.order("derate", &payload);
     let again = operator.answer();
@@ -200,7 +200,7 @@ fn an_accepted_command_survives_a_restart_and_a_concluded_one_does_not_come_back
     let second = node(&broker.url(), folder.path());
     let command = next_command(&second);
     assert_eq!((command.id.as_str(), command.redelivered), ("c1", true));
-    second.conclude(command.number, Outcome::Executed).unwrap();
+    second.conclude(command.number, Outcome::Executed(None)).unwrap();
     assert_eq!(operator.answer()["status"], "executed");
     drop(second);
     let third = node(&broker.url(), folder.path());

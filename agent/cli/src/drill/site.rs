@@ -7,9 +7,8 @@
 //! ```
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{DrillError, Side};
@@ -85,12 +84,12 @@ pub(super) fn write(
     ];
     for (name, text) in texts {
         let path = folder.join(name);
-        // A key is its owner's alone; for the others it does no harm.
-        let mut options = std::fs::OpenOptions::new();
-        let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
-        written.map_err(|error| failed(&path, error.to_string()))?;
+        std::fs::write(&path, text).map_err(|error| failed(&path, error.to_string()))?;
     }
+    // A key that others can read is none.
+    let key = folder.join("pair.key");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600))
+        .map_err(|error| failed(&key, error.to_string()))?;
     Ok(NodeFiles {
         config: folder.join("site.toml"),
         socket: folder.join("takt.sock"),

@@ -64,7 +64,7 @@ impl SiteConfig {
                 listen: text.admin.listen.as_ref().map(|listen| checker.address(listen)).transpose()?,
             },
             log: LogConfig { json: text.log.format == LogFormat::Json, filter: text.log.level.clone() },
-            mqtt: text.mqtt.as_ref().map(|mqtt| checker.mqtt(mqtt, text.name.get_ref())).transpose()?,
+            mqtt: text.mqtt.as_ref().map(|mqtt| checker.mqtt(mqtt, &text)).transpose()?,
             io: IoConfig {
                 core: text.io.core,
                 priority: text
@@ -159,7 +159,7 @@ impl Checker<'_> {
         })
     }
 
-    fn mqtt(&self, text: &MqttText, site: &str) -> Result<MqttConfig, Diagnostic> {
+    fn mqtt(&self, text: &MqttText, site: &SiteText) -> Result<MqttConfig, Diagnostic> {
         let broker = text.broker.get_ref();
         let host_port = broker.strip_prefix("mqtt://").and_then(|rest| rest.rsplit_once(':'));
         let sound = host_port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
@@ -172,7 +172,7 @@ impl Checker<'_> {
         }
         Ok(MqttConfig {
             broker: broker.clone(),
-            client_id: text.client_id.clone().unwrap_or_else(|| format!("takt-agent-{site}")),
+            client_id: text.client_id.clone().unwrap_or_else(|| client_id(site)),
             credentials: text.user.clone().map(|user| (user, text.password.clone().unwrap_or_default())),
         })
     }
@@ -433,6 +433,16 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Two clients of one name throw each other out: each node of a pair has its own.
+fn client_id(site: &SiteText) -> String {
+    let name = site.name.get_ref();
+    match site.pair.as_ref().map(|pair| *pair.node.get_ref()) {
+        None => format!("takt-agent-{name}"),
+        Some(NodeText::A) => format!("takt-agent-{name}-a"),
+        Some(NodeText::B) => format!("takt-agent-{name}-b"),
     }
 }
 

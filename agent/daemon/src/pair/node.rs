@@ -28,6 +28,8 @@ const NEWS_MAX: usize = 1024;
 const ORDERS_MAX: usize = 16;
 /// How long the outputs of the last cycle of a term may take to their devices.
 const LAST_WRITES_WITHIN: Duration = Duration::from_millis(6);
+/// A peer that is silent for so long does not follow.
+const PEER_GONE_AFTER: Duration = Duration::from_millis(50);
 /// How often the report for people is renewed.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -132,10 +134,11 @@ impl PairThread {
         self.shared.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether what was done up to `cycle` outlives this node: the peer holds it, or there is none.
-    pub(crate) fn is_safe(&self, cycle: u64) -> bool {
+    /// Whether what was done in the cycle of this number outlives this node: the peer holds the state after
+    /// it, or there is no peer that follows.
+    pub(crate) fn outlives(&self, cycle: u64) -> bool {
         !self.shared.followed.load(Ordering::Relaxed)
-            || self.shared.peer_holds.load(Ordering::Relaxed) >= cycle
+            || self.shared.peer_holds.load(Ordering::Relaxed) > cycle
     }
 
     /// Passes an order on; says why not if the thread does not take it.
@@ -297,6 +300,10 @@ impl NodeLoop {
         if self.groups.iter_mut().all(|group| group.is_alive(at)) {
             self.step(Input::Cycle { cycle: self.cycle() });
         }
+        let status = self.pair.status(boot_now());
+        let near = status.peer_silence.is_some_and(|silence| silence < PEER_GONE_AFTER);
+        let followed = near && status.peer_role == Some(Role::Standby);
+        self.shared.followed.store(followed, Ordering::Relaxed);
         let health = self.reached();
         if health != self.health {
             self.health = health;
@@ -351,9 +358,8 @@ impl NodeLoop {
     fn arrived(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Message { link, message } => {
-                if let Message::Heartbeat { role, replica_cycle, .. } = message {
+                if let Message::Heartbeat { replica_cycle, .. } = message {
                     self.shared.peer_holds.store(replica_cycle, Ordering::Relaxed);
-                    self.shared.followed.store(role == Role::Standby, Ordering::Relaxed);
                 }
                 self.step(Input::Received { link, message });
             }

@@ -2,13 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use agent_status::{Report, Unit};
+use agent_status::{Pair, Report, Unit};
 use hal_linux_rt::signal::{self, Signal};
 use tempfile::TempDir;
 
@@ -36,13 +37,23 @@ pub(crate) struct Site {
     devices: Vec<SocketAddr>,
     broker: Option<String>,
     realtime: &'static str,
+    pair: Option<PairNode>,
+}
+
+/// What a node of a pair has of its own.
+#[derive(Debug, Clone)]
+struct PairNode {
+    node: &'static str,
+    /// UDP ports of this node and of its peer, for each link.
+    ports: [(u16, u16); 2],
 }
 
 impl Site {
     /// A site over these devices, whose plan runs all units.
     pub(crate) fn over(devices: &[SocketAddr]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let site = Self { folder, devices: devices.to_vec(), broker: None, realtime: "preferred" };
+        let site =
+            Self { folder, devices: devices.to_vec(), broker: None, realtime: "preferred", pair: None };
         site.plan("all", "run");
         site.write();
         site
@@ -58,6 +69,25 @@ impl Site {
         self.realtime = wish;
         self.write();
         self
+    }
+
+    /// Two nodes over these devices, of which the first carries the arbiter.
+    pub(crate) fn pair_over(devices: &[SocketAddr]) -> [Self; 2] {
+        let ports: Vec<_> = (0..4).map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+        let ports: Vec<u16> = ports.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        let node = |node, ports| {
+            let mut site = Self::over(devices);
+            site.pair = Some(PairNode { node, ports });
+            let key = site.folder().join("pair.key");
+            fs::write(&key, "5a".repeat(32)).unwrap();
+            fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+            site.write();
+            site
+        };
+        [
+            node("a", [(ports[0], ports[1]), (ports[2], ports[3])]),
+            node("b", [(ports[1], ports[0]), (ports[3], ports[2])]),
+        ]
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -113,6 +143,18 @@ impl Site {
         if let Some(broker) = &self.broker {
             text += &format!("[mqtt]\nbroker = \"{broker}\"\n");
         }
+        if let Some(PairNode { node, ports }) = &self.pair {
+            let link = |(local, peer): &(u16, u16)| {
+                format!("{{ local = \"127.0.0.1:{local}\", peer = \"127.0.0.1:{peer}\" }}")
+            };
+            text += &format!(
+                "[pair]\nnode = \"{node}\"\nkey_file = \"pair.key\"\nlinks = [{}, {}]\n\
+                 arbiter = {{ tcp = \"{}\", register = 200 }}\ncore = 0\npriority = 45\n",
+                link(&ports[0]),
+                link(&ports[1]),
+                self.devices[0]
+            );
+        }
         for (at, address) in self.devices.iter().enumerate() {
             let name = format!("WT{:02}", at + 1);
             text += &format!(
@@ -160,7 +202,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    fn try_report(&self) -> Option<Report> {
+    pub(crate) fn try_report(&self) -> Option<Report> {
         let (status, body) = get(UnixStream::connect(&self.socket).ok()?, "/v1/report").ok()?;
         assert_eq!(status, 200, "{body}");
         Some(serde_json::from_str(&body).expect("a report"))
@@ -236,10 +278,38 @@ impl Agent {
             .collect()
     }
 
-    /// SIGKILL.
+    /// SIGKILL, to the process and to what it keeps.
     pub(crate) fn kill(&mut self) {
+        let kept = self.kept();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for process in kept {
+            kill(process);
+        }
+    }
+
+    /// SIGKILL to the agent that this process keeps.
+    pub(crate) fn kill_kept(&self) {
+        let kept = self.kept();
+        assert_eq!(kept.len(), 1, "a keeper has one child");
+        kill(kept[0]);
+    }
+
+    /// The processes that this one keeps.
+    fn kept(&self) -> Vec<u32> {
+        let keeper = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children"));
+        children.unwrap_or_default().split_whitespace().filter_map(|child| child.parse().ok()).collect()
+    }
+
+    /// What the node says of the pair.
+    pub(crate) fn pair(&self) -> Option<Pair> {
+        self.try_report()?.pair
+    }
+
+    /// Asks the node to hand over; the status of the answer.
+    pub(crate) fn ask_switchover(&self) -> u16 {
+        request(UnixStream::connect(&self.socket).unwrap(), "POST", "/pair/switchover").unwrap().0
     }
 
     pub(crate) fn log(&self) -> String {
@@ -257,8 +327,17 @@ pub(crate) fn runs(unit: &Unit) -> bool {
     matches!(unit.mode.as_str(), "run" | "derated") && unit.power_kw > 100.0
 }
 
-fn get(mut stream: impl Read + Write, path: &str) -> std::io::Result<(u16, String)> {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: takt\r\nConnection: close\r\n\r\n")?;
+fn kill(process: u32) {
+    let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    let _ = rustix::process::kill_process(process.unwrap(), rustix::process::Signal::KILL);
+}
+
+fn get(stream: impl Read + Write, path: &str) -> std::io::Result<(u16, String)> {
+    request(stream, "GET", path)
+}
+
+fn request(mut stream: impl Read + Write, method: &str, path: &str) -> std::io::Result<(u16, String)> {
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: takt\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;

@@ -29,6 +29,8 @@ impl Field {
                     hold_after: Duration::from_secs(20),
                     safe_after: Duration::from_secs(30),
                     seed,
+                    // The first one carries the arbiter, for sites with a pair.
+                    arbiter: seed == 0,
                     ..PlcConfig::default()
                 };
                 TurbinePlc::new(turbine.in_operation(wind), Wind::constant(wind), config)
@@ -39,7 +41,11 @@ impl Field {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let farm = Arc::new(Farm::start(plcs, FarmConfig::default()).await.unwrap());
+                let farm = Arc::new(
+                    Farm::start(plcs, FarmConfig { connections_max: 8, ..FarmConfig::default() })
+                        .await
+                        .unwrap(),
+                );
                 started_in.send(Arc::clone(&farm)).unwrap();
                 let _ = ended.await;
             });

@@ -4,6 +4,7 @@
 mod agent;
 mod field;
 mod operator;
+mod pair;
 
 use std::process::Command;
 use std::time::Duration;

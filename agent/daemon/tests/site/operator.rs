@@ -80,6 +80,11 @@ impl Operator {
         self.answers.recv_timeout(WITHIN).expect("an answer")
     }
 
+    /// The next answer, if one comes in time.
+    pub(crate) fn answer_within(&self, patience: Duration) -> Option<Value> {
+        self.answers.recv_timeout(patience).ok()
+    }
+
     /// The next answers must be these, to this command.
     pub(crate) fn expect(&self, id: &str, statuses: &[&str]) {
         for status in statuses {

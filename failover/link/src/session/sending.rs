@@ -24,7 +24,7 @@ impl Session {
     /// Sends a replicated state on both links, in as many frames as it takes.
     ///
     /// # Errors
-    /// If there is no session yet, or the state is longer than [`STATE_BYTES_MAX`]; nothing is sent.
+    /// If there is no session yet, or the state is longer than [`crate::STATE_BYTES_MAX`]; nothing is sent.
     pub fn send_state(
         &mut self,
         state: State<'_>,

@@ -12,7 +12,7 @@
 //! socket: a socket belongs to the group of its creation. The program compares the boot clock with a deadline
 //! in a page that it shares with the process ([`LeaseCell`]), so renewing the lease is one store. When the
 //! lease is over, connections stay open and single read requests still pass, but no write does; a connection
-//! that lost a write here is dead for good ([`program`]). Packets to anything but a device pass.
+//! that lost a write here is dead for good (see the module `program`). Packets to anything but a device pass.
 //!
 //! Each run gets a **group of its own**. The group of an earlier run keeps its program, whose deadline
 //! nobody moves any more: what is left of that run can never write again, whatever the new one may do. So
@@ -29,7 +29,8 @@
 //! # What remains
 //!
 //! A packet that has passed may still wait in the queues of the device driver; the guard time of the pair's
-//! timing covers that. The gate judges Modbus TCP. It binds a process that makes its sockets itself; it is no
+//! timing covers that. The gate judges Modbus TCP; a serial line has no packets, and there only the process's
+//! own check and the device's watchdog help. It binds a process that makes its sockets itself; it is no
 //! defence against one that is hostile and has the privileges to leave the group.
 //!
 //! # Permissions
@@ -42,6 +43,8 @@ mod assembler;
 mod cell;
 mod profile;
 mod program;
+#[cfg(test)]
+mod verdicts;
 
 use std::fs::{self, File};
 use std::io;
@@ -108,6 +111,8 @@ pub struct LeaseGate {
     report: GateReport,
     /// Kept open so that devices can be added.
     devices: OwnedFd,
+    #[cfg(test)]
+    program: OwnedFd,
 }
 
 impl LeaseGate {
@@ -182,7 +187,13 @@ impl LeaseGate {
             devices: spec.devices.len(),
             earlier: Vec::new(),
         };
-        Ok(Self { cell: LeaseCell::from_fd(lease)?, report, devices })
+        Ok(Self {
+            cell: LeaseCell::from_fd(lease)?,
+            report,
+            devices,
+            #[cfg(test)]
+            program,
+        })
     }
 
     /// The lease.

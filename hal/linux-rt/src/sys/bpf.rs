@@ -260,6 +260,36 @@ pub(crate) fn programs_attached(group: BorrowedFd<'_>, inherited: bool) -> Resul
     Ok(ids.iter().copied().take(found).collect())
 }
 
+/// Runs a program once over a packet that begins with an Ethernet header; what it returns.
+#[cfg(test)]
+pub(crate) fn program_try(program: BorrowedFd<'_>, packet: &[u8]) -> Result<u32, CallError> {
+    #[repr(C)]
+    struct Attribute {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+    }
+    const PROG_TEST_RUN: u32 = 10;
+    let mut attribute = Attribute {
+        prog_fd: program.as_raw_fd().cast_unsigned(),
+        retval: 0,
+        data_size_in: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+        data_size_out: 0,
+        data_in: address(packet.as_ptr()),
+        data_out: 0,
+        repeat: 1,
+        duration: 0,
+    };
+    // SAFETY: the kernel reads `data_size_in` bytes of the packet, and writes no packet back.
+    unsafe { bpf("bpf(BPF_PROG_TEST_RUN)", PROG_TEST_RUN, &mut attribute) }?;
+    Ok(attribute.retval)
+}
+
 #[repr(C)]
 struct InfoAttribute {
     bpf_fd: u32,

@@ -10,6 +10,8 @@ mod schedule;
 mod seccomp;
 mod time;
 
+#[cfg(test)]
+pub(crate) use bpf::program_try;
 pub(crate) use bpf::{
     MapKind, MapShape, PAGE_WORDS, SharedPage, adopt_descriptor, inheritable_copy, map_create, map_update,
     mark_socket, memory_descriptor, program_attach, program_id, program_load, programs_attached,

@@ -121,6 +121,12 @@ impl Latest {
         }
     }
 
+    /// Forgets all values: somebody else publishes them from now on.
+    pub(crate) fn clear(&mut self) {
+        self.topics.clear();
+        self.due.clear();
+    }
+
     /// Values that were replaced before they left.
     pub(crate) const fn coalesced(&self) -> u64 {
         self.coalesced

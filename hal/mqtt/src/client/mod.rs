@@ -17,6 +17,7 @@ mod network;
 mod options;
 mod session;
 mod status;
+mod succession;
 mod worker;
 
 use std::io;
@@ -29,10 +30,10 @@ use hal_units::Duration;
 
 pub use latest::{Delivery, LATEST_TOPICS_MAX};
 pub use ledger::Ticket;
-pub use options::{BrokerUrl, Clock, Credentials, MqttOptions, OptionsError, UrlError};
+pub use options::{BrokerUrl, Clock, Credentials, MqttOptions, OptionsError, UrlError, Voice};
 pub use status::{ConnectionState, MqttCounters, MqttStatus, StorageState};
 
-use crate::command::{CommandDesk, CommandNumber, IncomingCommand, Outcome};
+use crate::command::{CommandDesk, CommandNumber, ExecutionMark, IncomingCommand, Outcome};
 use crate::log::{LogError, Storage};
 use crate::outbox::{Message, MessageError, Outbox};
 use latest::Latest;
@@ -203,7 +204,28 @@ impl Mqtt {
     /// # Errors
     /// If the queue is full (try again), or the client was stopped.
     pub fn conclude(&self, number: CommandNumber, outcome: Outcome) -> Result<(), PublishError> {
-        self.requests.try_send(Request::Conclude(number, outcome)).map_err(|error| match error {
+        self.request(Request::Conclude(number, outcome))
+    }
+
+    /// Lets the client speak, or fall silent for the other node of a pair. Commands that were accepted in
+    /// silence and that nobody carried out are handed out, and answered, once it speaks.
+    ///
+    /// # Errors
+    /// If the queue is full (try again), or the client was stopped.
+    pub fn set_voice(&self, voice: Voice) -> Result<(), PublishError> {
+        self.request(Request::Voice(voice))
+    }
+
+    /// Says that the other node of a pair has carried out a command, which may not have arrived here yet.
+    ///
+    /// # Errors
+    /// If the queue is full (try again), or the client was stopped.
+    pub fn note_executed(&self, mark: ExecutionMark) -> Result<(), PublishError> {
+        self.request(Request::Executed(mark))
+    }
+
+    fn request(&self, request: Request) -> Result<(), PublishError> {
+        self.requests.try_send(request).map_err(|error| match error {
             TrySendError::Full(_) => PublishError::QueueFull,
             TrySendError::Disconnected(_) => PublishError::Stopped,
         })

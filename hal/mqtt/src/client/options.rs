@@ -109,6 +109,16 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Whether a client speaks, or listens for the other node of a pair that does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// Commands are answered and handed out, values are published.
+    Speaking,
+    /// Commands are judged and remembered as if they were, but neither answered nor handed out, and no
+    /// values are published. Presence is, and answers that were made while it spoke still leave.
+    Silent,
+}
+
 /// Settings of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MqttOptions {
@@ -134,6 +144,8 @@ pub struct MqttOptions {
     pub backoff_max: Duration,
     /// Retained topic with `{"online":true}`, or `{"online":false}` by last will.
     pub presence_topic: Option<String>,
+    /// Whether the client speaks from the start: see [`Voice`](super::Voice).
+    pub voice: Voice,
     /// Messages that may wait between the callers and the outbox.
     pub publish_queue: usize,
     /// Commands that may wait for the agent; when it is full, commands are refused as busy.
@@ -156,6 +168,7 @@ impl MqttOptions {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(10),
             presence_topic: None,
+            voice: Voice::Speaking,
             publish_queue: 4096,
             command_queue: 64,
         }

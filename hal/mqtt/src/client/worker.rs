@@ -10,11 +10,14 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use super::backoff::Backoff;
 use super::ledger::Ticket;
 use super::network::{Network, Numbered};
-use super::options::{Clock, MqttOptions};
+use super::options::{Clock, MqttOptions, Voice};
 use super::session::{NetEvent, Session, SessionOptions, Stock};
 use super::status::{ConnectionState, MqttCounters, MqttStatus, StorageState};
+use super::succession::Succession;
 use super::{Shared, lock};
-use crate::command::{Arrival, CommandDesk, CommandNumber, ConcludeError, IncomingCommand, Outcome, Verdict};
+use crate::command::{
+    Arrival, CommandDesk, CommandNumber, ConcludeError, ExecutionMark, IncomingCommand, Outcome, Verdict,
+};
 use crate::log::{LogError, Storage};
 use crate::outbox::{Message, Outbox};
 
@@ -23,6 +26,8 @@ use crate::outbox::{Message, Outbox};
 pub(super) enum Request {
     Publish(Message),
     Conclude(CommandNumber, Outcome),
+    Voice(Voice),
+    Executed(ExecutionMark),
     Stop(Duration),
 }
 
@@ -58,6 +63,9 @@ pub(super) struct Worker<O, J> {
     /// What the desk counts; the session counts the rest.
     counters: MqttCounters,
     stop_until: Option<Instant>,
+    succession: Succession,
+    /// There is another node that must judge as this one does.
+    in_pair: bool,
 }
 
 pub(super) fn first_status<S: Storage>(outbox: &Outbox<S>, clock: Clock) -> MqttStatus {
@@ -105,11 +113,16 @@ impl<O: Storage, J: Storage> Worker<O, J> {
             mend_at: now,
             counters: MqttCounters::default(),
             stop_until: None,
+            succession: Succession::new(options.voice),
+            in_pair: options.voice == Voice::Silent,
         }
     }
 
     /// Takes up the commands that were accepted before the start and not concluded.
     pub(super) fn recover(&mut self) -> Result<(), LogError> {
+        if !self.succession.speaks() {
+            return Ok(());
+        }
         let Some(desk) = &mut self.desk else { return Ok(()) };
         let (commands, answers) = desk.recover((self.clock.wall)())?;
         self.waiting.extend(commands);
@@ -178,6 +191,8 @@ impl<O: Storage, J: Storage> Worker<O, J> {
                     }
                 }
                 Request::Conclude(number, outcome) => self.conclude(number, outcome),
+                Request::Voice(voice) => self.set_voice(voice),
+                Request::Executed(mark) => self.note_executed(mark),
                 Request::Stop(patience) => {
                     let until = (self.clock.monotonic)() + patience;
                     self.stop(until);
@@ -264,15 +279,19 @@ impl<O: Storage, J: Storage> Worker<O, J> {
             response_topic: properties.and_then(|properties| properties.response_topic.as_deref()),
             correlation: properties.and_then(|properties| properties.correlation_data.as_deref()),
         };
-        // This thread is the only one that fills the queue.
-        let has_room = self.waiting.is_empty() && !self.commands.is_full();
+        // This thread is the only one that fills the queue. In a pair both nodes must take the same.
+        let has_room = self.in_pair || (self.waiting.is_empty() && !self.commands.is_full());
         let reaction = desk.receive((self.clock.wall)(), &arrival, has_room);
         let journal_is_broken = desk.is_broken();
+        let mut carried_out = None;
         match reaction.verdict {
             Verdict::Accepted(command) => {
                 self.counters.commands_accepted += 1;
-                self.waiting.push_back(command);
-                self.hand_out();
+                carried_out = self.succession.take(command.key).map(|execution| (command.number, execution));
+                if carried_out.is_none() && self.succession.speaks() {
+                    self.waiting.push_back(command);
+                    self.hand_out();
+                }
             }
             Verdict::Repeated => self.counters.commands_repeated += 1,
             Verdict::Refused(refusal) => {
@@ -280,8 +299,11 @@ impl<O: Storage, J: Storage> Worker<O, J> {
                 *self.counters.commands_refused.entry(refusal.code()).or_default() += 1;
             }
         }
-        if let Some(answer) = reaction.answer {
+        if let Some(answer) = reaction.answer.filter(|_| self.succession.speaks()) {
             self.answer(answer);
+        }
+        if let Some((number, execution)) = carried_out {
+            self.conclude(number, Outcome::Executed(Some(execution)));
         }
         if journal_is_broken {
             self.storage_failed(&LogError::Broken);
@@ -296,13 +318,53 @@ impl<O: Storage, J: Storage> Worker<O, J> {
         match desk.conclude((self.clock.wall)(), number, outcome) {
             Ok(answer) => {
                 self.counters.commands_concluded += 1;
-                self.answer(answer);
+                if self.succession.speaks() {
+                    self.answer(answer);
+                } else {
+                    self.succession.concluded((self.clock.monotonic)(), number);
+                }
             }
             Err(ConcludeError::Journal(error)) => {
                 self.counters.commands_concluded += 1;
                 self.storage_failed(&error);
             }
             Err(error @ ConcludeError::Unknown(_)) => tracing::warn!(%error, "an outcome is ignored"),
+        }
+    }
+
+    fn note_executed(&mut self, mark: ExecutionMark) {
+        let pending = self.desk.as_ref().and_then(|desk| desk.pending(mark.key));
+        match pending {
+            Some(number) => self.conclude(number, Outcome::Executed(Some(mark.execution))),
+            None => self.succession.keep(mark),
+        }
+    }
+
+    /// From silence to speech everything is taken up that nobody has carried out; the other way round it is
+    /// left to the other node.
+    fn set_voice(&mut self, voice: Voice) {
+        if !self.succession.set_voice(voice) {
+            return;
+        }
+        match voice {
+            Voice::Silent => {
+                self.waiting.clear();
+                lock(&self.shared.latest).clear();
+            }
+            Voice::Speaking => {
+                let (now, wall) = ((self.clock.monotonic)(), (self.clock.wall)());
+                let taken_up = self.desk.as_ref().map(CommandDesk::all_pending).unwrap_or_default();
+                if let Err(error) = self.recover() {
+                    self.storage_failed(&error);
+                }
+                let told = self.succession.take_untold(now);
+                let numbers = taken_up.iter().chain(&told);
+                let answers: Vec<_> = match &self.desk {
+                    Some(desk) => numbers.filter_map(|number| desk.answer_of(wall, *number)).collect(),
+                    None => Vec::new(),
+                };
+                answers.into_iter().for_each(|answer| self.answer(answer));
+            }
         }
     }
 

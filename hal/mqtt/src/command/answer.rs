@@ -23,7 +23,8 @@ pub enum Status {
 }
 
 /// An answer, in JSON: `{"id", "unit", "command", "status", "at"}`, and where they apply `"reason"` (a word),
-/// `"text"` (a sentence) and `"repeated"`: true if the command had been received before.
+/// `"text"` (a sentence), `"repeated"`: true if the command had been received before, and `"epoch"` and `"cycle"`
+/// of its execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer<'a> {
     /// Of the command, if it could be read.
@@ -43,6 +44,12 @@ pub struct Answer<'a> {
     /// Whether the command had been received before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
+    /// Term of office in which it was carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
+    /// Control cycle in which it was carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycle: Option<u64>,
     /// When this was answered, RFC 3339.
     pub at: String,
 }
@@ -58,9 +65,13 @@ impl<'a> Answer<'a> {
     ) -> Self {
         let (status, text) = match outcome {
             None => (Status::Accepted, None),
-            Some(Outcome::Executed) => (Status::Executed, None),
+            Some(Outcome::Executed(_)) => (Status::Executed, None),
             Some(Outcome::Failed { text }) => (Status::Failed, Some(text.clone())),
             Some(Outcome::Expired) => (Status::Expired, None),
+        };
+        let execution = match outcome {
+            Some(Outcome::Executed(execution)) => *execution,
+            Some(Outcome::Failed { .. } | Outcome::Expired) | None => None,
         };
         Self {
             id: Some(&record.id),
@@ -70,6 +81,8 @@ impl<'a> Answer<'a> {
             reason: None,
             text,
             repeated,
+            epoch: execution.map(|execution| execution.epoch),
+            cycle: execution.map(|execution| execution.cycle),
             at: now.to_string(),
         }
     }
@@ -91,6 +104,8 @@ impl<'a> Answer<'a> {
             reason: Some(refusal.code()),
             text: Some(refusal.to_string()),
             repeated: false,
+            epoch: None,
+            cycle: None,
             at: now.to_string(),
         }
     }

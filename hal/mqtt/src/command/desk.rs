@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use super::gate::{CommandGate, Judgement};
 use super::refusal::ResponseTopicError;
 use super::{
-    Answer, CommandNumber, IncomingCommand, OUTCOME_TEXT_CHARS_MAX, Outcome, Refusal, Reply, envelope,
+    Answer, CommandKey, CommandNumber, IncomingCommand, OUTCOME_TEXT_CHARS_MAX, Outcome, Refusal, Reply,
+    envelope,
 };
 use crate::journal::Journal;
 use crate::log::{LogError, Storage};
@@ -175,7 +176,21 @@ impl<S: Storage> CommandDesk<S> {
         self.answer_of(now, number).ok_or(ConcludeError::Unknown(number))
     }
 
-    fn answer_of(&self, now: Timestamp, number: CommandNumber) -> Option<Message> {
+    /// All commands that wait to be concluded, oldest first.
+    #[must_use]
+    pub fn all_pending(&self) -> Vec<CommandNumber> {
+        self.gate.pending().map(|known| known.number).collect()
+    }
+
+    /// The command of this key that waits to be concluded.
+    #[must_use]
+    pub fn pending(&self, key: CommandKey) -> Option<CommandNumber> {
+        self.gate.pending().find(|known| known.record.key() == key).map(|known| known.number)
+    }
+
+    /// The answer for a command as it stands now; `None` if it is not remembered.
+    #[must_use]
+    pub fn answer_of(&self, now: Timestamp, number: CommandNumber) -> Option<Message> {
         let known = self.gate.get(number)?;
         let answer = Answer::of_accepted(&known.record, known.outcome.as_ref(), false, now);
         Some(answer.message(known.record.reply.clone()))
@@ -209,7 +224,7 @@ fn shortened(outcome: Outcome) -> Outcome {
         Outcome::Failed { text } => {
             Outcome::Failed { text: text.chars().take(OUTCOME_TEXT_CHARS_MAX).collect() }
         }
-        Outcome::Executed | Outcome::Expired => outcome,
+        Outcome::Executed(_) | Outcome::Expired => outcome,
     }
 }
 

@@ -84,6 +84,39 @@ impl Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandNumber(pub u64);
 
+/// What a command is called on both nodes of a pair: a hash of its issuer and its id. Never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CommandKey(pub u64);
+
+impl CommandKey {
+    /// FNV-1a, 64 bits (Fowler, Noll, Vo), over issuer, a zero byte, and id.
+    #[must_use]
+    pub fn of(issuer: &str, id: &str) -> Self {
+        let bytes = issuer.bytes().chain([0]).chain(id.bytes());
+        let mix = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(bytes.fold(0xcbf2_9ce4_8422_2325, mix).max(1))
+    }
+}
+
+/// Which execution of a command it was: the term of office and the cycle. Two answers that name the same
+/// tell of one execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Execution {
+    /// Term of office of the node that carried it out.
+    pub epoch: u32,
+    /// Its control cycle.
+    pub cycle: u64,
+}
+
+/// That a command was carried out by the other node of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecutionMark {
+    /// Which command.
+    pub key: CommandKey,
+    /// By which execution.
+    pub execution: Execution,
+}
+
 /// Where a command is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -115,6 +148,12 @@ pub struct CommandRecord {
 }
 
 impl CommandRecord {
+    /// What it is called on both nodes of a pair.
+    #[must_use]
+    pub fn key(&self) -> CommandKey {
+        CommandKey::of(&self.issuer, &self.id)
+    }
+
     /// Whether two are the same order, wherever they are answered.
     fn is_same_order(&self, other: &Self) -> bool {
         let Self { issuer, id, seq, unit, command, issued_at, expires_at, reply: _ } = self;
@@ -131,8 +170,8 @@ impl CommandRecord {
 /// What became of an accepted command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It took effect.
-    Executed,
+    /// It took effect, in this execution if that is known.
+    Executed(Option<Execution>),
     /// It could not take effect.
     Failed {
         /// Why, for the issuer; cut to [`OUTCOME_TEXT_CHARS_MAX`].
@@ -161,6 +200,8 @@ pub struct Remembered {
 pub struct IncomingCommand {
     /// To conclude it by.
     pub number: CommandNumber,
+    /// What it is called on both nodes of a pair.
+    pub key: CommandKey,
     /// Who ordered it.
     pub issuer: String,
     /// Its name among those of the issuer.
@@ -180,6 +221,7 @@ impl IncomingCommand {
     fn new(number: CommandNumber, record: &CommandRecord, redelivered: bool) -> Self {
         Self {
             number,
+            key: record.key(),
             issuer: record.issuer.clone(),
             id: record.id.clone(),
             unit: record.unit.clone(),

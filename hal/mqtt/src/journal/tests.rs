@@ -20,8 +20,8 @@ fn a_long_life_leaves_a_small_journal() {
         let Ok(Judgement::Admissible(record)) = judged else { panic!("{judged:?}") };
         journal.accept(gate.next_number(), &record, &gate).unwrap();
         let number = gate.admit(record);
-        gate.conclude(number, Outcome::Executed).unwrap();
-        journal.conclude(number, &Outcome::Executed, &gate).unwrap();
+        gate.conclude(number, Outcome::Executed(None)).unwrap();
+        journal.conclude(number, &Outcome::Executed(None), &gate).unwrap();
     }
     assert!(disk.bytes() < 4000, "{} bytes", disk.bytes());
     let mut restored = super::super::command::fixtures::gate();

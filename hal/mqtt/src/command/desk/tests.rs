@@ -138,7 +138,7 @@ fn the_outcome_is_told_once_it_is_on_disk() {
     let answer = desk.conclude(noon(), number, Outcome::Failed { text: "brake fault".to_owned() }).unwrap();
     assert_eq!((&json(&answer)["status"], &json(&answer)["text"]), (&"failed".into(), &"brake fault".into()));
     assert_eq!(answer.topic, "answers/op1");
-    let again = desk.conclude(noon(), number, Outcome::Executed).unwrap_err();
+    let again = desk.conclude(noon(), number, Outcome::Executed(None)).unwrap_err();
     assert!(matches!(again, ConcludeError::Unknown(CommandNumber(1))));
 }
 
@@ -148,7 +148,7 @@ fn a_repetition_is_told_what_became_of_the_first() {
     let number = accepted(&send(&mut desk, noon(), &order(1))).number;
     let second = send(&mut desk, noon(), &order(1));
     assert_eq!((&second.verdict, status(&second).as_str()), (&Verdict::Repeated, "accepted"));
-    desk.conclude(noon(), number, Outcome::Executed).unwrap();
+    desk.conclude(noon(), number, Outcome::Executed(None)).unwrap();
     let third = send(&mut desk, after_noon(100), &order(1));
     assert_eq!((&third.verdict, status(&third).as_str()), (&Verdict::Repeated, "executed"));
     assert_eq!(json(&third.answer.unwrap())["repeated"], true);
@@ -161,7 +161,7 @@ fn after_a_restart_only_what_is_not_concluded_is_handed_out() {
         let mut desk = desk(&disk);
         let first = accepted(&send(&mut desk, noon(), &order(1))).number;
         accepted(&send(&mut desk, noon(), &order(2)));
-        desk.conclude(noon(), first, Outcome::Executed).unwrap();
+        desk.conclude(noon(), first, Outcome::Executed(None)).unwrap();
     }
     let mut desk = desk(&disk);
     let (commands, answers) = desk.recover(after_noon(1)).unwrap();
@@ -204,7 +204,7 @@ fn an_outcome_that_cannot_be_written_is_told_after_mending() {
     let mut desk = desk(&disk);
     let number = accepted(&send(&mut desk, noon(), &order(1))).number;
     disk.fail_next_sync();
-    assert!(matches!(desk.conclude(noon(), number, Outcome::Executed), Err(ConcludeError::Journal(_))));
+    assert!(matches!(desk.conclude(noon(), number, Outcome::Executed(None)), Err(ConcludeError::Journal(_))));
     assert_eq!(status(&send(&mut desk, noon(), &order(1))), "accepted", "it is not on disk yet");
     assert!(desk.is_broken());
     let answers = desk.mend(noon()).unwrap();
@@ -227,7 +227,7 @@ fn a_crash_at_any_byte_neither_loses_nor_repeats_a_command() {
                 Verdict::Accepted(command) => {
                     told_accepted.push(seq);
                     if seq % 3 != 0 {
-                        desk.conclude(now, command.number, Outcome::Executed).ok()?;
+                        desk.conclude(now, command.number, Outcome::Executed(None)).ok()?;
                         told_executed.push(seq);
                     }
                 }

@@ -148,10 +148,10 @@ fn times_must_be_plausible() {
 fn a_repetition_is_recognised_and_not_admitted_again() {
     let mut gate = gate();
     let number = accept(&mut gate, noon(), &order(1));
-    gate.conclude(number, Outcome::Executed).unwrap();
+    gate.conclude(number, Outcome::Executed(None)).unwrap();
     match judge(&mut gate, after_noon(59), &order(1)).unwrap() {
         Judgement::Repeated(known) => {
-            assert_eq!((known.number, known.outcome), (number, Some(Outcome::Executed)))
+            assert_eq!((known.number, known.outcome), (number, Some(Outcome::Executed(None))))
         }
         Judgement::Admissible(record) => panic!("{record:?} would be carried out twice"),
     }
@@ -187,7 +187,7 @@ fn the_memory_of_an_issuer_is_bounded_and_frees_itself() {
     let mut gate = gate();
     for seq in 1..=3 {
         let number = accept(&mut gate, noon(), &order(seq));
-        gate.conclude(number, Outcome::Executed).unwrap();
+        gate.conclude(number, Outcome::Executed(None)).unwrap();
     }
     assert_eq!(refusal(&mut gate, after_noon(59), &Order { expires_s: 90, ..order(4) }), "too-many-commands");
     accept(&mut gate, after_noon(60), &Order { expires_s: 90, ..order(4) });
@@ -213,7 +213,7 @@ fn the_memory_of_issuers_is_bounded_and_a_forgotten_one_cannot_replay() {
     };
     for issuer in ["a", "b"] {
         let number = accept(&mut gate, noon(), &by(issuer, 1, 0));
-        gate.conclude(number, Outcome::Executed).unwrap();
+        gate.conclude(number, Outcome::Executed(None)).unwrap();
     }
     assert_eq!(refusal(&mut gate, noon(), &by("c", 1, 0)), "too-many-issuers");
     accept(&mut gate, after_noon(100), &by("c", 1, 100));
@@ -226,7 +226,7 @@ fn the_memory_of_issuers_is_bounded_and_a_forgotten_one_cannot_replay() {
 fn a_restored_gate_judges_like_the_one_before() {
     let mut before = gate();
     let number = accept(&mut before, noon(), &order(4));
-    before.conclude(number, Outcome::Executed).unwrap();
+    before.conclude(number, Outcome::Executed(None)).unwrap();
     accept(&mut before, noon(), &order(5));
     let mut after = gate();
     before.memory().for_each(|memory| after.restore(memory));
