@@ -6,7 +6,7 @@
 //! - duplicated: `executed` under two different identities (term of office and cycle). The same answer
 //!   twice is one execution: the broker may deliver it twice.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,8 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// Answers to what was sent last.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-const LIFETIME: SignedDuration = SignedDuration::from_secs(30);
+/// A node remembers so many of an issuer until they have expired, and refuses more: a short life leaves room.
+const LIFETIME: SignedDuration = SignedDuration::from_secs(10);
 
 /// What became of the commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -33,6 +34,8 @@ pub(super) struct Tally {
     pub(super) accepted: u64,
     pub(super) executed: u64,
     pub(super) refused: u64,
+    /// Why, in a word, and how often.
+    pub(super) refused_by_reason: BTreeMap<String, u64>,
     /// Sent, and neither accepted nor refused: the broker or a dying node had it. No promise was made.
     pub(super) unanswered: u64,
     pub(super) lost: u64,
@@ -47,6 +50,7 @@ struct Ledger {
     sent: HashSet<String>,
     accepted: HashSet<String>,
     refused: HashSet<String>,
+    reasons: BTreeMap<String, u64>,
     executed: HashMap<String, HashSet<Identity>>,
 }
 
@@ -58,7 +62,10 @@ impl Ledger {
         let Some(id) = answer.id.filter(|id| self.sent.contains(id)) else { return };
         match answer.status.as_str() {
             "accepted" => drop(self.accepted.insert(id)),
-            "refused" => drop(self.refused.insert(id)),
+            "refused" => {
+                *self.reasons.entry(answer.reason.unwrap_or_default()).or_default() += 1;
+                self.refused.insert(id);
+            }
             "executed" => drop(self.executed.entry(id).or_default().insert((answer.epoch, answer.cycle))),
             // `failed` and `expired` are not executed: if it was accepted before, it is lost.
             _ => {}
@@ -81,6 +88,7 @@ impl Ledger {
             accepted: count(self.accepted.len()),
             executed: count(self.executed.len()),
             refused: count(self.refused.len()),
+            refused_by_reason: self.reasons.clone(),
             unanswered: count(self.sent.len() - self.sent.iter().filter(known).count()),
             lost: count(self.open().count()),
             duplicated: count(duplicated().count()),

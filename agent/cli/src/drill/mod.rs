@@ -301,7 +301,9 @@ fn rig(arguments: &Args, folder: &Path) -> Result<Rig, DrillError> {
     let gate = wishes.into_iter().find(|wish| *wish == arguments.gate).unwrap_or("preferred");
     let function = if arguments.no_fc23 { "fc6" } else { "fc23" };
     let pair = PairOptions { turbines: arguments.turbines, function, gate };
-    let plant = Plant { wind: &arguments.wind, seed: arguments.seed, pair };
+    // The hog would take the core from the turbines too.
+    let undisturbed = arguments.fault == Fault::Starve;
+    let plant = Plant { wind: &arguments.wind, seed: arguments.seed, undisturbed, pair };
     Lab::start(folder, &plant).map(Rig::of_lab)
 }
 

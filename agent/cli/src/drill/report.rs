@@ -247,6 +247,9 @@ impl Report {
             }
             None => text.push_str("commands: none were sent\n"),
         }
+        for (reason, count) in self.commands.iter().flat_map(|tally| &tally.refused_by_reason) {
+            let _ = writeln!(text, "  refused {count} x {reason}");
+        }
         let stalls = || self.each.iter().flat_map(|trial| &trial.host_stalls_ms);
         let longest = stalls().copied().fold(0.0, f64::max);
         match &self.host_probe_blind {

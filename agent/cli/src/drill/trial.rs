@@ -26,8 +26,8 @@ const TAKEOVER_WITHIN: Duration = Duration::from_secs(3);
 const GRANTED_WITHIN: Duration = Duration::from_secs(1);
 /// Watched after a takeover, and after a fault was healed: nothing more may move.
 const AFTERWARDS: Duration = Duration::from_millis(500);
-/// How often a switchover is asked for, and how long after a refusal.
-const ASKED_MAX: u32 = 60;
+/// How often switchovers are asked for until one is granted, and how long after a refusal.
+const ATTEMPTS_MAX: u32 = 60;
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often the whole evidence is looked through, when a trial might be over.
 const EXAMINE_INTERVAL: Duration = Duration::from_millis(100);
@@ -121,16 +121,17 @@ pub(super) struct Bench<'a> {
 /// Runs one trial. A pair that limits its switchovers is asked again until it grants one.
 pub(super) fn run(bench: &mut Bench<'_>, fault: Fault, number: u32) -> Result<Trial, DrillError> {
     let mut refused = 0;
-    loop {
+    for attempt_number in 1..=ATTEMPTS_MAX {
         let mut trial = attempt(bench, fault, number)?;
-        let again = fault == Fault::Planned && trial.granted == 0 && trial.refused > 0 && trial.is_quiet();
+        let again = trial.granted == 0 && trial.refused > 0 && trial.is_quiet();
         refused += trial.refused;
         trial.refused = refused;
-        if !again || refused >= ASKED_MAX {
+        if !again || attempt_number == ATTEMPTS_MAX {
             return Ok(trial);
         }
         std::thread::sleep(ASKED_AGAIN_AFTER);
     }
+    Ok(not_injected(bench, number, "it was not attempted".to_owned()))
 }
 
 fn attempt(bench: &mut Bench<'_>, fault: Fault, number: u32) -> Result<Trial, DrillError> {
@@ -259,7 +260,7 @@ fn judge(bench: &Bench<'_>, fault: Fault, at_ns: u64, old_epoch: Option<u32>, as
     // A request that was taken and moved nothing was not granted: the pair limits its switchovers.
     let granted = changes.min(asked);
 
-    let outcome = if fault == Fault::Planned && changes == 0 {
+    let outcome = if matches!(fault, Fault::Planned | Fault::Flap) && changes == 0 {
         Outcome::NotInjected { why: "no switchover was granted".to_owned() }
     } else if !seen.missing.is_empty() {
         Outcome::Missing { devices: seen.missing }
