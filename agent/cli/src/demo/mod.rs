@@ -1,13 +1,16 @@
 //! `takt demo`: a simulated site with a real agent on loopback.
 //!
-//! Two processes as in the field: `takt-sim` serves the turbines over Modbus TCP, each on a port of its
-//! own, and the broker unless one is given; `takt-agent` runs the loops. An operator's script sends a
-//! few commands over MQTT, so that the table has something to show; anybody else may send more.
+//! Processes as in the field: `takt-sim` serves the turbines over Modbus TCP, each on a port of its own, and
+//! the broker unless one is given; two `takt-agent`s are a hot-standby pair that runs the loops. An
+//! operator's script sends a few commands over MQTT, so that the table has something to show; anybody else
+//! may send more, and Enter kills the active agent.
 
+mod nodes;
 mod operator;
 pub(crate) mod process;
 mod site;
 mod summary;
+mod takeover;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;

@@ -133,7 +133,10 @@ impl Node {
                 Ok(report) if report.phase == Phase::Running => return Ok(()),
                 Ok(_) | Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
                 Ok(_) => {
-                    return Err(DemoError::Start { name: "takt-agent", why: "does not get to run".to_owned() });
+                    return Err(DemoError::Start {
+                        name: "takt-agent",
+                        why: "does not get to run".to_owned(),
+                    });
                 }
                 Err(error) => return Err(DemoError::Start { name: "takt-agent", why: error.to_string() }),
             }
