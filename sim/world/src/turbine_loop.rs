@@ -129,11 +129,25 @@ impl TurbineLoop {
 
     /// One controller period; the controller's step at its beginning.
     pub fn step(&mut self) -> TurbineStep {
+        let step = self.step_controller();
+        self.run_plant(&actuation_from(&step.outputs));
+        step
+    }
+
+    /// One controller period whose outputs do not reach the turbine: it holds the last ones that did. So it
+    /// is while a pair's standby steps in shadow and nobody writes.
+    pub fn step_unheard(&mut self) -> TurbineStep {
+        let held = *self.plant.actuation();
+        let step = self.step_controller();
+        self.run_plant(&held);
+        step
+    }
+
+    fn step_controller(&mut self) -> TurbineStep {
         let shown = self.sensors.read(&self.truth_now(), self.period);
         self.cycles = self.cycles.wrapping_add(1);
         let inputs = inputs_from(&shown, self.now, self.cycles);
         let step = self.controller.step(&inputs, &self.demand, self.period);
-        self.run_plant(&actuation_from(&step.outputs));
         self.last = Some(step);
         step
     }
