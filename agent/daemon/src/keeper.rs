@@ -46,7 +46,7 @@ const RESTART_AFTER_MIN: Duration = Duration::from_millis(500);
 /// The longest such wait.
 const RESTART_AFTER_MAX: Duration = Duration::from_secs(30);
 /// An agent that lived so long did not die young.
-const YOUNG: Duration = Duration::from_secs(10);
+const YOUNG: Duration = Duration::from_secs(3);
 
 /// Why the keeper cannot do its work.
 #[derive(Debug, thiserror::Error)]

@@ -183,6 +183,7 @@ pub fn run(
         next_report: Instant::ZERO,
         role: Role::Init,
         pair,
+        left_pair: None,
     };
     let outcome = watch.until_told_to_end(signals);
     // The loops run on meanwhile: without them a pair would give up the office that the safe actions need.
@@ -265,6 +266,8 @@ struct Watch<'a> {
     plan: Plan,
     next_report: Instant,
     pair: Option<PairThread>,
+    /// The pair as it was when this node left it.
+    left_pair: Option<agent_status::Pair>,
     /// What this node is in its pair.
     role: Role,
 }
@@ -376,6 +379,7 @@ impl Watch<'_> {
     /// Gives up the office and ends the pair thread.
     fn leave_pair(&mut self) {
         let Some(pair) = self.pair.take() else { return };
+        self.left_pair = Some(pair.report());
         let _ = pair.order(Order::Resign);
         pair.stop();
     }
@@ -428,8 +432,9 @@ impl Watch<'_> {
             control.collector.finish(&mut control.ports.telemetry);
         }
         self.operators.stop(&mut self.controls);
-        let report =
+        let mut report =
             self.reporter.report(&self.controls, &self.operators, &self.plan, Phase::Stopping, now());
+        report.pair = self.left_pair.take();
         let Some(file) = file else { return };
         let written = serde_json::to_vec_pretty(&report)
             .map_err(std::io::Error::other)

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hal_units::{Duration, MetersPerSecond};
-use sim_plants::WindSpec;
+use sim_plants::{Wind, WindSpec};
 use sim_world::{TurbineLoop, TurbineLoopSetup};
 
 /// The longest time without a write that an unplanned takeover is allowed: 60 ms at 100 Hz.
@@ -21,7 +21,7 @@ impl Gust {
     /// The IEC extreme operating gust on top of a steady wind, the turbine in operation for long.
     fn at(wind_mps: u32) -> Self {
         let spec: WindSpec = format!("eog:{wind_mps}").parse().unwrap();
-        let wind = spec.build(0).unwrap();
+        let wind = Wind::from_spec(&spec, 1).unwrap();
         let mean = MetersPerSecond(f64::from(wind_mps));
         let times = (0..3000).map(|tenth| Duration::from_millis(100 * tenth));
         let gusty: Vec<_> = times.filter(|t| (wind.speed_at(*t) - mean).abs().get() > 1e-6).collect();

@@ -16,8 +16,8 @@ use super::{DrillError, Side};
 
 /// How far the wall clock jumps.
 const CLOCK_JUMP_S: i64 = 5;
-/// An agent that dies before this age dies young, in seconds: 10 for its supervisor.
-const YOUNG_UNTIL_S: f64 = 10.5;
+/// An agent that dies before this age dies young, in seconds: 3 for its keeper.
+const YOUNG_UNTIL_S: f64 = 3.4;
 /// Of the hog: above the agents' control threads, which are at 80, and below the host's probes.
 const HOG_PRIORITY: u8 = 90;
 /// Switchovers that are asked for in a row, and how far apart.
