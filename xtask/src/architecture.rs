@@ -60,7 +60,17 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("sim-broker", &[]),
     ("sim-devices", &["hal-field-bus", "sim-plants"]),
     ("sim-world", &["agent-cycle", "agent-plan", "control-loops-controllers", "sim-plants"]),
-    ("sim-cli", &["control-loops-controllers", "sim-broker", "sim-devices", "sim-plants", "sim-world"]),
+    (
+        "sim-cli",
+        &[
+            "control-loops-controllers",
+            "hal-linux-rt",
+            "sim-broker",
+            "sim-devices",
+            "sim-plants",
+            "sim-world",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -3,9 +3,11 @@
 //! Each subcommand is a module with its arguments and one `run`; what goes wrong is a [`Failure`], and
 //! that alone decides the exit status.
 
+mod bladed;
 mod failure;
 mod law;
 mod number;
+mod pilot;
 mod plant;
 mod serve;
 mod text_file;
@@ -34,6 +36,8 @@ enum Command {
     Turbine(turbine::Arguments),
     Law(law::Arguments),
     Serve(serve::Arguments),
+    #[command(hide = true)]
+    DisconHost(bladed::HostArguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +55,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Turbine(arguments) => turbine::run(&arguments),
         Command::Law(arguments) => law::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::DisconHost(arguments) => bladed::host(&arguments),
     }
 }
 
