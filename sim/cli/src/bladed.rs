@@ -74,12 +74,12 @@ impl Peer {
         let library = absolute(library)?;
         let infile = infile.map(absolute).transpose()?.unwrap_or_default();
         let folder = log_folder().map_err(|error| unusable(&library, &error.to_string()))?;
-        let spawned = UnixStream::pair().and_then(|(socket, childs)| {
+        let spawned = UnixStream::pair().and_then(|(socket, hosted)| {
             let child = Command::new(std::env::current_exe()?)
                 .arg("discon-host")
                 .args([&library, &infile, &folder.join("run")])
                 .current_dir(&folder)
-                .stdin(Stdio::from(OwnedFd::from(childs)))
+                .stdin(Stdio::from(OwnedFd::from(hosted)))
                 .stdout(Stdio::null())
                 .spawn()?;
             Ok((socket, child))

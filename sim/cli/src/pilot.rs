@@ -13,8 +13,10 @@ use crate::failure::Failure;
 /// A controller as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ControllerChoice {
-    /// The NREL 5-MW baseline law.
+    /// The baseline law.
     Baseline,
+    /// The Takt law, tuned for the turbine.
+    Takt,
     /// A shared library with Bladed's interface.
     Discon(PathBuf),
 }
@@ -25,8 +27,9 @@ impl FromStr for ControllerChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "baseline" => Ok(Self::Baseline),
+            None if text == "takt" => Ok(Self::Takt),
             Some(("discon", library)) if !library.is_empty() => Ok(Self::Discon(library.into())),
-            None | Some(_) => Err("give baseline, or discon:LIBRARY".to_owned()),
+            None | Some(_) => Err("give baseline, takt, or discon:LIBRARY".to_owned()),
         }
     }
 }
@@ -35,6 +38,7 @@ impl fmt::Display for ControllerChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Baseline => f.write_str("baseline"),
+            Self::Takt => f.write_str("takt"),
             Self::Discon(library) => write!(f, "discon:{}", library.display()),
         }
     }
@@ -68,7 +72,7 @@ impl Trial {
         period: Duration,
     ) -> Result<Self, Failure> {
         let pilot = match controller {
-            ControllerChoice::Baseline => Pilot::Own,
+            ControllerChoice::Baseline | ControllerChoice::Takt => Pilot::Own,
             ControllerChoice::Discon(library) => Pilot::Peer(Box::new(Peer::start(library, infile, period)?)),
         };
         let statistics = RunStatistics::default();

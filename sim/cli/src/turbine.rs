@@ -4,10 +4,12 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use control_loops_controllers::turbine::TurbineParameters;
+use control_loops_tuning::TurbineDescription;
 use hal_units::Duration;
 use serde::Serialize;
-use sim_plants::WindSpec;
-use sim_world::{RunFigures, Start, TimedFault, TurbineLoop, TurbineLoopSetup, TurbineRow};
+use sim_plants::{RotorSurface, WindSpec};
+use sim_world::{BusTrouble, RunFigures, Start, TimedFault, TurbineLoop, TurbineLoopSetup, TurbineRow};
 
 use crate::failure::Failure;
 use crate::number::within;
@@ -76,13 +78,21 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     rotor_table: Option<PathBuf>,
 
-    /// Who drives: baseline, or discon:LIBRARY, a shared library with Bladed's interface
+    /// Who drives: baseline, takt, or discon:LIBRARY, a shared library with Bladed's interface
     #[arg(long, value_name = "WHO", default_value_t = ControllerChoice::Baseline)]
     controller: ControllerChoice,
 
-    /// The controller's own file: the input file of a library
+    /// The controller's own file: for takt a turbine description to tune from, for a library its input
+    /// file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// The turbine's description (TOML), instead of the NREL 5-MW; give its rotor table, too
+    #[arg(long, value_name = "FILE", requires = "rotor_table")]
+    turbine: Option<PathBuf>,
+
+    #[command(flatten)]
+    off: Off,
 
     /// Something breaks: NAME@SECONDS; may be given several times
     #[arg(long, value_name = "NAME@S", long_help = FAULT_HELP)]
@@ -115,6 +125,26 @@ pub(crate) struct Arguments {
     /// Time between rows; at least the controller's period counts
     #[arg(long, allow_negative_numbers = true, value_name = "S", default_value = "0.1", value_parser = within(0.001, SECONDS_MAX))]
     csv_every: f64,
+}
+
+/// How the plant differs from what the controller believes.
+#[derive(Debug, Args)]
+struct Off {
+    /// Density of the air over that of the description
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = within(0.5, 1.5))]
+    air_density_share: f64,
+
+    /// Power of the rotor over that of its table
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = within(0.5, 1.5))]
+    rotor_power_share: f64,
+
+    /// Every command arrives so late
+    #[arg(long, value_name = "MS", default_value = "0", value_parser = within(0.0, 5000.0))]
+    delay_ms: f64,
+
+    /// Share of the commands that never arrive
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = within(0.0, 1.0))]
+    writes_lost: f64,
 }
 
 /// Simulates and writes the rows.
@@ -199,7 +229,36 @@ fn set_up(arguments: &Arguments) -> Result<TurbineLoopSetup, Failure> {
     let noise = arguments.sensor_noise.levels();
     let period = Duration::from_secs_f64(1.0 / arguments.controller_hz);
     let seed = arguments.seed;
-    Ok(TurbineLoopSetup { rotor, period, start, noise, seed, ..TurbineLoopSetup::in_wind(wind) })
+    let description = plant::description(arguments.turbine.as_deref())?;
+    let controller = controller(arguments, &description, &rotor)?;
+    let mut plant = plant::physics(&description);
+    plant.air_density_kgpm3 *= arguments.off.air_density_share;
+    plant.rotor_power_factor = arguments.off.rotor_power_share;
+    let delay = Duration::from_secs_f64(arguments.off.delay_ms / 1e3);
+    let bus = BusTrouble { delay, lost: arguments.off.writes_lost };
+    Ok(TurbineLoopSetup { wind, rotor, period, start, noise, seed, plant, controller, bus })
+}
+
+/// What the production controller is told about its turbine.
+fn controller(
+    arguments: &Arguments,
+    turbine: &TurbineDescription,
+    rotor: &RotorSurface,
+) -> Result<TurbineParameters, Failure> {
+    match arguments.controller {
+        // Of the reference turbine the very numbers of the report, not those of our rules.
+        ControllerChoice::Baseline if arguments.turbine.is_none() => Ok(TurbineParameters::NREL_5MW),
+        ControllerChoice::Baseline => {
+            let tuned = plant::tuned(arguments.turbine.as_deref(), turbine, rotor)?;
+            Ok(TurbineParameters { takt: None, ..tuned.parameters })
+        }
+        ControllerChoice::Takt => {
+            let path = arguments.config.as_deref().or(arguments.turbine.as_deref());
+            Ok(plant::tuned(path, &plant::description(path)?, rotor)?.parameters)
+        }
+        // Stands aside.
+        ControllerChoice::Discon(_) => Ok(TurbineParameters::NREL_5MW),
+    }
 }
 
 fn push_row(csv: &mut String, row: &TurbineRow) {

@@ -1,13 +1,13 @@
 //! The turbine controller: supervisor, law, interlock and last limiter in one step.
 
 use control_loops_blocks::{Hysteresis, RateLimit, RateLimits};
-use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond};
+use hal_units::{Duration, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond};
 
 use super::io::usable;
 use super::mode::{Situation, mode_from_measurements};
 use super::{
-    BaselineLaw, Mode, Operation, SafetyInterlock, SupervisionParameters, Trip, TripSet, TurbineDemand,
-    TurbineInputs, TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
+    BaselineLaw, Mode, Operation, SafetyInterlock, TaktSight, Trip, TripSet, TurbineDemand, TurbineInputs,
+    TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
 };
 
 /// After a pause longer than this the control moves as if only this time had passed: outputs go on
@@ -119,7 +119,8 @@ impl TurbineController {
         let pitch = Radians(pitch_rad).limit(limits.pitch_min, limits.pitch_max);
         let torque = NewtonMeters(usable(&inputs.generator_torque).unwrap_or(0.0))
             .limit(NewtonMeters::ZERO, limits.torque_max);
-        let mode = mode_from_measurements(speed, pitch, torque, &self.parameters, &self.law);
+        let wind = usable(&inputs.wind_speed).map(MetersPerSecond);
+        let mode = mode_from_measurements(speed, pitch, torque, wind, &self.parameters, &self.law);
         let connected = mode.operation().is_some();
         let state = &mut self.state;
         state.mode = mode;
@@ -165,6 +166,11 @@ impl TurbineController {
             wind,
             ready: self.is_ready(inputs),
             speed: self.speed(inputs),
+            rotor_speed: usable(&inputs.rotor_speed).map(RadiansPerSecond),
+            measured_pitch: usable(&inputs.pitch).map(Radians),
+            measured_torque: usable(&inputs.generator_torque).map(NewtonMeters),
+            tower_acceleration_mps2: usable(&inputs.tower_acceleration),
+            measured_wind: usable(&inputs.wind_speed).map(MetersPerSecond),
             power_share_wanted: self.state.power_share_wanted,
             pitch: Radians(self.state.pitch.value()),
             torque: NewtonMeters(self.state.torque.value()),
@@ -214,7 +220,7 @@ impl TurbineController {
                 ..feather
             },
             Mode::Run(operation) | Mode::Derated(operation) => {
-                let (pitch, torque) = produce(operation, s, &self.law, rules, dt);
+                let (pitch, torque) = produce(operation, s, p, &self.law, dt);
                 Wanted {
                     pitch,
                     pitch_rate: p.law.pitch_rate_max,
@@ -307,12 +313,12 @@ impl TurbineController {
 fn produce(
     operation: &mut Operation,
     s: &Situation,
+    p: &TurbineParameters,
     law: &BaselineLaw,
-    rules: &SupervisionParameters,
     dt: Duration,
 ) -> (Radians, NewtonMeters) {
     let Some(speed) = s.speed else { return (s.pitch, s.torque) };
-    let limits = law.parameters();
+    let (limits, rules) = (law.parameters(), &p.supervision);
     if speed < limits.cut_in_speed && s.pitch >= limits.constant_power_pitch {
         // Constant power at a crawl would be more torque than the pitched blades have: it would brake
         // the rotor to a stand. Start over from no power.
@@ -320,6 +326,20 @@ fn produce(
     }
     let ramp = RateLimits { rise_per_s: rules.power_rise_per_s, fall_per_s: rules.power_fall_per_s };
     let share = operation.power_share.step(s.power_share_wanted, ramp, dt);
-    let command = law.step(&mut operation.law, speed, share, dt);
+    let (Some(takt), Some(parameters)) = (&mut operation.takt, &p.takt) else {
+        let command = law.step(&mut operation.law, speed, share, dt);
+        return (command.pitch, command.torque);
+    };
+    let sight = TaktSight {
+        generator_speed: speed,
+        rotor_speed: s.rotor_speed,
+        pitch: s.measured_pitch.unwrap_or(s.pitch),
+        generator_torque: s.measured_torque.unwrap_or(s.torque),
+        tower_acceleration_mps2: s.tower_acceleration_mps2,
+    };
+    let command = takt.step(parameters, &p.takt_frame(), &sight, share, dt);
+    operation.law.torque = command.torque;
+    operation.law.pitch = command.pitch;
+    operation.law.region = command.region;
     (command.pitch, command.torque)
 }
