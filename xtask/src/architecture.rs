@@ -59,7 +59,14 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     (
         "agent-cli",
-        &["agent-plan", "agent-status", "control-loops-rotor", "control-loops-tuning", "hal-linux-rt"],
+        &[
+            "agent-plan",
+            "agent-status",
+            "control-loops-controllers",
+            "control-loops-rotor",
+            "control-loops-tuning",
+            "hal-linux-rt",
+        ],
     ),
     ("sim-plants", &["control-loops-rotor"]),
     ("sim-broker", &[]),

@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod plan;
 mod status;
+mod turbine;
 mod view;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ pub(crate) struct Cli {
 enum Command {
     Status(status::Args),
     Plan(plan::Args),
+    Turbine(turbine::Args),
     Demo(demo::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Status(args) => status::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Turbine(args) => turbine::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completion(args) => completion::run(&args),

@@ -6,10 +6,14 @@
 //!   want, tuning knobs.
 //! - [`tune`] combines it with a [`RotorTable`](control_loops_rotor::RotorTable) into
 //!   [`Tuned`]: the parameters of the whole turbine controller, and the steady states that follow.
+//! - [`margins`] says how far the speed loop is from instability over the wind, and [`plot`] shows the
+//!   schedule.
 //!
 //! Pure: no file is read here.
 
 mod description;
+pub mod margins;
+pub mod plot;
 mod steady;
 mod tune;
 

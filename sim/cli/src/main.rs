@@ -4,9 +4,11 @@
 //! that alone decides the exit status.
 
 mod bladed;
+mod compare;
 mod failure;
 mod law;
 mod number;
+mod park;
 mod pilot;
 mod plant;
 mod serve;
@@ -34,6 +36,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Turbine(turbine::Arguments),
+    Compare(compare::Arguments),
+    Park(park::Arguments),
     Law(law::Arguments),
     Serve(serve::Arguments),
     #[command(hide = true)]
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Turbine(arguments) => turbine::run(&arguments),
+        Command::Park(arguments) => park::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Law(arguments) => law::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::DisconHost(arguments) => bladed::host(&arguments),

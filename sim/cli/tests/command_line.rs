@@ -181,6 +181,36 @@ fn a_library_that_is_no_controller_is_refused_with_its_name() {
 }
 
 #[test]
+fn a_park_follows_its_schedule_within_the_tolerance_and_keeps_its_ramps() {
+    let desk = Desk::new().with_file(
+        "plan.csv",
+        "t_s,reference_kw,frequency_hz\n0,30000,50\n240,12000,50\n480,24000,50\n700,24000,50.3\n760,24000,50\n",
+    );
+    desk.done("park --turbines 8 --schedule plan.csv --wind turb:15:12 --seconds 900 --count-from 60 --json out.json");
+    let figures: serde_json::Value = serde_json::from_str(&desk.text("out.json")).unwrap();
+    let number = |name: &str| figures[name].as_f64().unwrap();
+    assert!(number("within_tolerance_share") >= 0.99, "{figures}");
+    assert!(number("ramp_up_max_kw_per_s") <= number("ramp_up_limit_kw_per_s") + 1e-6, "{figures}");
+    assert!(number("ramp_down_max_kw_per_s") <= number("ramp_down_limit_kw_per_s") + 1e-6, "{figures}");
+    assert!(number("ramp_down_max_kw_per_s") > 100.0, "the schedule asks for a fall: {figures}");
+    assert_eq!(figures["shutdowns"], serde_json::json!([]));
+}
+
+#[test]
+fn a_schedule_that_is_none_is_refused_with_its_line() {
+    for (text, place) in [
+        ("t_s,reference_kw\n0,1000\n0,2000\n", "plan.csv:3:1"),
+        ("t_s,reference_kw\n0,full\n", "plan.csv:2:1"),
+        ("time,power\n0,1\n", "plan.csv:1:1"),
+        ("t_s,reference_kw\n", "plan.csv:1:1"),
+    ] {
+        let desk = Desk::new().with_file("plan.csv", text);
+        let complaint = desk.refused(2, "park --turbines 2 --schedule plan.csv --json out.csv");
+        assert!(complaint.contains(place), "{complaint}");
+    }
+}
+
+#[test]
 fn help_teaches_the_winds_the_columns_and_the_exit_statuses() {
     let help = Desk::new().done("turbine --help");
     for needed in ["turb:MEAN:INTENSITY_PERCENT", "gen_torque_nm", "--from-standstill", "Exit status: 0 done"]

@@ -92,6 +92,30 @@ fn a_wrong_model_late_commands_and_lost_writes_leave_the_loop_stable() {
 }
 
 #[test]
+fn the_delay_margin_that_the_tuner_states_is_the_one_of_the_simulated_loop() {
+    let document = Document::new("nrel-5mw.toml", control_loops_tuning::NREL_5MW);
+    let description = TurbineDescription::parse(&document).unwrap();
+    let table = RotorSurface::nrel_5mw().as_table();
+    let tuned = control_loops_tuning::tune("nrel-5mw.toml", &description, &table).unwrap();
+    let period = Duration::from_millis(20);
+    let all = control_loops_tuning::margins::margins(&description, &table, &tuned, period);
+    let stated = all.iter().find(|margins| margins.wind_mps >= 14.0).unwrap();
+    assert!(stated.phase_deg > 45.0 && stated.gain > 4.0, "{stated:?}");
+    let deviation_with = |share: f64| {
+        let delay = stated.delay.mul_f64(share);
+        let bus = BusTrouble { delay, lost: 0.0 };
+        let wind = format!("turb:{}:1", stated.wind_mps);
+        let site = TurbineLoop::new(TurbineLoopSetup { bus, ..setup(&wind, "guard_per_s = 0.0") });
+        let (found, mode) = figures_of(site, 300, 300);
+        // A loop that runs away is stopped by the interlock.
+        if mode == ModeName::Run { found.rotor_speed_std_rpm } else { f64::INFINITY }
+    };
+    let (none, within, beyond) = (deviation_with(0.0), deviation_with(0.6), deviation_with(2.5));
+    assert!(within < 0.1, "within the margin of {:?}: {within} rpm, {none} without delay", stated.delay);
+    assert!(beyond > 0.3, "beyond the margin of {:?}: {beyond} rpm", stated.delay);
+}
+
+#[test]
 fn without_an_estimate_the_turbine_runs_through_turbulence_and_gusts() {
     for wind in ["turb:8:16", "turb:18:16", "eog:12", "eog:24"] {
         let found = figures(setup(wind, "estimate_wind = false"));

@@ -1,7 +1,7 @@
 //! The turbine controller: supervisor, law, interlock and last limiter in one step.
 
 use control_loops_blocks::{Hysteresis, RateLimit, RateLimits};
-use hal_units::{Duration, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond};
+use hal_units::{Duration, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
 
 use super::io::usable;
 use super::mode::{Situation, mode_from_measurements};
@@ -102,6 +102,17 @@ impl TurbineController {
     #[must_use]
     pub const fn state(&self) -> TurbineState {
         self.state
+    }
+
+    /// Electrical power that the turbine could give now: in operation under the Takt law what its wind has,
+    /// zero when it is not in operation, `None` if nobody estimates the wind.
+    #[must_use]
+    pub fn available_power(&self) -> Option<Watts> {
+        match (self.state.mode.operation(), &self.parameters.takt) {
+            (Some(operation), Some(takt)) => operation.takt.as_ref()?.available_power(takt),
+            (Some(_), None) => None,
+            (None, _) => Some(Watts::ZERO),
+        }
     }
 
     /// Continues from a state; the next step is the one that its owner would have made.

@@ -166,6 +166,14 @@ impl TaktState {
         self.estimate.map(|estimate| estimate.wind)
     }
 
+    /// Electrical power that the turbine could give in the estimated wind; `None` without an estimate.
+    #[must_use]
+    pub fn available_power(&self, p: &TaktParameters) -> Option<Watts> {
+        let best = self.wind()?.get() * p.best_ratio / p.rotor_radius.get();
+        let power = Watts(p.torque.optimal_gain * best * best * best * p.generator_efficiency);
+        Some(power.min(p.limits.rated_power))
+    }
+
     /// One step. `share` is the power limit over rated power, 0 to 1.
     pub fn step(
         &mut self,
