@@ -36,6 +36,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("hal-linux-rt", &[]),
     ("control-loops-blocks", &[]),
     ("control-loops-controllers", &["control-loops-blocks", "hal-process-image"]),
+    (
+        "control-loops-discon",
+        &["control-loops-controllers", "control-loops-rotor", "control-loops-tuning", "hal-linux-rt"],
+    ),
     ("control-loops-rotor", &[]),
     ("control-loops-tuning", &["control-loops-controllers", "control-loops-rotor"]),
     ("failover-protocol", &[]),

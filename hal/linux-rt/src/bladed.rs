@@ -20,7 +20,7 @@
 //!
 //! Records of the swap array count from 1 in Bladed's manual and from 0 here: record 48 is index 47.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
@@ -104,6 +104,77 @@ pub fn serve(
         output.write_all(&answer)?;
         output.flush()?;
     }
+}
+
+/// A controller that is to be called through Bladed's interface; see
+/// [`export_discon!`](crate::export_discon).
+pub trait DisconController: Sized {
+    /// Begins, with the name of the input file.
+    ///
+    /// # Errors
+    /// What the user is told.
+    fn open(infile: &str) -> Result<Self, String>;
+
+    /// One call: takes measurements from the records and puts outputs into them.
+    ///
+    /// # Errors
+    /// What the user is told.
+    fn step(&mut self, records: &mut [f32]) -> Result<(), String>;
+}
+
+/// Records that every caller of the interface provides, and that a controller may touch.
+pub const RECORDS: usize = 129;
+
+/// One call from a simulator: status 0 begins anew, a negative one ends.
+///
+/// Returns Bladed's status (0, or -1 to abort) and the message. Not for use outside
+/// [`export_discon!`](crate::export_discon).
+#[doc(hidden)]
+pub fn answer<C: DisconController>(
+    controller: &mut Option<C>,
+    records: &mut [f32],
+    infile: &CStr,
+) -> (i32, String) {
+    let status = records.first().copied().unwrap_or(0.0);
+    let result = if status < 0.0 {
+        *controller = None;
+        return (0, String::new());
+    } else if let (Some(controller), true) = (controller.as_mut(), status > 0.0) {
+        controller.step(records)
+    } else {
+        C::open(&infile.to_string_lossy()).and_then(|new| controller.insert(new).step(records))
+    };
+    match result {
+        Ok(()) => (0, String::new()),
+        Err(message) => (-1, message),
+    }
+}
+
+#[doc(hidden)]
+pub use crate::sys::{RawCall, enter};
+
+/// Exports the C function `DISCON` for a type that implements
+/// [`DisconController`](crate::bladed::DisconController). Once per shared library, at its root.
+#[macro_export]
+macro_rules! export_discon {
+    ($controller:ty) => {
+        /// Bladed's entry point. The simulator keeps the interface's promises about its five pointers.
+        #[allow(non_snake_case, reason = "the name that simulators look for")]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn DISCON(
+            swap: *mut f32,
+            fail: *mut i32,
+            infile: *const ::core::ffi::c_char,
+            _outname: *const ::core::ffi::c_char,
+            message: *mut ::core::ffi::c_char,
+        ) {
+            static CONTROLLER: ::std::sync::Mutex<::core::option::Option<$controller>> =
+                ::std::sync::Mutex::new(::core::option::Option::None);
+            let call = $crate::bladed::RawCall { swap, fail, infile, message };
+            // SAFETY: passed on as they came; `enter` states what they must be.
+            unsafe { $crate::bladed::enter(&CONTROLLER, call) }
+        }
+    };
 }
 
 #[cfg(test)]

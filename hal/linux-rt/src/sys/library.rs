@@ -1,6 +1,10 @@
 //! Shared libraries by name, and the one entry point that is known here: Bladed's.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use crate::bladed::{DisconController, RECORDS, answer};
 
 /// Bladed's interface, user's manual appendix A: the swap array, a status, and three texts. Fortran and
 /// C libraries export it alike, all by reference.
@@ -58,5 +62,51 @@ impl EntryPoint {
             );
         }
         status
+    }
+}
+
+/// The pointers of one call from a simulator.
+#[derive(Debug, Clone, Copy)]
+pub struct RawCall {
+    /// The swap array.
+    pub swap: *mut f32,
+    /// Bladed's status.
+    pub fail: *mut c_int,
+    /// Name of the input file.
+    pub infile: *const c_char,
+    /// Where a message goes; its length stands in record 49.
+    pub message: *mut c_char,
+}
+
+/// A simulator calls: finds the controller and answers. A panic becomes a message.
+///
+/// # Safety
+/// `swap` must point to at least [`RECORDS`] numbers and `fail` to one integer, both writable and used by
+/// nobody else during the call; `infile` must be a terminated text; `message` must be null or have room for
+/// as many bytes as record 49 says. These are the interface's own promises.
+pub unsafe fn enter<C: DisconController>(controller: &Mutex<Option<C>>, call: RawCall) {
+    // SAFETY: the caller's promise about `swap`.
+    let records = unsafe { std::slice::from_raw_parts_mut(call.swap, RECORDS) };
+    // SAFETY: the caller's promise about `infile`.
+    let infile = unsafe { CStr::from_ptr(call.infile) };
+    let room = records.get(48).map_or(0.0, |length| length.max(0.0)) as usize;
+    let answered = catch_unwind(AssertUnwindSafe(|| {
+        let mut controller = controller.lock().unwrap_or_else(PoisonError::into_inner);
+        answer(&mut controller, records, infile)
+    }));
+    let (status, text) = answered.unwrap_or_else(|_| (-1, "the controller failed".to_owned()));
+    // SAFETY: the caller's promise about `fail`.
+    unsafe { call.fail.write(status) };
+    if call.message.is_null() || room == 0 {
+        return;
+    }
+    // SAFETY: `message` has room for `room` bytes, by the caller's promise.
+    let message = unsafe { std::slice::from_raw_parts_mut(call.message.cast::<u8>(), room) };
+    let text = text.bytes().filter(|&byte| byte != 0).chain([0]);
+    for (byte, letter) in message.iter_mut().zip(text) {
+        *byte = letter;
+    }
+    if let Some(last) = message.last_mut() {
+        *last = 0;
     }
 }

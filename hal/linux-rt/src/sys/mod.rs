@@ -15,6 +15,7 @@ pub(crate) use descriptor::{
     timer_descriptor, timer_set, wait_readable,
 };
 pub(crate) use library::load;
+pub use library::{RawCall, enter};
 pub(crate) use limits::{lock_all_memory, malloc_option, memory_lock_limit, thread_usage, unlock_all_memory};
 pub(crate) use schedule::{
     Attributes, affinity, current_thread_id, raise_timer_precision, scheduling, set_scheduling, stack_bytes,
