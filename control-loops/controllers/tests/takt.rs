@@ -98,6 +98,16 @@ fn a_lost_pitch_sensor_or_rotor_sensor_leaves_the_law_in_charge() {
 }
 
 #[test]
+fn a_rotor_sensor_that_contradicts_the_generators_does_not_move_the_blades() {
+    let bench = Bench::at_full_power().taken_over_by(takt_parameters()).for_seconds(2.0);
+    let before_deg = bench.last().outputs.pitch.as_degrees();
+    let bench =
+        bench.spoil(|inputs| inputs.rotor_speed = good(1e-40)).for_seconds(0.9).in_mode(ModeName::Run);
+    let moved_deg = (bench.last().outputs.pitch.as_degrees() - before_deg).abs();
+    assert!(moved_deg < 0.2, "{moved_deg}");
+}
+
+#[test]
 fn a_sensor_that_reads_nonsense_never_reaches_the_estimate() {
     let mut bench = Bench::at_full_power().taken_over_by(takt_parameters());
     for nonsense in [f64::INFINITY, -1e9, 1e300, 0.0] {

@@ -344,8 +344,12 @@ fn produce(
     let sight = TaktSight {
         generator_speed: speed,
         rotor_speed: s.rotor_speed,
-        pitch: s.measured_pitch.unwrap_or(s.pitch),
-        generator_torque: s.measured_torque.unwrap_or(s.torque),
+        pitch: Radians(believed(s.measured_pitch.map(Radians::get), s.pitch.get(), PITCH_APART_MAX.get())),
+        generator_torque: NewtonMeters(believed(
+            s.measured_torque.map(NewtonMeters::get),
+            s.torque.get(),
+            limits.torque_max.get() * TORQUE_APART_MAX,
+        )),
         tower_acceleration_mps2: s.tower_acceleration_mps2,
     };
     let command = takt.step(parameters, &p.takt_frame(), &sight, share, dt);
@@ -353,4 +357,14 @@ fn produce(
     operation.law.pitch = command.pitch;
     operation.law.region = command.region;
     (command.pitch, command.torque)
+}
+
+/// Drives follow their commands within this, even over a slow bus: a reading farther away is the sensor's.
+const PITCH_APART_MAX: Radians = Radians::from_degrees(6.0);
+/// Likewise, share of the largest torque.
+const TORQUE_APART_MAX: f64 = 0.2;
+
+/// The measurement, or the last command if it is missing or contradicts that.
+fn believed(measured: Option<f64>, commanded: f64, apart_max: f64) -> f64 {
+    measured.filter(|measured| (measured - commanded).abs() <= apart_max).unwrap_or(commanded)
 }

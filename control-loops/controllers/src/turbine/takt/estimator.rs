@@ -106,8 +106,7 @@ impl WindEstimate {
     ) -> Self {
         let near = near.map_or(speed.get() * p.rotor_radius.get() / p.best_ratio, MetersPerSecond::get);
         let wind = p.steady_wind(speed.get(), shaft_torque.get(), pitch, near);
-        let covariance = Covariance { speed: 1e-6, shared: 0.0, wind: 1.0 };
-        Self { speed, wind: MetersPerSecond(wind), covariance }
+        Self { speed, wind: MetersPerSecond(wind), covariance: Covariance::NEW }
     }
 
     /// Goes on by `dt` under this torque (low-speed shaft) and pitch, then takes the measured speed.
@@ -129,7 +128,9 @@ impl WindEstimate {
         }
         self.correct(measured, reading);
         if !(self.speed.is_finite() && self.wind.is_finite() && self.covariance.is_sound()) {
-            *self = before;
+            // Numbers that no turbine makes: begin anew from what is measured, rather than freeze.
+            let speed = if measured.is_finite() { measured } else { before.speed };
+            *self = Self { speed, wind: before.wind, covariance: Covariance::NEW };
         }
     }
 
@@ -175,7 +176,14 @@ impl WindEstimate {
 }
 
 impl Covariance {
+    /// A speed known to a thousandth, a wind to a metre per second.
+    const NEW: Self = Self { speed: 1e-6, shared: 0.0, wind: 1.0 };
+
     fn is_sound(&self) -> bool {
-        self.speed.is_finite() && self.shared.is_finite() && self.wind.is_finite() && self.wind > 0.0
+        self.speed.is_finite()
+            && self.shared.is_finite()
+            && self.wind.is_finite()
+            && self.speed >= 0.0
+            && self.wind > 0.0
     }
 }

@@ -52,6 +52,8 @@ pub use rotor_model::{PITCH_LINES, RATIO_LINES, RotorModel};
 
 /// Corner of the slow wind for storm and fine pitch.
 const SLOW_WIND_CORNER: RadiansPerSecond = RadiansPerSecond(0.5);
+/// The shaft's twist keeps the two speeds closer than this share of rated.
+const ROTOR_SPEED_APART_MAX: f64 = 0.05;
 /// Corner of the speed filter without an estimate.
 const SPEED_CORNER: RadiansPerSecond = RadiansPerSecond(3.0);
 
@@ -200,7 +202,10 @@ impl TaktState {
         let generator = sight.generator_speed / frame.gearbox_ratio;
         // The mean of both inertias feels the outer torques alone: the twist of the shaft drops out.
         let own = p.rotor_inertia_share;
-        let measured = sight.rotor_speed.map_or(generator, |rotor| rotor * own + generator * (1.0 - own));
+        // A rotor's sensor that contradicts the generator's is left out until the interlock has judged.
+        let most = p.rated_rotor_speed * ROTOR_SPEED_APART_MAX;
+        let rotor = sight.rotor_speed.filter(|&rotor| (rotor - generator).abs() <= most);
+        let measured = rotor.map_or(generator, |rotor| rotor * own + generator * (1.0 - own));
         let shaft_torque = sight.generator_torque * frame.gearbox_ratio;
         let before = self.speed.value();
         self.speed.step(measured.get(), SPEED_CORNER, dt);
