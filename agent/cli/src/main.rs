@@ -13,6 +13,7 @@ mod drill;
 mod pair;
 mod plan;
 mod status;
+mod turbine;
 mod view;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ enum Command {
     Status(status::Args),
     Pair(pair::Args),
     Plan(plan::Args),
+    Turbine(turbine::Args),
     Demo(demo::Args),
     Drill(drill::Args),
     Doctor(doctor::Args),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Pair(args) => pair::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Turbine(args) => turbine::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Drill(args) => drill::run(&args),
         Command::Doctor(args) => doctor::run(&args),

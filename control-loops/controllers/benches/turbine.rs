@@ -1,6 +1,6 @@
 //! What one controller step costs: `cargo bench -p control-loops-controllers`.
 //!
-//! Goal: at most half a microsecond per turbine step. Each sample runs a thousand steps in which speed,
+//! Goal: at most half a microsecond per turbine step, one with every feature of the Takt law. Each sample runs a thousand steps in which speed,
 //! wind and the rest move as in a turbulent wind, so that no branch is always the same; the column to
 //! read is the time per item.
 
@@ -46,7 +46,35 @@ fn inputs_around(speed_radps: f64, pitch_rad: f64, torque_nm: f64, wind_mps: f64
 }
 
 fn steps_of(bencher: Bencher, inputs: Vec<TurbineInputs>, demand: TurbineDemand) {
-    let mut controller = TurbineController::new(TurbineParameters::NREL_5MW);
+    steps_under(TurbineParameters::NREL_5MW, bencher, inputs, demand);
+}
+
+/// The Takt law with every feature on.
+fn takt() -> TurbineParameters {
+    let parameters = tuned();
+    assert!(parameters.takt.is_some(), "the features are wrong");
+    parameters
+}
+
+fn tuned() -> TurbineParameters {
+    let features = "[tuning]\ntower_damper_degspm = 1.0\npitch_play_deg = 0.02\nexcluded_speed_rpm = 9.0\n\
+        excluded_half_width_rpm = 0.3\nstorm_from_mps = 23.0\nstorm_to_mps = 28.0\nthrust_share = 0.9\n\
+        derated_speed_share = 0.8\n";
+    let text = format!("{}\n{features}", control_loops_tuning::NREL_5MW);
+    let document = hal_diagnostics::Document::new("nrel-5mw.toml", &text);
+    let rotor = sim_plants::RotorSurface::nrel_5mw().as_table();
+    control_loops_tuning::TurbineDescription::parse(&document)
+        .and_then(|description| control_loops_tuning::tune("nrel-5mw.toml", &description, &rotor))
+        .map_or(TurbineParameters::NREL_5MW, |tuned| tuned.parameters)
+}
+
+fn steps_under(
+    parameters: TurbineParameters,
+    bencher: Bencher,
+    inputs: Vec<TurbineInputs>,
+    demand: TurbineDemand,
+) {
+    let mut controller = TurbineController::new(parameters);
     bencher.counter(ItemsCount::new(STEPS)).bench_local(|| {
         for inputs in &inputs {
             black_box(controller.step(black_box(inputs), black_box(&demand), TICK));
@@ -62,6 +90,16 @@ fn below_rated(bencher: Bencher) {
 #[divan::bench]
 fn above_rated(bencher: Bencher) {
     steps_of(bencher, inputs_around(122.9, 0.2536, 43_093.0, 18.0), TurbineDemand::RUN);
+}
+
+#[divan::bench]
+fn takt_below_rated(bencher: Bencher) {
+    steps_under(takt(), bencher, inputs_around(97.0, 0.0, 22_000.0, 8.0), TurbineDemand::RUN);
+}
+
+#[divan::bench]
+fn takt_above_rated(bencher: Bencher) {
+    steps_under(takt(), bencher, inputs_around(122.9, 0.2536, 43_093.0, 18.0), TurbineDemand::RUN);
 }
 
 #[divan::bench]

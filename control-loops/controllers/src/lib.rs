@@ -5,7 +5,9 @@
 //!
 //! - [`turbine`]: the NREL 5-MW baseline control law, a supervisor around it, and the safety interlock
 //!   that stands apart from both.
+//! - [`park`]: one power reference for many turbines.
 
 #![no_std]
 
+pub mod park;
 pub mod turbine;

@@ -10,7 +10,7 @@ use control_loops_controllers::turbine::{
 use hal_process_image::{Quality, Sample};
 use hal_units::{Duration, Instant, Watts};
 use proptest::prelude::*;
-use support::Bench;
+use support::{Bench, takt_parameters, takt_parameters_with};
 
 fn any_quality() -> impl Strategy<Value = Quality> {
     prop_oneof![
@@ -78,16 +78,35 @@ fn any_phases() -> impl Strategy<Value = Vec<Phase>> {
     proptest::collection::vec((any_inputs(), any_demand(), dt, 1_u32..40), 1..25)
 }
 
+/// Number of [`starting_points`].
+const STARTING_POINTS: usize = 12;
+
+/// Under the baseline law, under the Takt law, and under it without an estimate of the wind.
 fn starting_points() -> Vec<TurbineController> {
-    [Bench::parked(), Bench::idle(), Bench::starting(), Bench::at_full_power(), Bench::in_emergency_stop()]
-        .into_iter()
-        .map(|bench| bench.controller)
-        .chain([TurbineController::new(TurbineParameters::NREL_5MW)])
-        .collect()
+    let baseline = [
+        Bench::parked(),
+        Bench::idle(),
+        Bench::starting(),
+        Bench::at_full_power(),
+        Bench::in_emergency_stop(),
+    ]
+    .map(|bench| bench.controller);
+    let takt = takt_parameters();
+    let under_takt = [
+        Bench::starting(),
+        Bench::at_full_power(),
+        Bench::producing(900.0, 0.0, 20_000.0, 8.0),
+        Bench::producing(700.0, 5.0, 3_000.0, 5.0),
+    ]
+    .map(|bench| bench.taken_over_by(takt).controller);
+    let features = "estimate_wind = false\ntower_damper_degspm = 2.0\nexcluded_speed_rpm = 9.0\nexcluded_half_width_rpm = 0.5";
+    let plain = Bench::at_full_power().taken_over_by(takt_parameters_with(features)).controller;
+    let new = [TurbineController::new(TurbineParameters::NREL_5MW), TurbineController::new(takt)];
+    baseline.into_iter().chain(under_takt).chain([plain]).chain(new).collect()
 }
 
-fn outputs_are_finite_and_within_limits(step: &TurbineStep) -> bool {
-    let (p, o) = (TurbineParameters::NREL_5MW, &step.outputs);
+fn outputs_are_finite_and_within_limits(p: &TurbineParameters, step: &TurbineStep) -> bool {
+    let o = &step.outputs;
     (0.0..=p.law.torque_max.get()).contains(&o.generator_torque.get())
         && (p.law.pitch_min..=p.law.pitch_max).contains(&o.pitch)
         && o.yaw_rate.abs() <= p.yaw.rate
@@ -96,8 +115,8 @@ fn outputs_are_finite_and_within_limits(step: &TurbineStep) -> bool {
 }
 
 /// The torque may drop at any rate only when the generator leaves the grid.
-fn rates_are_kept(before: &TurbineStep, after: &TurbineStep, dt: Duration) -> bool {
-    let (p, dt_s) = (TurbineParameters::NREL_5MW, dt.as_secs_f64());
+fn rates_are_kept(p: &TurbineParameters, before: &TurbineStep, after: &TurbineStep, dt: Duration) -> bool {
+    let dt_s = dt.as_secs_f64();
     let pitch_moved = (after.outputs.pitch - before.outputs.pitch).abs().get();
     let torque_moved = (after.outputs.generator_torque - before.outputs.generator_torque).abs().get();
     pitch_moved <= p.law.pitch_rate_max.get() * dt_s + 1e-9
@@ -109,17 +128,18 @@ proptest! {
 
     #[test]
     fn outputs_are_finite_within_limits_and_keep_their_rates_whatever_comes_in(
-        phases in any_phases(), from in 0_usize..6,
+        phases in any_phases(), from in 0..STARTING_POINTS,
     ) {
         let mut controller = starting_points()[from];
+        let parameters = *controller.parameters();
         let mut before: Option<TurbineStep> = None;
         for (inputs, demand, dt, cycles) in phases {
             for _ in 0..cycles {
                 let was_seeded = controller.state().seeded;
                 let step = controller.step(&inputs, &demand, dt);
-                prop_assert!(outputs_are_finite_and_within_limits(&step), "{:?}", step);
+                prop_assert!(outputs_are_finite_and_within_limits(&parameters, &step), "{:?}", step);
                 if let (Some(before), true) = (&before, was_seeded) {
-                    prop_assert!(rates_are_kept(before, &step, dt), "{:?} to {:?} in {:?}", before, step, dt);
+                    prop_assert!(rates_are_kept(&parameters, before, &step, dt), "{:?} to {:?} in {:?}", before, step, dt);
                 }
                 before = Some(step);
             }
@@ -127,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn a_tripped_interlock_always_wins(phases in any_phases(), from in 0_usize..6) {
+    fn a_tripped_interlock_always_wins(phases in any_phases(), from in 0..STARTING_POINTS) {
         let mut controller = starting_points()[from];
         for (inputs, demand, dt, cycles) in phases {
             for _ in 0..cycles {
@@ -140,7 +160,7 @@ proptest! {
 
     #[test]
     fn a_controller_restored_from_a_copied_state_goes_on_identically(
-        before in any_phases(), after in any_phases(), from in 0_usize..6,
+        before in any_phases(), after in any_phases(), from in 0..STARTING_POINTS,
     ) {
         let mut primary = starting_points()[from];
         for (inputs, demand, dt, cycles) in before {
@@ -148,7 +168,7 @@ proptest! {
                 primary.step(&inputs, &demand, dt);
             }
         }
-        let mut standby = TurbineController::new(TurbineParameters::NREL_5MW);
+        let mut standby = TurbineController::new(*primary.parameters());
         standby.restore(primary.state());
         for (inputs, demand, dt, cycles) in after {
             for _ in 0..cycles {
@@ -160,9 +180,11 @@ proptest! {
 
     #[test]
     fn a_reseed_from_any_inputs_keeps_the_limits(inputs in any_inputs(), demand in any_demand()) {
-        let mut controller = TurbineController::new(TurbineParameters::NREL_5MW);
-        controller.reseed(&inputs);
-        let step = controller.step(&inputs, &demand, Duration::from_millis(10));
-        prop_assert!(outputs_are_finite_and_within_limits(&step), "{:?}", step);
+        for parameters in [TurbineParameters::NREL_5MW, takt_parameters()] {
+            let mut controller = TurbineController::new(parameters);
+            controller.reseed(&inputs);
+            let step = controller.step(&inputs, &demand, Duration::from_millis(10));
+            prop_assert!(outputs_are_finite_and_within_limits(&parameters, &step), "{:?}", step);
+        }
     }
 }

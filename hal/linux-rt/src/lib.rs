@@ -20,6 +20,7 @@
 //! - [`memory`]: locked and prefaulted memory.
 //! - [`cgroup`]: control groups of both versions: limits, groups of one's own, real-time budgets.
 //! - [`counters`]: faults, context switches and processor time of a thread.
+//! - [`bladed`]: turbine controllers of others, in shared libraries, each in a process of its own.
 //! - [`capability`]: what a thread may do, and giving it up.
 //! - [`lease_gate`]: the kernel's check that no node writes to a device without a lease.
 //! - [`doctor`]: whether this machine can control in real time, with remedies.
@@ -29,6 +30,7 @@
 #![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 #![cfg(target_os = "linux")]
 
+pub mod bladed;
 pub mod capability;
 pub mod cgroup;
 pub mod clock;

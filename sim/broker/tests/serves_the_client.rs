@@ -100,7 +100,7 @@ fn a_command_is_accepted_executed_and_answered() {
     assert_eq!(answer(), "accepted");
     let command = node.commands().recv_timeout(PATIENCE).unwrap();
     assert_eq!(command.command, Command::Derate { power_limit: Watts::from_kilowatts(2000.0) });
-    node.conclude(command.number, Outcome::Executed).unwrap();
+    node.conclude(command.number, Outcome::Executed(None)).unwrap();
     assert_eq!(answer(), "executed");
 }
 

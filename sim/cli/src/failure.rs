@@ -26,6 +26,16 @@ impl Failure {
         })
     }
 
+    /// Everything was done, but what came out is not what was asked for.
+    pub(crate) fn result(what: impl Into<String>) -> Self {
+        Self::Work(Diagnostic {
+            file: "result".to_owned(),
+            position: None,
+            what: what.into(),
+            remedy: String::new(),
+        })
+    }
+
     /// An output file that cannot be written.
     pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Self {
         Self::Work(Diagnostic {

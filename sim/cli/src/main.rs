@@ -3,9 +3,13 @@
 //! Each subcommand is a module with its arguments and one `run`; what goes wrong is a [`Failure`], and
 //! that alone decides the exit status.
 
+mod bladed;
+mod compare;
 mod failure;
 mod law;
 mod number;
+mod park;
+mod pilot;
 mod plant;
 mod serve;
 mod text_file;
@@ -33,8 +37,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Turbine(turbine::Arguments),
+    Compare(compare::Arguments),
+    Park(park::Arguments),
     Law(law::Arguments),
     Serve(serve::Arguments),
+    #[command(hide = true)]
+    DisconHost(bladed::HostArguments),
 }
 
 fn main() -> ExitCode {
@@ -50,8 +58,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Turbine(arguments) => turbine::run(&arguments),
+        Command::Park(arguments) => park::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Law(arguments) => law::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::DisconHost(arguments) => bladed::host(&arguments),
     }
 }
 

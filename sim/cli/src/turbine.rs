@@ -1,15 +1,19 @@
 //! `takt-sim turbine`: one turbine in closed loop, in virtual time.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use control_loops_controllers::turbine::TurbineParameters;
+use control_loops_tuning::TurbineDescription;
 use hal_units::Duration;
-use sim_plants::WindSpec;
-use sim_world::{Start, TurbineLoop, TurbineLoopSetup, TurbineRow};
+use serde::Serialize;
+use sim_plants::{RotorSurface, WindSpec};
+use sim_world::{BusTrouble, RunFigures, Start, TimedFault, TurbineLoop, TurbineLoopSetup, TurbineRow};
 
 use crate::failure::Failure;
 use crate::number::within;
+use crate::pilot::{ControllerChoice, Trial};
 use crate::plant::{self, SensorNoise, WIND_HELP};
 use crate::text_file;
 
@@ -19,15 +23,34 @@ const SECONDS_MAX: f64 = 86_400.0;
 const ROWS_MAX: u64 = 10_000_000;
 const HEADER: &str = "t_s,wind_mps,rotor_rpm,pitch_deg,gen_torque_nm,gen_power_kw,thrust_kn\n";
 
+const FAULT_HELP: &str = "\
+Something breaks at a time; may be given several times. NAME@SECONDS with NAME one of
+  grid-loss                          the grid is gone
+  blade-1-stuck                      a blade stays where it is; also blade-2-stuck, blade-3-stuck
+  commands-lost                      no write arrives any more
+  SIGNAL-frozen                      shows its last value
+  SIGNAL-drift                       moves away, a thousandth of its usual value per second
+  SIGNAL-nan                         shows no number
+  SIGNAL-word-swapped                shows its two words in the wrong order
+SIGNAL: generator-speed, rotor-speed, pitch, wind-speed, power, generator-torque, yaw-error,
+tower-acceleration";
+
 const EXAMPLES: &str = "\
 Examples:
   takt-sim turbine --wind const:12 --seconds 600 --controller-hz 100 --csv steady.csv
   takt-sim turbine --wind eog:14 --seconds 120 --controller-hz 50 --csv gust.csv
   takt-sim turbine --wind turb:18:12 --seed 7 --sensor-noise usual --csv turbulent.csv
   takt-sim turbine --wind const:9 --from-standstill --csv - | head
+  takt-sim turbine --wind turb:18:16 --controller-hz 50 --controller discon:libdiscon.so \
+      --config DISCON.IN --json peer.json
+  takt-sim turbine --wind const:18 --fault grid-loss@60 --json -
 
 Columns: t_s, wind_mps, rotor_rpm, pitch_deg (mean of the blades), gen_torque_nm (high-speed shaft),
 gen_power_kw (electrical), thrust_kn. They are the truth about the plant, not what its sensors show.
+
+Figures in JSON: mean_power_kw, rotor_speed_std_rpm, rotor_speed_max_rpm, pitch_travel_deg_per_s (way of
+the blades over time), tower_fa_std_m (fore-aft deflection of the tower top), torque_std_nm, shutdowns
+(causes for which the safety interlock stopped the turbine).
 
 Exit status: 0 done, 1 failed, 2 wrong usage or bad input.";
 
@@ -55,6 +78,26 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     rotor_table: Option<PathBuf>,
 
+    /// Who drives: baseline, takt, or discon:LIBRARY, a shared library with Bladed's interface
+    #[arg(long, value_name = "WHO", default_value_t = ControllerChoice::Baseline)]
+    controller: ControllerChoice,
+
+    /// The controller's own file: for takt a turbine description to tune from, for a library its input
+    /// file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The turbine's description (TOML), instead of the NREL 5-MW; give its rotor table, too
+    #[arg(long, value_name = "FILE", requires = "rotor_table")]
+    turbine: Option<PathBuf>,
+
+    #[command(flatten)]
+    off: Off,
+
+    /// Something breaks: NAME@SECONDS; may be given several times
+    #[arg(long, value_name = "NAME@S", long_help = FAULT_HELP)]
+    fault: Vec<TimedFault>,
+
     /// Seed of turbulence and sensor noise
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -68,12 +111,40 @@ pub(crate) struct Arguments {
     from_standstill: bool,
 
     /// Where to write the rows; - is standard output
+    #[arg(long, value_name = "FILE", required_unless_present = "json")]
+    csv: Option<PathBuf>,
+
+    /// Where to write the figures of the run; - is standard output
     #[arg(long, value_name = "FILE")]
-    csv: PathBuf,
+    json: Option<PathBuf>,
+
+    /// Seconds at the beginning that count for no figure
+    #[arg(long, allow_negative_numbers = true, value_name = "S", default_value = "0", value_parser = within(0.0, SECONDS_MAX))]
+    count_from: f64,
 
     /// Time between rows; at least the controller's period counts
     #[arg(long, allow_negative_numbers = true, value_name = "S", default_value = "0.1", value_parser = within(0.001, SECONDS_MAX))]
     csv_every: f64,
+}
+
+/// How the plant differs from what the controller believes.
+#[derive(Debug, Args)]
+struct Off {
+    /// Density of the air over that of the description
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = within(0.5, 1.5))]
+    air_density_share: f64,
+
+    /// Power of the rotor over that of its table
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = within(0.5, 1.5))]
+    rotor_power_share: f64,
+
+    /// Every command arrives so late
+    #[arg(long, value_name = "MS", default_value = "0", value_parser = within(0.0, 5000.0))]
+    delay_ms: f64,
+
+    /// Share of the commands that never arrive
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = within(0.0, 1.0))]
+    writes_lost: f64,
 }
 
 /// Simulates and writes the rows.
@@ -88,26 +159,67 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "give a longer --csv-every or fewer --seconds",
         ));
     }
-    let mut site = TurbineLoop::nrel_5mw(setup);
-    let mut summary = Summary::default();
+    let wanted = arguments.csv.is_some();
+    let period = setup.period;
+    let site = TurbineLoop::new(setup);
+    let mut trial = Trial::new(site, &arguments.controller, arguments.config.as_deref(), period)?
+        .with_faults(&arguments.fault)
+        .counted_from(Duration::from_secs_f64(arguments.count_from));
     let mut csv = String::from(HEADER);
-    push_row(&mut csv, &site.row());
+    push_row(&mut csv, &trial.site.row());
     let mut next_row = every;
     for _ in 0..steps {
-        site.step();
-        let row = site.row();
-        summary.add(&row);
-        if site.now() >= next_row {
+        let row = trial.step()?;
+        if wanted && row.t >= next_row {
             push_row(&mut csv, &row);
             // On the grid of `every`, but never twice for one step.
-            while next_row <= site.now() {
+            while next_row <= row.t {
                 next_row += every;
             }
         }
     }
-    text_file::write(&arguments.csv, &csv)?;
-    summary.print(&site, &arguments.csv);
+    if let Some(path) = &arguments.csv {
+        text_file::write(path, &csv)?;
+    }
+    if let Some(path) = &arguments.json {
+        text_file::write(path, &figures_json(&trial))?;
+    }
+    print_summary(&trial, arguments);
     Ok(())
+}
+
+/// The figures as they are written.
+#[derive(Serialize)]
+struct Figures<'a> {
+    mean_power_kw: f64,
+    rotor_speed_std_rpm: f64,
+    rotor_speed_max_rpm: f64,
+    pitch_travel_deg_per_s: f64,
+    tower_fa_std_m: f64,
+    torque_std_nm: f64,
+    shutdowns: &'a [String],
+}
+
+fn figures_json(trial: &Trial) -> String {
+    let RunFigures {
+        mean_power_kw,
+        rotor_speed_std_rpm,
+        rotor_speed_max_rpm,
+        pitch_travel_deg_per_s,
+        tower_fa_std_m,
+        torque_std_nm,
+    } = trial.figures();
+    let figures = Figures {
+        mean_power_kw,
+        rotor_speed_std_rpm,
+        rotor_speed_max_rpm,
+        pitch_travel_deg_per_s,
+        tower_fa_std_m,
+        torque_std_nm,
+        shutdowns: trial.shutdowns(),
+    };
+    // Numbers and texts: there is nothing in it that JSON cannot say.
+    serde_json::to_string_pretty(&figures).unwrap_or_default() + "\n"
 }
 
 fn set_up(arguments: &Arguments) -> Result<TurbineLoopSetup, Failure> {
@@ -116,7 +228,37 @@ fn set_up(arguments: &Arguments) -> Result<TurbineLoopSetup, Failure> {
     let start = if arguments.from_standstill { Start::FromStandstill } else { Start::InOperation };
     let noise = arguments.sensor_noise.levels();
     let period = Duration::from_secs_f64(1.0 / arguments.controller_hz);
-    Ok(TurbineLoopSetup { wind, rotor, period, start, noise, seed: arguments.seed })
+    let seed = arguments.seed;
+    let description = plant::description(arguments.turbine.as_deref())?;
+    let controller = controller(arguments, &description, &rotor)?;
+    let mut plant = plant::physics(&description);
+    plant.air_density_kgpm3 *= arguments.off.air_density_share;
+    plant.rotor_power_factor = arguments.off.rotor_power_share;
+    let delay = Duration::from_secs_f64(arguments.off.delay_ms / 1e3);
+    let bus = BusTrouble { delay, lost: arguments.off.writes_lost };
+    Ok(TurbineLoopSetup { wind, rotor, period, start, noise, seed, plant, controller, bus })
+}
+
+/// What the production controller is told about its turbine.
+fn controller(
+    arguments: &Arguments,
+    turbine: &TurbineDescription,
+    rotor: &RotorSurface,
+) -> Result<TurbineParameters, Failure> {
+    match arguments.controller {
+        // Of the reference turbine the very numbers of the report, not those of our rules.
+        ControllerChoice::Baseline if arguments.turbine.is_none() => Ok(TurbineParameters::NREL_5MW),
+        ControllerChoice::Baseline => {
+            let tuned = plant::tuned(arguments.turbine.as_deref(), turbine, rotor)?;
+            Ok(TurbineParameters { takt: None, ..tuned.parameters })
+        }
+        ControllerChoice::Takt => {
+            let path = arguments.config.as_deref().or(arguments.turbine.as_deref());
+            Ok(plant::tuned(path, &plant::description(path)?, rotor)?.parameters)
+        }
+        // Stands aside.
+        ControllerChoice::Discon(_) => Ok(TurbineParameters::NREL_5MW),
+    }
 }
 
 fn push_row(csv: &mut String, row: &TurbineRow) {
@@ -135,39 +277,32 @@ fn push_row(csv: &mut String, row: &TurbineRow) {
     );
 }
 
-/// What a person wants to know without opening the file.
-#[derive(Debug, Default)]
-struct Summary {
-    steps: u64,
-    power_kw_sum: f64,
-    rotor_rpm_max: f64,
-}
-
-impl Summary {
-    fn add(&mut self, row: &TurbineRow) {
-        self.steps += 1;
-        self.power_kw_sum += row.power.as_kilowatts();
-        self.rotor_rpm_max = self.rotor_rpm_max.max(row.rotor_speed.as_rpm());
+/// What a person wants to know without opening the file. Goes to standard error where rows or figures go
+/// to standard output.
+fn print_summary(trial: &Trial, arguments: &Arguments) {
+    let figures = trial.figures();
+    let mut text = format!(
+        "{:.1} s simulated: mean power {:.1} kW, fastest rotor {:.2} rpm",
+        trial.site.now().as_secs_f64(),
+        figures.mean_power_kw,
+        figures.rotor_speed_max_rpm,
+    );
+    if let Some(step) = trial.site.last_step() {
+        let _ = write!(text, ", ends in {}", step.mode.as_str());
+        for trip in step.trips.names() {
+            let _ = write!(text, ", tripped by {trip}");
+        }
     }
-
-    /// Goes to standard error where the rows go to standard output.
-    fn print(&self, site: &TurbineLoop, csv: &Path) {
-        let mut text = format!(
-            "{:.1} s simulated: mean power {:.1} kW, fastest rotor {:.2} rpm",
-            site.now().as_secs_f64(),
-            self.power_kw_sum / self.steps.max(1) as f64,
-            self.rotor_rpm_max,
-        );
-        if let Some(step) = site.last_step() {
-            let _ = write!(text, ", ends in {}", step.mode.as_str());
-            for trip in step.trips.names() {
-                let _ = write!(text, ", tripped by {trip}");
-            }
-        }
-        if text_file::is_standard_output(csv) {
-            eprintln!("{text}");
-        } else {
-            text_file::say(&format!("{text}; rows in {}", csv.display()));
-        }
+    let files = [(&arguments.csv, "rows"), (&arguments.json, "figures")];
+    let files = files.iter().filter_map(|(path, what)| path.as_deref().map(|path| (path, what)));
+    let mut on_standard_output = false;
+    for (path, what) in files {
+        on_standard_output |= text_file::is_standard_output(path);
+        let _ = write!(text, "; {what} in {}", path.display());
+    }
+    if on_standard_output {
+        eprintln!("{text}");
+    } else {
+        text_file::say(&text);
     }
 }

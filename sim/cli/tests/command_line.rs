@@ -123,6 +123,8 @@ fn bad_usage_is_refused_with_a_remedy() {
             "turbine --wind const:12 --seconds 86400 --controller-hz 1000 --csv-every 0.001 --csv out.csv",
             "--csv-every",
         ),
+        ("turbine --wind const:9 --controller autopilot --csv out.csv", "discon:LIBRARY"),
+        ("turbine --wind const:9 --fault tired@3 --csv out.csv", "grid-loss"),
         ("law --in missing.csv --csv out.csv", "missing.csv: cannot be read"),
         ("turbine --wind missing.wnd --csv out.csv", "missing.wnd: cannot be read"),
         ("turbine --wind const:9 --rotor-table missing.txt --csv out.csv", "missing.txt: cannot be read"),
@@ -154,6 +156,58 @@ fn bad_files_are_refused_with_file_and_line_and_write_nothing() {
 fn an_output_that_cannot_be_written_is_a_failure_not_bad_input() {
     let complaint = Desk::new().refused(1, "turbine --wind const:9 --seconds 1 --csv none/out.csv");
     assert!(complaint.contains("none/out.csv: cannot be written"), "{complaint}");
+}
+
+#[test]
+fn the_figures_of_a_run_are_written_with_the_causes_of_shutdowns() {
+    let desk = Desk::new();
+    desk.done("turbine --wind const:18 --seconds 90 --fault grid-loss@60 --count-from 10 --json out.json");
+    let figures: serde_json::Value = serde_json::from_str(&desk.text("out.json")).unwrap();
+    let number = |name: &str| figures[name].as_f64().unwrap();
+    assert_eq!(figures["shutdowns"], serde_json::json!(["grid_loss"]));
+    assert!((12.2..12.8).contains(&number("rotor_speed_max_rpm")), "{figures}");
+    assert!((3000.0..3200.0).contains(&number("mean_power_kw")), "50 of 80 s at 5 MW: {figures}");
+    assert!(number("rotor_speed_std_rpm") > 1.0 && number("pitch_travel_deg_per_s") > 0.9, "{figures}");
+    assert!(number("tower_fa_std_m") > 0.0 && number("torque_std_nm") > 1e4, "{figures}");
+}
+
+#[test]
+fn a_library_that_is_no_controller_is_refused_with_its_name() {
+    let desk = Desk::new().with_file("out.so", "no library");
+    let complaint = desk.refused(2, "turbine --wind const:12 --controller discon:out.so --csv out.csv");
+    assert!(complaint.contains("out.so") && complaint.contains("DISCON"), "{complaint}");
+    let complaint = desk.refused(2, "turbine --wind const:12 --controller discon:missing.so --csv out.csv");
+    assert!(complaint.contains("missing.so: cannot be found"), "{complaint}");
+}
+
+#[test]
+fn a_park_follows_its_schedule_within_the_tolerance_and_keeps_its_ramps() {
+    let desk = Desk::new().with_file(
+        "plan.csv",
+        "t_s,reference_kw,frequency_hz\n0,30000,50\n240,12000,50\n480,24000,50\n700,24000,50.3\n760,24000,50\n",
+    );
+    desk.done("park --turbines 8 --schedule plan.csv --wind turb:15:12 --seconds 900 --count-from 60 --json out.json");
+    let figures: serde_json::Value = serde_json::from_str(&desk.text("out.json")).unwrap();
+    let number = |name: &str| figures[name].as_f64().unwrap();
+    assert!(number("within_tolerance_share") >= 0.99, "{figures}");
+    assert!(number("ramp_up_max_kw_per_s") <= number("ramp_up_limit_kw_per_s") + 1e-6, "{figures}");
+    assert!(number("ramp_down_max_kw_per_s") <= number("ramp_down_limit_kw_per_s") + 1e-6, "{figures}");
+    assert!(number("ramp_down_max_kw_per_s") > 100.0, "the schedule asks for a fall: {figures}");
+    assert_eq!(figures["shutdowns"], serde_json::json!([]));
+}
+
+#[test]
+fn a_schedule_that_is_none_is_refused_with_its_line() {
+    for (text, place) in [
+        ("t_s,reference_kw\n0,1000\n0,2000\n", "plan.csv:3:1"),
+        ("t_s,reference_kw\n0,full\n", "plan.csv:2:1"),
+        ("time,power\n0,1\n", "plan.csv:1:1"),
+        ("t_s,reference_kw\n", "plan.csv:1:1"),
+    ] {
+        let desk = Desk::new().with_file("plan.csv", text);
+        let complaint = desk.refused(2, "park --turbines 2 --schedule plan.csv --json out.csv");
+        assert!(complaint.contains(place), "{complaint}");
+    }
 }
 
 #[test]
@@ -194,4 +248,25 @@ fn a_published_rotor_table_is_taken() {
     ));
     let pitch_deg = desk.rows("out.csv").last().unwrap()[3];
     assert!((pitch_deg - 14.53).abs() < 0.55, "{pitch_deg}");
+}
+
+#[test]
+#[cfg_attr(not(takt_rosco), ignore = "needs TAKT_ROSCO")]
+fn the_public_controller_drives_the_same_plant_through_its_shared_library() {
+    let folder = std::env::var("TAKT_ROSCO").unwrap();
+    let library = format!("{folder}/rosco/lib/libdiscon.so");
+    let config = format!("{folder}/Examples/Test_Cases/NREL-5MW/DISCON.IN");
+    let desk = Desk::new();
+    desk.done(&format!(
+        "turbine --wind const:18 --seconds 120 --controller-hz 50 --controller discon:{library} --config {config} --csv out.csv"
+    ));
+    let last = desk.rows("out.csv").pop().unwrap();
+    assert!((last[2] - 12.1).abs() < 0.05, "rotor speed: {last:?}");
+    assert!((last[3] - 14.53).abs() < 0.8, "pitch: {last:?}");
+    assert!((last[5] - 5000.0).abs() < 25.0, "power: {last:?}");
+    let complaint = Desk::new().refused(
+        2,
+        &format!("turbine --wind const:18 --controller discon:{library} --config {library} --csv out.csv"),
+    );
+    assert!(complaint.contains("libdiscon.so"), "{complaint}");
 }

@@ -22,6 +22,7 @@ pub mod sensors;
 pub mod turbine;
 pub mod wind;
 
+pub use noise::Random;
 pub use rotor::RotorSurface;
 pub use sensors::{NoiseLevels, SensorFault, Sensors, Signal};
 pub use turbine::{Actuation, Measurements, Turbine, TurbinePlantParameters};

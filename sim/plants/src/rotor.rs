@@ -19,24 +19,14 @@
 
 mod builtin;
 mod far_field;
-mod rosco;
 mod table;
 
 use std::sync::Arc;
 
+pub use control_loops_rotor::Coefficients;
+use control_loops_rotor::RotorTable;
 use hal_diagnostics::Diagnostic;
 use hal_units::Radians;
-
-use table::Table;
-
-/// Torque and thrust coefficient at one point.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Coefficients {
-    /// Cq, without unit.
-    pub torque: f64,
-    /// Ct, without unit.
-    pub thrust: f64,
-}
 
 /// Power and thrust of a rotor over tip-speed ratio and pitch. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -48,21 +38,21 @@ pub struct RotorSurface {
 enum Core {
     #[default]
     Nrel5mwFit,
-    Table(Arc<Table>),
+    Table(Arc<RotorTable>),
 }
 
 impl Core {
     fn weight(&self, ratio: f64, pitch_rad: f64) -> f64 {
         match self {
             Self::Nrel5mwFit => builtin::weight(ratio, pitch_rad),
-            Self::Table(table) => table.weight(ratio, pitch_rad),
+            Self::Table(table) => table::weight(table, ratio, pitch_rad),
         }
     }
 
     fn coefficients(&self, ratio: f64, pitch_rad: f64) -> Coefficients {
         match self {
             Self::Nrel5mwFit => builtin::coefficients(ratio, pitch_rad),
-            Self::Table(table) => table.coefficients(ratio, pitch_rad),
+            Self::Table(table) => table.coefficients(ratio, Radians(pitch_rad)),
         }
     }
 }
@@ -93,19 +83,27 @@ impl RotorSurface {
         Self { core: Core::Nrel5mwFit }
     }
 
-    /// Reads a table in the text format of the ROSCO toolbox (`Cp_Ct_Cq.*.txt`): comment lines start
-    /// with `#`; then the pitch angles in degrees, the tip-speed ratios, the wind speeds (one), and
-    /// the matrices of power, thrust and torque coefficient, a row for each tip-speed ratio.
-    ///
-    /// Between the grid points `Cp` and `Ct` are interpolated bilinearly; the torque is that of the
-    /// power. Beyond the grid see [`rotor`](self).
+    /// The rotor of a table; see [`RotorTable::from_rosco`] for the text format. Beyond the grid see
+    /// [`rotor`](self).
     ///
     /// # Errors
     /// At the first line that is missing, malformed, not finite, not ascending, of the wrong length,
     /// or physically impossible.
     pub fn from_rosco_table(file_name: &str, text: &str) -> Result<Self, Diagnostic> {
-        let table = rosco::parse(file_name, text)?;
-        Ok(Self { core: Core::Table(Arc::new(table)) })
+        Ok(RotorTable::from_rosco(file_name, text)?.into())
+    }
+
+    /// The surface as a table, on a grid that is finer than its features: for the tuner.
+    #[must_use]
+    pub fn as_table(&self) -> RotorTable {
+        match &self.core {
+            Core::Table(table) => RotorTable::clone(table),
+            Core::Nrel5mwFit => RotorTable::sampled(
+                ((2.0, 15.0), 66),
+                ((Radians::from_degrees(-5.0), Radians::from_degrees(35.0)), 81),
+                |ratio, pitch| self.coefficients(ratio, pitch),
+            ),
+        }
     }
 
     /// Torque and thrust coefficient. Defined for every finite argument, also at standstill and in
@@ -147,9 +145,16 @@ impl RotorSurface {
     }
 }
 
+impl From<RotorTable> for RotorSurface {
+    fn from(table: RotorTable) -> Self {
+        Self { core: Core::Table(Arc::new(table)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use control_loops_rotor::BETZ;
     use proptest::prelude::*;
 
     /// A coarse rotor of our own making, in ROSCO's format: what matters here is the border.
@@ -169,7 +174,7 @@ mod tests {
         let bound = 0.2 * pressure(ratio);
         prop_assert!(found.torque.abs() <= bound, "Cq {} at {ratio} {pitch_deg}", found.torque);
         prop_assert!(found.thrust.abs() <= bound.max(2.0), "Ct {} at {ratio} {pitch_deg}", found.thrust);
-        prop_assert!(surface.power_coefficient(ratio, pitch) <= table::BETZ);
+        prop_assert!(surface.power_coefficient(ratio, pitch) <= BETZ);
         Ok(())
     }
 

@@ -90,6 +90,8 @@ pub enum SensorFault {
     },
     /// Shows no number.
     NotANumber,
+    /// Shows its two 16-bit words in the wrong order, as a 32-bit register read with a wrong word order.
+    WordSwapped,
 }
 
 /// Standard deviations of the sensors' white noise.
@@ -214,6 +216,7 @@ impl Channel {
             SensorFault::Offset(by) => value + by,
             SensorFault::Drift { per_second } => value + per_second * self.faulty_for.as_secs_f64(),
             SensorFault::NotANumber => f64::NAN,
+            SensorFault::WordSwapped => f32::from_bits((value as f32).to_bits().rotate_left(16)).into(),
         }
     }
 }
@@ -245,6 +248,8 @@ mod tests {
         assert_eq!(wind_shown_under(SensorFault::Offset(-2.0), 5), 7.0);
         assert!((wind_shown_under(SensorFault::Drift { per_second: 1.0 }, 100) - 10.0).abs() < 1e-9);
         assert!(wind_shown_under(SensorFault::NotANumber, 1).is_nan());
+        // 9.0 is 0x4110_0000: swapped 0x0000_4110, a denormal.
+        assert_eq!(wind_shown_under(SensorFault::WordSwapped, 1), f64::from(f32::from_bits(0x4110)));
     }
 
     #[test]

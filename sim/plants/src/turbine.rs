@@ -254,7 +254,7 @@ impl Turbine {
         let coefficients = self.rotor.coefficients(ratio, pitch);
         let push = 0.5 * p.air_density_kgpm3 * p.rotor_area_m2() * wind * wind;
         RotorLoads {
-            torque: NewtonMeters(push * p.rotor_radius.get() * coefficients.torque),
+            torque: NewtonMeters(push * p.rotor_radius.get() * coefficients.torque * p.rotor_power_factor),
             thrust: Newtons(push * coefficients.thrust),
         }
     }

@@ -3,8 +3,10 @@
 //! # Model
 //!
 //! Every controller period: read the sensors, step the controller, let the plant run for one period
-//! under the new outputs. The bus is perfect: every write is acknowledged at once. Within a period the
-//! wind is sampled every [`WIND_SAMPLE_MAX`], in the middle of each stretch.
+//! under the new outputs. Unless the set-up says otherwise the bus is perfect: every write arrives and is
+//! acknowledged at once. Within a period the wind is sampled every [`WIND_SAMPLE_MAX`], in the middle of
+//! each stretch. A controller of somebody else can take the place of the production controller, see
+//! [`TurbineLoop::step_driven`].
 //!
 //! # Terms
 //!
@@ -15,11 +17,13 @@ use control_loops_controllers::turbine::{
     TurbineStep,
 };
 use hal_units::{
-    Duration, Instant, MetersPerSecond, NewtonMeters, Newtons, Radians, RadiansPerSecond, Watts,
+    Duration, Instant, Meters, MetersPerSecond, NewtonMeters, Newtons, Radians, RadiansPerSecond, Watts,
 };
 use sim_plants::{
     Actuation, Measurements, NoiseLevels, RotorSurface, Sensors, Turbine, TurbinePlantParameters, Wind,
 };
+
+use crate::bus::{Bus, BusTrouble};
 
 /// The longest stretch over which the wind counts as constant.
 pub const WIND_SAMPLE_MAX: Duration = Duration::from_millis(10);
@@ -47,8 +51,14 @@ pub struct TurbineLoopSetup {
     pub start: Start,
     /// Noise of the sensors.
     pub noise: NoiseLevels,
-    /// Seed of the noise.
+    /// Seed of the noise, and of the writes that are lost.
     pub seed: u64,
+    /// The turbine's physics.
+    pub plant: TurbinePlantParameters,
+    /// What the controller believes of its turbine.
+    pub controller: TurbineParameters,
+    /// Delays and losses on the way to the drives.
+    pub bus: BusTrouble,
 }
 
 impl TurbineLoopSetup {
@@ -62,6 +72,9 @@ impl TurbineLoopSetup {
             start: Start::InOperation,
             noise: NoiseLevels::NONE,
             seed: 0,
+            plant: TurbinePlantParameters::NREL_5MW,
+            controller: TurbineParameters::NREL_5MW,
+            bus: BusTrouble { delay: Duration::ZERO, lost: 0.0 },
         }
     }
 }
@@ -85,6 +98,8 @@ pub struct TurbineRow {
     pub thrust: Newtons,
     /// Fore-aft at the tower's top, m/s2.
     pub tower_acceleration_mps2: f64,
+    /// Fore-aft at the tower's top.
+    pub tower_deflection: Meters,
 }
 
 /// A turbine, its controller and the time.
@@ -97,6 +112,7 @@ pub struct TurbineLoop {
     /// The plant; grid and jammed drives may be set between steps.
     pub plant: Turbine,
     controller: TurbineController,
+    bus: Bus,
     wind: Wind,
     period: Duration,
     now: Duration,
@@ -105,10 +121,10 @@ pub struct TurbineLoop {
 }
 
 impl TurbineLoop {
-    /// An NREL 5-MW turbine with its controller, asked to run without a limit.
+    /// A turbine with its controller, asked to run without a limit.
     #[must_use]
-    pub fn nrel_5mw(setup: TurbineLoopSetup) -> Self {
-        let plant = Turbine::new(TurbinePlantParameters::NREL_5MW, setup.rotor);
+    pub fn new(setup: TurbineLoopSetup) -> Self {
+        let plant = Turbine::new(setup.plant, setup.rotor);
         let wind_at_start = setup.wind.speed_at(Duration::ZERO);
         let plant = match setup.start {
             Start::InOperation => plant.in_operation(wind_at_start),
@@ -117,8 +133,9 @@ impl TurbineLoop {
         Self {
             demand: TurbineDemand::RUN,
             sensors: Sensors::new(setup.noise, setup.seed),
+            bus: Bus::new(setup.bus, setup.seed, *plant.actuation()),
             plant,
-            controller: TurbineController::new(TurbineParameters::NREL_5MW),
+            controller: TurbineController::new(setup.controller),
             wind: setup.wind,
             period: setup.period.max(Duration::from_nanos(1)),
             now: Duration::ZERO,
@@ -130,7 +147,7 @@ impl TurbineLoop {
     /// One controller period; the controller's step at its beginning.
     pub fn step(&mut self) -> TurbineStep {
         let step = self.step_controller();
-        self.run_plant(&actuation_from(&step.outputs));
+        self.run_plant(actuation_from(&step.outputs));
         step
     }
 
@@ -139,17 +156,38 @@ impl TurbineLoop {
     pub fn step_unheard(&mut self) -> TurbineStep {
         let held = *self.plant.actuation();
         let step = self.step_controller();
-        self.run_plant(&held);
+        self.run_plant(held);
         step
     }
 
     fn step_controller(&mut self) -> TurbineStep {
         let shown = self.sensors.read(&self.truth_now(), self.period);
         self.cycles = self.cycles.wrapping_add(1);
-        let inputs = inputs_from(&shown, self.now, self.cycles);
+        let unacknowledged_for = self.bus.unacknowledged_for(self.now);
+        let inputs = inputs_from(&shown, self.now, self.cycles, unacknowledged_for);
         let step = self.controller.step(&inputs, &self.demand, self.period);
         self.last = Some(step);
         step
+    }
+
+    /// One period under somebody else's controller: it gets what the sensors show and the time, and says
+    /// what the drives shall do. The production controller and its interlock stand aside.
+    ///
+    /// # Errors
+    /// What the other controller fails with; then the plant has not moved.
+    pub fn step_driven<E>(
+        &mut self,
+        drive: impl FnOnce(&Measurements, Duration) -> Result<Actuation, E>,
+    ) -> Result<(), E> {
+        let shown = self.sensors.read(&self.truth_now(), self.period);
+        let actuation = drive(&shown, self.now)?;
+        self.run_plant(actuation);
+        Ok(())
+    }
+
+    /// Cuts the way to the drives, or mends it.
+    pub const fn cut_bus(&mut self, cut: bool) {
+        self.bus.set_cut(cut);
     }
 
     /// The truth now.
@@ -165,6 +203,7 @@ impl TurbineLoop {
             power: truth.power,
             thrust: truth.thrust,
             tower_acceleration_mps2: truth.tower_acceleration.get(),
+            tower_deflection: truth.tower_deflection,
         }
     }
 
@@ -195,22 +234,29 @@ impl TurbineLoop {
         Measurements { wind_speed: self.wind.speed_at(self.now), ..self.plant.measurements() }
     }
 
-    fn run_plant(&mut self, actuation: &Actuation) {
+    fn run_plant(&mut self, actuation: Actuation) {
+        self.bus.send(self.now, actuation);
         let stretches = self.period.as_nanos().div_ceil(WIND_SAMPLE_MAX.as_nanos()).max(1);
         // More than four thousand million stretches would be over a year in one period.
         let stretches = u32::try_from(stretches).unwrap_or(u32::MAX);
         let stretch = self.period / stretches;
         for at in 0..stretches {
-            let middle = self.now + stretch * at + stretch / 2;
+            let begin = self.now + stretch * at;
+            let middle = begin + stretch / 2;
             let (wind, direction) = (self.wind.speed_at(middle), self.wind.direction_at(middle));
-            self.plant.step(wind, direction, actuation, stretch);
+            self.plant.step(wind, direction, self.bus.at(begin), stretch);
         }
         self.now += self.period;
     }
 }
 
 /// What a PLC with perfect communication would hand to the controller.
-fn inputs_from(shown: &Measurements, now: Duration, sequence: u32) -> TurbineInputs {
+fn inputs_from(
+    shown: &Measurements,
+    now: Duration,
+    sequence: u32,
+    outputs_unacknowledged_for: Duration,
+) -> TurbineInputs {
     let acquired_at = Instant::ZERO + now;
     let sample = |value: f64| {
         let quality = if value.is_finite() { Quality::Good } else { Quality::Bad };
@@ -227,7 +273,7 @@ fn inputs_from(shown: &Measurements, now: Duration, sequence: u32) -> TurbineInp
         tower_acceleration: sample(shown.tower_acceleration.get()),
         grid_ok: sample(if shown.grid_ok { 1.0 } else { 0.0 }),
         plc_state: sample(0.0),
-        outputs_unacknowledged_for: Duration::ZERO,
+        outputs_unacknowledged_for,
     }
 }
 

@@ -25,7 +25,7 @@ struct Trial {
 
 impl Trial {
     fn of(setup: TurbineLoopSetup) -> Self {
-        Self { site: TurbineLoop::nrel_5mw(setup), rows: Vec::new() }
+        Self { site: TurbineLoop::new(setup), rows: Vec::new() }
     }
 
     fn in_operation(spec: &str) -> Self {

@@ -42,7 +42,7 @@ fn published_states() -> Vec<SteadyState> {
 
 fn row_after_10_minutes(rotor: &RotorSurface, wind_mps: f64) -> TurbineRow {
     let setup = TurbineLoopSetup::in_wind(Wind::constant(MetersPerSecond(wind_mps)));
-    let mut site = TurbineLoop::nrel_5mw(TurbineLoopSetup { rotor: rotor.clone(), ..setup });
+    let mut site = TurbineLoop::new(TurbineLoopSetup { rotor: rotor.clone(), ..setup });
     for _ in 0..600 * CYCLES_PER_S {
         site.step();
     }
@@ -93,7 +93,7 @@ fn an_extreme_gust_at_12_metres_per_second_does_what_it_does_to_the_public_contr
 
     let wind = Wind::from_spec(&"eog:12".parse::<WindSpec>().unwrap(), 0).unwrap();
     let setup = TurbineLoopSetup { rotor: published_rotor(), ..TurbineLoopSetup::in_wind(wind) };
-    let mut site = TurbineLoop::nrel_5mw(setup);
+    let mut site = TurbineLoop::new(setup);
     let ours: Vec<[f64; 3]> = (0..160 * CYCLES_PER_S)
         .map(|_| {
             site.step();

@@ -26,7 +26,7 @@ impl Gust {
         let times = (0..3000).map(|tenth| Duration::from_millis(100 * tenth));
         let gusty: Vec<_> = times.filter(|t| (wind.speed_at(*t) - mean).abs().get() > 1e-6).collect();
         let lasts = (*gusty.first().unwrap(), *gusty.last().unwrap());
-        let mut site = TurbineLoop::nrel_5mw(TurbineLoopSetup::in_wind(wind));
+        let mut site = TurbineLoop::new(TurbineLoopSetup::in_wind(wind));
         while site.now() < lasts.0 {
             site.step();
         }

@@ -11,7 +11,8 @@
 //! Three layers, from the inside:
 //!
 //! - [`BaselineLaw`]: speed filter, torque regions and pitch PI of the NREL 5-MW reference turbine
-//!   (Jonkman and others 2009, NREL/TP-500-38060, and the public controller of that turbine);
+//!   (Jonkman and others 2009, NREL/TP-500-38060, and the public controller of that turbine); or, if the
+//!   parameters hold one, the Takt law, see [`TaktState`]: torque and pitch from an estimate of the wind;
 //! - [`TurbineController`]: the supervisor. It has eight modes, see [`ModeName`], and reaches the law
 //!   only in two of them, run and derated;
 //! - [`SafetyInterlock`]: looks at the same inputs, knows nothing of modes, and always wins.
@@ -31,6 +32,7 @@ mod mode;
 mod parameters;
 mod start_up;
 mod supervisor;
+mod takt;
 mod trips;
 mod wind;
 mod yaw;
@@ -46,6 +48,11 @@ pub use parameters::{
 };
 pub use start_up::StartUp;
 pub use supervisor::{CONTROL_STEP_MAX, TurbineController, TurbineState};
+pub use takt::{
+    AboveRated, Dampers, Estimate, OperatingLimits, PITCH_LINES, PITCH_SCHEDULE_LINES, PitchLoop,
+    RATIO_LINES, RotorModel, TaktCommand, TaktFrame, TaktParameters, TaktSight, TaktState, TorqueLoop,
+    WIND_LINES, WIND_STEP, WindEstimate,
+};
 pub use trips::{Trip, TripSet};
 pub use wind::{WindBand, WindMonitor};
 pub use yaw::YawDrive;

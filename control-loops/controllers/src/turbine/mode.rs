@@ -1,12 +1,13 @@
 //! The eight modes and the one place where they change.
 
 use control_loops_blocks::{Ramp, RateLimit};
-use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond};
+use hal_units::{Duration, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BaselineLaw, LawState, RunRequest, StartUp, SupervisionParameters, TripSet, TurbineParameters, WindBand,
+    BaselineLaw, LawState, RunRequest, StartUp, SupervisionParameters, TaktSight, TaktState, TripSet,
+    TurbineParameters, WindBand,
 };
 
 /// What the turbine is doing, with what only that needs to remember.
@@ -33,8 +34,10 @@ pub enum Mode {
 /// What production remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct Operation {
-    /// The control law.
+    /// The baseline law; under the Takt law it keeps the last commands.
     pub law: LawState,
+    /// The Takt law, if that one drives.
+    pub takt: Option<TaktState>,
     /// Power limit in force, share of rated power.
     pub power_share: RateLimit,
 }
@@ -99,6 +102,13 @@ pub(super) struct Situation {
     pub(super) ready: bool,
     /// At the generator; from the rotor's sensor if the generator's is bad.
     pub(super) speed: Option<RadiansPerSecond>,
+    /// Low-speed shaft, if its sensor can be trusted.
+    pub(super) rotor_speed: Option<RadiansPerSecond>,
+    /// Measured pitch, torque, tower acceleration (m/s2) and wind, as far as they can be trusted.
+    pub(super) measured_pitch: Option<Radians>,
+    pub(super) measured_torque: Option<NewtonMeters>,
+    pub(super) tower_acceleration_mps2: Option<f64>,
+    pub(super) measured_wind: Option<MetersPerSecond>,
     pub(super) power_share_wanted: f64,
     /// Last outputs.
     pub(super) pitch: Radians,
@@ -175,7 +185,7 @@ impl Mode {
                 if !wanted || s.too_little_or_too_much_wind() || given_up {
                     stopping(s, rules)
                 } else if fast_enough_to_connect(s, rules, law) {
-                    producing(s, law)
+                    producing(s, p, law)
                 } else {
                     self
                 }
@@ -237,13 +247,34 @@ fn fast_enough_to_connect(s: &Situation, rules: &SupervisionParameters, law: &Ba
 /// Production from a start-up, at the present pitch. With pitched blades the power comes on a ramp from
 /// zero; at fine pitch the torque curve brings it on by itself, and a ramp would only unload a rotor
 /// that is still gaining speed.
-fn producing(s: &Situation, law: &BaselineLaw) -> Mode {
-    let p = law.parameters();
-    let speed = s.speed.unwrap_or(p.reference_speed);
-    let share = if s.pitch < p.constant_power_pitch { s.power_share_wanted } else { 0.0 };
-    let operation =
-        Operation { law: law.reseeded(speed, s.torque, s.pitch), power_share: RateLimit::new(share) };
+fn producing(s: &Situation, p: &TurbineParameters, law: &BaselineLaw) -> Mode {
+    let limits = law.parameters();
+    let speed = s.speed.unwrap_or(limits.reference_speed);
+    let share = if s.pitch < limits.constant_power_pitch { s.power_share_wanted } else { 0.0 };
+    let operation = Operation {
+        law: law.reseeded(speed, s.torque, s.pitch),
+        takt: takt_from(p, speed, s.torque, s.pitch, s.measured_wind),
+        power_share: RateLimit::new(share),
+    };
     if s.power_share_wanted < 1.0 { Mode::Derated(operation) } else { Mode::Run(operation) }
+}
+
+/// The Takt law, if the parameters hold one, continuing from here.
+fn takt_from(
+    p: &TurbineParameters,
+    speed: RadiansPerSecond,
+    torque: NewtonMeters,
+    pitch: Radians,
+    wind: Option<MetersPerSecond>,
+) -> Option<TaktState> {
+    let sight = TaktSight {
+        generator_speed: speed,
+        rotor_speed: None,
+        pitch,
+        generator_torque: torque,
+        tower_acceleration_mps2: None,
+    };
+    p.takt.as_ref().map(|takt| TaktState::seeded(takt, &p.takt_frame(), &sight, wind))
 }
 
 /// What a turbine is doing that somebody else has driven until now, judged by its measurements.
@@ -251,6 +282,7 @@ pub(super) fn mode_from_measurements(
     speed: RadiansPerSecond,
     pitch: Radians,
     torque: NewtonMeters,
+    wind: Option<MetersPerSecond>,
     p: &TurbineParameters,
     law: &BaselineLaw,
 ) -> Mode {
@@ -263,9 +295,11 @@ pub(super) fn mode_from_measurements(
         // With pitched blades the torque stands for the limit in force; otherwise the curve decides.
         let share = (torque * speed) / limits.rated_power_mechanical;
         let share = if pitch >= limits.constant_power_pitch { share.clamp(0.0, 1.0) } else { 1.0 };
-        let operation =
-            Operation { law: law.reseeded(speed, torque, pitch), power_share: RateLimit::new(share) };
-        Mode::Run(operation)
+        Mode::Run(Operation {
+            law: law.reseeded(speed, torque, pitch),
+            takt: takt_from(p, speed, torque, pitch, wind),
+            power_share: RateLimit::new(share),
+        })
     } else if coming_up {
         Mode::StartUp(StartUp::from(law, Some(speed), pitch))
     } else if rotor > rules.brake_rotor_speed {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use hal_units::{Duration, MetersPerSecond, MetersPerSecond2, Radians, RadiansPerSecond, Watts};
 
-use super::{BaselineLaw, LawParameters};
+use super::{BaselineLaw, LawParameters, TaktFrame, TaktParameters};
 
 /// Everything a [`TurbineController`](super::TurbineController) needs to know about its turbine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,6 +15,8 @@ pub struct TurbineParameters {
     pub gearbox_ratio: f64,
     /// The control law; its rated power is mechanical.
     pub law: LawParameters,
+    /// The Takt law, if that one shall drive in operation. Start-up and limits stay those of `law`.
+    pub takt: Option<TaktParameters>,
     /// Starting, stopping, derating.
     pub supervision: SupervisionParameters,
     /// The safety interlock.
@@ -30,6 +32,7 @@ impl TurbineParameters {
         rated_power: Watts(5e6),
         gearbox_ratio: 97.0,
         law: LawParameters::NREL_5MW,
+        takt: None,
         supervision: SupervisionParameters::NREL_5MW,
         safety: SafetyParameters::NREL_5MW,
         yaw: YawParameters::NREL_5MW,
@@ -207,6 +210,15 @@ impl fmt::Display for ParameterError {
 impl core::error::Error for ParameterError {}
 
 impl TurbineParameters {
+    /// What the Takt law has to know of the layers around it.
+    pub(super) const fn takt_frame(&self) -> TaktFrame {
+        TaktFrame {
+            gearbox_ratio: self.gearbox_ratio,
+            torque_max: self.law.torque_max,
+            pitch_range: (self.law.pitch_min, self.law.pitch_max),
+        }
+    }
+
     /// Whether the parameters describe a turbine.
     ///
     /// # Errors
@@ -215,6 +227,9 @@ impl TurbineParameters {
         self.positive()?;
         self.not_negative()?;
         self.ordered()?;
+        if let Some(takt) = &self.takt {
+            takt.check()?;
+        }
         let corner = BaselineLaw::new(self.law).region_2_5_speed();
         if corner.is_finite() && corner >= self.law.region_2_speed && corner <= self.law.rated_speed {
             Ok(())

@@ -1,15 +1,15 @@
 //! The turbine controller: supervisor, law, interlock and last limiter in one step.
 
 use control_loops_blocks::{Hysteresis, RateLimit, RateLimits};
-use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond};
+use hal_units::{Duration, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use super::io::usable;
 use super::mode::{Situation, mode_from_measurements};
 use super::{
-    BaselineLaw, Mode, Operation, SafetyInterlock, SupervisionParameters, Trip, TripSet, TurbineDemand,
-    TurbineInputs, TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
+    BaselineLaw, Mode, Operation, SafetyInterlock, TaktSight, Trip, TripSet, TurbineDemand, TurbineInputs,
+    TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
 };
 
 /// After a pause longer than this the control moves as if only this time had passed: outputs go on
@@ -106,6 +106,17 @@ impl TurbineController {
         self.state
     }
 
+    /// Electrical power that the turbine could give now: in operation under the Takt law what its wind has,
+    /// zero when it is not in operation, `None` if nobody estimates the wind.
+    #[must_use]
+    pub fn available_power(&self) -> Option<Watts> {
+        match (self.state.mode.operation(), &self.parameters.takt) {
+            (Some(operation), Some(takt)) => operation.takt.as_ref()?.available_power(takt),
+            (Some(_), None) => None,
+            (None, _) => Some(Watts::ZERO),
+        }
+    }
+
     /// Continues from a state; the next step is the one that its owner would have made.
     pub fn restore(&mut self, state: TurbineState) {
         self.state = state;
@@ -121,7 +132,8 @@ impl TurbineController {
         let pitch = Radians(pitch_rad).limit(limits.pitch_min, limits.pitch_max);
         let torque = NewtonMeters(usable(&inputs.generator_torque).unwrap_or(0.0))
             .limit(NewtonMeters::ZERO, limits.torque_max);
-        let mode = mode_from_measurements(speed, pitch, torque, &self.parameters, &self.law);
+        let wind = usable(&inputs.wind_speed).map(MetersPerSecond);
+        let mode = mode_from_measurements(speed, pitch, torque, wind, &self.parameters, &self.law);
         let connected = mode.operation().is_some();
         let state = &mut self.state;
         state.mode = mode;
@@ -167,6 +179,11 @@ impl TurbineController {
             wind,
             ready: self.is_ready(inputs),
             speed: self.speed(inputs),
+            rotor_speed: usable(&inputs.rotor_speed).map(RadiansPerSecond),
+            measured_pitch: usable(&inputs.pitch).map(Radians),
+            measured_torque: usable(&inputs.generator_torque).map(NewtonMeters),
+            tower_acceleration_mps2: usable(&inputs.tower_acceleration),
+            measured_wind: usable(&inputs.wind_speed).map(MetersPerSecond),
             power_share_wanted: self.state.power_share_wanted,
             pitch: Radians(self.state.pitch.value()),
             torque: NewtonMeters(self.state.torque.value()),
@@ -216,7 +233,7 @@ impl TurbineController {
                 ..feather
             },
             Mode::Run(operation) | Mode::Derated(operation) => {
-                let (pitch, torque) = produce(operation, s, &self.law, rules, dt);
+                let (pitch, torque) = produce(operation, s, p, &self.law, dt);
                 Wanted {
                     pitch,
                     pitch_rate: p.law.pitch_rate_max,
@@ -309,12 +326,12 @@ impl TurbineController {
 fn produce(
     operation: &mut Operation,
     s: &Situation,
+    p: &TurbineParameters,
     law: &BaselineLaw,
-    rules: &SupervisionParameters,
     dt: Duration,
 ) -> (Radians, NewtonMeters) {
     let Some(speed) = s.speed else { return (s.pitch, s.torque) };
-    let limits = law.parameters();
+    let (limits, rules) = (law.parameters(), &p.supervision);
     if speed < limits.cut_in_speed && s.pitch >= limits.constant_power_pitch {
         // Constant power at a crawl would be more torque than the pitched blades have: it would brake
         // the rotor to a stand. Start over from no power.
@@ -322,6 +339,34 @@ fn produce(
     }
     let ramp = RateLimits { rise_per_s: rules.power_rise_per_s, fall_per_s: rules.power_fall_per_s };
     let share = operation.power_share.step(s.power_share_wanted, ramp, dt);
-    let command = law.step(&mut operation.law, speed, share, dt);
+    let (Some(takt), Some(parameters)) = (&mut operation.takt, &p.takt) else {
+        let command = law.step(&mut operation.law, speed, share, dt);
+        return (command.pitch, command.torque);
+    };
+    let sight = TaktSight {
+        generator_speed: speed,
+        rotor_speed: s.rotor_speed,
+        pitch: Radians(believed(s.measured_pitch.map(Radians::get), s.pitch.get(), PITCH_APART_MAX.get())),
+        generator_torque: NewtonMeters(believed(
+            s.measured_torque.map(NewtonMeters::get),
+            s.torque.get(),
+            limits.torque_max.get() * TORQUE_APART_MAX,
+        )),
+        tower_acceleration_mps2: s.tower_acceleration_mps2,
+    };
+    let command = takt.step(parameters, &p.takt_frame(), &sight, share, dt);
+    operation.law.torque = command.torque;
+    operation.law.pitch = command.pitch;
+    operation.law.region = command.region;
     (command.pitch, command.torque)
+}
+
+/// Drives follow their commands within this, even over a slow bus: a reading farther away is the sensor's.
+const PITCH_APART_MAX: Radians = Radians::from_degrees(6.0);
+/// Likewise, share of the largest torque.
+const TORQUE_APART_MAX: f64 = 0.2;
+
+/// The measurement, or the last command if it is missing or contradicts that.
+fn believed(measured: Option<f64>, commanded: f64, apart_max: f64) -> f64 {
+    measured.filter(|measured| (measured - commanded).abs() <= apart_max).unwrap_or(commanded)
 }

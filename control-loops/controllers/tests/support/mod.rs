@@ -20,6 +20,20 @@ pub(crate) fn bad() -> Sample {
     Sample::NEVER
 }
 
+/// The reference turbine under the Takt law, tuned from its description and the built-in rotor.
+pub(crate) fn takt_parameters() -> TurbineParameters {
+    takt_parameters_with("")
+}
+
+/// The same with lines in its tuning section.
+pub(crate) fn takt_parameters_with(tuning: &str) -> TurbineParameters {
+    let text = format!("{}\n[tuning]\n{tuning}\n", control_loops_tuning::NREL_5MW);
+    let document = hal_diagnostics::Document::new("nrel-5mw.toml", &text);
+    let description = control_loops_tuning::TurbineDescription::parse(&document).unwrap();
+    let rotor = sim_plants::RotorSurface::nrel_5mw().as_table();
+    control_loops_tuning::tune("nrel-5mw.toml", &description, &rotor).unwrap().parameters
+}
+
 /// Standing, feathered, 10 m/s, everything in order.
 pub(crate) fn standing_inputs() -> TurbineInputs {
     TurbineInputs {
@@ -82,6 +96,13 @@ impl Bench {
     /// At rated speed in 18 m/s.
     pub(crate) fn at_full_power() -> Self {
         Self::producing(1173.7, 14.53, 43_093.55, 18.0)
+    }
+
+    /// The same turbine taken over by another controller.
+    pub(crate) fn taken_over_by(mut self, parameters: TurbineParameters) -> Self {
+        self.controller = TurbineController::new(parameters);
+        self.controller.reseed(&self.inputs);
+        self
     }
 
     pub(crate) fn service() -> Self {

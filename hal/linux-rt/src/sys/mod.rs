@@ -5,6 +5,7 @@
 
 mod bpf;
 mod descriptor;
+mod library;
 mod limits;
 mod schedule;
 mod seccomp;
@@ -20,6 +21,8 @@ pub(crate) use descriptor::{
     Readiness, SignalSet, block_signals, read_u64, send_signal, signal_descriptor, signal_read,
     timer_descriptor, timer_set, wait_readable,
 };
+pub(crate) use library::load;
+pub use library::{RawCall, enter};
 pub(crate) use limits::{lock_all_memory, malloc_option, memory_lock_limit, thread_usage, unlock_all_memory};
 pub(crate) use schedule::{
     Attributes, affinity, current_thread_id, raise_timer_precision, scheduling, set_scheduling, stack_bytes,

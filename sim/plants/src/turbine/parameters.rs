@@ -9,6 +9,9 @@ pub struct TurbinePlantParameters {
     pub rotor_radius: Meters,
     /// Density of the air, kg/m3.
     pub air_density_kgpm3: f64,
+    /// The rotor's power over that of its performance surface: 1, or less with dirty blades. Scales the
+    /// torque, not the thrust.
+    pub rotor_power_factor: f64,
     /// Generator speed over rotor speed.
     pub gearbox_ratio: f64,
     /// Inertia of hub and blades about the low-speed shaft, kg m2.
@@ -58,6 +61,7 @@ impl TurbinePlantParameters {
     pub const NREL_5MW: Self = Self {
         rotor_radius: Meters(63.0),
         air_density_kgpm3: 1.225,
+        rotor_power_factor: 1.0,
         gearbox_ratio: 97.0,
         rotor_inertia_kgm2: 38_677_040.6,
         generator_inertia_kgm2: 534.116,

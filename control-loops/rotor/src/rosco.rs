@@ -3,7 +3,7 @@
 use hal_diagnostics::Diagnostic;
 use hal_units::Radians;
 
-use super::table::{BETZ, Table};
+use crate::table::{BETZ, RotorTable};
 
 /// The most grid lines in one direction.
 const GRID_LINES_MAX: usize = 1000;
@@ -12,7 +12,7 @@ const COEFFICIENT_MAX: f64 = 1e3;
 /// The torque matrix repeats the power matrix; this much difference is rounding.
 const TORQUE_TOLERANCE: (f64, f64) = (0.002, 0.01);
 
-pub(super) fn parse(file_name: &str, text: &str) -> Result<Table, Diagnostic> {
+pub(crate) fn parse(file_name: &str, text: &str) -> Result<RotorTable, Diagnostic> {
     let mut lines = Lines { file_name, rows: text.lines().enumerate(), last: 0 };
     let pitches_deg = lines.axis("pitch angles in degrees", -90.0..=180.0)?;
     let ratios = lines.axis("tip-speed ratios", 1e-3..=1e3)?;
@@ -34,7 +34,7 @@ pub(super) fn parse(file_name: &str, text: &str) -> Result<Table, Diagnostic> {
         return Err(lines.complain(line, 1, "data after the torque matrix", "remove it"));
     }
     let pitches_rad = pitches_deg.iter().map(|&angle| Radians::from_degrees(angle).get()).collect();
-    Ok(Table { ratios, pitches_rad, power, thrust })
+    Ok(RotorTable { ratios, pitches_rad, power, thrust })
 }
 
 struct Lines<'a> {
