@@ -129,7 +129,12 @@ impl Pair {
         self.look(now, self.times().arbiter_poll, out);
     }
 
+    /// The flap limit holds for a node that reaches less than its peer: a device that comes and goes must not
+    /// toss the office to and fro. One that reaches nothing has nothing to hold on to.
     fn may_resign_for_field(&mut self, now: Instant, out: &mut Outputs) -> bool {
+        if self.core.local.field.critical_reachable == 0 {
+            return true;
+        }
         let flapping = self.core.flaps.too_many(now, self.times());
         if flapping && !self.watch.flapping {
             out.alarm(Alarm::SwitchoverRefused(Refusal::Flapping));

@@ -3,7 +3,7 @@
 
 use failover_protocol::{
     Alarm, ArbiterFault, ArbiterImage, ArbiterOp, Epoch, FieldHealth, Input, Link, Message, Node, Output,
-    Outputs, Pair, PairConfig, Refusal, Role, TakeOver,
+    Outputs, Pair, PairConfig, Refusal, ResignReason, Role, TakeOver,
 };
 use hal_units::{Duration, Instant};
 use proptest::prelude::*;
@@ -279,6 +279,44 @@ fn a_handover_whose_standby_went_away_is_off() {
     let outputs = bench.give(Input::HandedOver { cycle, hash: 9 });
     assert!(outputs.contains(&Output::HandOverOff));
     assert_eq!(bench.pair.role(), Role::Active);
+}
+
+/// An Active of which the standby reaches two devices; how often it resigns when it is given the office again
+/// and again while it reaches `own`.
+fn resignations_while_reaching(own: u16) -> usize {
+    let mut resigned = 0;
+    let mut bench = Bench::active();
+    bench.give(Input::Field(FieldHealth { reachable: own, critical_reachable: own }));
+    for _ in 0..2000 {
+        let epoch = bench.pair.epoch().0;
+        let outputs = bench.pass(5);
+        resigned += outputs
+            .iter()
+            .filter(|output| {
+                matches!(output, Output::Alarm(Alarm::Resigned { reason: ResignReason::Field, .. }))
+            })
+            .count();
+        let field = FieldHealth { reachable: 2, critical_reachable: 2 };
+        let Message::Heartbeat { seq, sent_at, cycle, .. } = bench.heartbeat(epoch, Role::Standby) else {
+            unreachable!()
+        };
+        let (epoch, role, replica_cycle) = (Epoch(epoch), Role::Standby, 6);
+        bench.hear(Message::Heartbeat { epoch, seq, sent_at, cycle, role, field, replica_cycle });
+    }
+    resigned
+}
+
+#[test]
+fn a_device_that_comes_and_goes_does_not_toss_the_office_to_and_fro() {
+    let limit = usize::from(PairConfig::default().flap_max);
+    assert_eq!(resignations_while_reaching(1), limit);
+}
+
+#[test]
+fn a_node_that_reaches_nothing_resigns_however_often_it_has_done_so() {
+    let limit = usize::from(PairConfig::default().flap_max);
+    let resigned = resignations_while_reaching(0);
+    assert!(resigned > limit, "{resigned}");
 }
 
 fn epochs() -> impl Strategy<Value = Epoch> {
