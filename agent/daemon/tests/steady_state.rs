@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent_cycle::{
-    ControlPorts, Executive, Grid, GroupSettings, Overrides, PlanDemand, PlanTable, TurbineBinding, Unit,
-    ports,
+    ControlPair, ControlPorts, Executive, Grid, GroupSettings, Overrides, PlanDemand, PlanTable, Record,
+    TurbineBinding, Unit, ports,
 };
 use agent_daemon::images::{DriverImages, GroupImages};
 use agent_daemon::realtime;
@@ -29,6 +29,7 @@ struct Group {
     executive: Executive<GroupImages>,
     control: ControlPorts,
     field: Field,
+    pair: Option<ControlPair>,
 }
 
 struct Field {
@@ -65,7 +66,15 @@ impl Group {
         let (cycle_ports, control) = ports();
         let mut field = Field { profile, images: drivers, sequence: 0 };
         field.scan();
-        Self { executive: Executive::new(settings, images, units, plan, cycle_ports), control, field }
+        let executive = Executive::new(settings, images, units, plan, cycle_ports);
+        Self { executive, control, field, pair: None }
+    }
+
+    /// The same group as one of a pair: with an office it shows its state, without one it follows another's.
+    fn in_pair(self, office: Option<u32>) -> Self {
+        let (executive, pair) = self.executive.in_pair();
+        pair.set_office(office);
+        Self { executive, pair: Some(pair), ..self }
     }
 
     /// Runs the production loop for `duration` through `around`; returns the cycles and what `around` saw.
@@ -74,25 +83,30 @@ impl Group {
         duration: Duration,
         around: impl FnOnce(&mut (dyn FnMut() + Send)) -> R + Send,
     ) -> (u64, R) {
-        let Self { mut executive, mut control, mut field } = self;
+        let Self { mut executive, mut control, mut field, mut pair } = self;
         let end = Arc::new(AtomicBool::new(false));
         std::thread::scope(|scope| {
             let done = Arc::clone(&end);
             let driver = scope.spawn(move || {
                 let until = now() + duration;
+                let mut cycles = 0;
                 while now() < until {
                     field.scan();
-                    while control.telemetry.dequeue().is_some() {}
+                    if let Some(ControlPair { state, peer, .. }) = &mut pair {
+                        // What another node would send: here, what this one has made of the same inputs.
+                        peer.publish_with(|to| to.copy_from(state.latest()));
+                    }
+                    cycles += cycles_told(&mut control);
                     std::thread::sleep(Duration::from_micros(500));
                 }
                 done.store(true, Ordering::Relaxed);
-                field
+                (control, cycles)
             });
             let seen = around(&mut || {
                 realtime::run(&mut executive, Grid::new(now() + PERIOD, PERIOD), &end);
             });
-            let mut field = driver.join().unwrap();
-            (u64::from(field.images[0].outputs.latest().sequence), seen)
+            let (mut control, cycles) = driver.join().unwrap();
+            (cycles + cycles_told(&mut control), seen)
         })
     }
 }
@@ -128,9 +142,14 @@ impl Field {
     }
 }
 
-#[test]
-fn a_cycle_makes_one_system_call_the_wait() {
-    let group = Group::at_rated_power();
+/// Cycles that the group has reported since the last look.
+fn cycles_told(control: &mut ControlPorts) -> u64 {
+    let records = std::iter::from_fn(|| control.telemetry.dequeue());
+    records.filter(|record| matches!(record, Record::Cycle(_))).count() as u64
+}
+
+#[track_caller]
+fn assert_one_system_call_a_cycle(group: Group) {
     let (cycles, counts) = group
         .run_for(Duration::from_millis(600), |body| syscall_gate::count(body).expect("seccomp filters").1);
     assert!(cycles > 50, "{cycles} cycles");
@@ -139,9 +158,30 @@ fn a_cycle_makes_one_system_call_the_wait() {
 }
 
 #[test]
+fn a_cycle_makes_one_system_call_the_wait() {
+    assert_one_system_call_a_cycle(Group::at_rated_power());
+}
+
+#[test]
+fn a_cycle_of_either_node_of_a_pair_makes_one_system_call_the_wait() {
+    assert_one_system_call_a_cycle(Group::at_rated_power().in_pair(Some(3)));
+    assert_one_system_call_a_cycle(Group::at_rated_power().in_pair(None));
+}
+
+#[test]
 fn a_cycle_neither_allocates_nor_faults() {
+    assert_no_allocation_and_no_fault(Group::at_rated_power());
+}
+
+#[test]
+fn a_cycle_of_either_node_of_a_pair_neither_allocates_nor_faults() {
+    assert_no_allocation_and_no_fault(Group::at_rated_power().in_pair(Some(3)));
+    assert_no_allocation_and_no_fault(Group::at_rated_power().in_pair(None));
+}
+
+#[track_caller]
+fn assert_no_allocation_and_no_fault(group: Group) {
     memory::lock(&MemoryPlan::default()).expect("locked memory");
-    let group = Group::at_rated_power();
     let (cycles, (allocations, faults)) = group.run_for(Duration::from_secs(2), |body| {
         let before = counters::of_current_thread().unwrap();
         let allocations = allocation_counter::measure(body);
