@@ -185,7 +185,7 @@ impl Default for TuningText {
             guard_ahead_s: 1.0,
             guard_per_s: 1.0,
             speed_reserve: 0.0,
-            tracking_radps: 0.2,
+            tracking_radps: 0.35,
             holding_radps: 0.5,
             smoothing_depth: 0.1,
             smoothing_pitch_deg: 1.0,
