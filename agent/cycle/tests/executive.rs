@@ -231,7 +231,8 @@ fn commands_wait_while_their_execution_cannot_be_told() {
     {
         sent += 1;
     }
-    site.cycles(1);
+    // A cycle carries out a few of them.
+    site.cycles(10);
     assert!(
         site.control.commands.enqueue(Command { unit: 0, action: CommandAction::Stop, token: sent }).is_ok()
     );

@@ -9,7 +9,7 @@
 //! - one real-time thread for each loop group ([`realtime`]);
 //! - the field thread: buses and pacers ([`field`]);
 //! - the MQTT thread of `hal-mqtt`;
-//! - with a peer, the pair thread ([`pair`]);
+//! - with a peer, the pair thread (`pair`);
 //! - the admin thread: HTTP ([`admin`]);
 //! - the main thread: signals, telemetry, commands, plans ([`run`]).
 //!

@@ -4,7 +4,7 @@
 //!
 //! - [`TurbineDescription`] is what a person writes (TOML): masses, limits, rated values, and, if they
 //!   want, tuning knobs.
-//! - [`tune`] combines it with a [`RotorTable`](control_loops_rotor::RotorTable) into
+//! - [`tune()`] combines it with a [`RotorTable`](control_loops_rotor::RotorTable) into
 //!   [`Tuned`]: the parameters of the whole turbine controller, and the steady states that follow.
 //! - [`margins`] says how far the speed loop is from instability over the wind, and [`plot`] shows the
 //!   schedule.

@@ -154,7 +154,7 @@ pub fn answer<C: DisconController>(
 pub use crate::sys::{RawCall, enter};
 
 /// Exports the C function `DISCON` for a type that implements
-/// [`DisconController`](crate::bladed::DisconController). Once per shared library, at its root.
+/// [`DisconController`]. Once per shared library, at its root.
 #[macro_export]
 macro_rules! export_discon {
     ($controller:ty) => {

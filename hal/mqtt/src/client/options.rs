@@ -144,7 +144,7 @@ pub struct MqttOptions {
     pub backoff_max: Duration,
     /// Retained topic with `{"online":true}`, or `{"online":false}` by last will.
     pub presence_topic: Option<String>,
-    /// Whether the client speaks from the start: see [`Voice`](super::Voice).
+    /// Whether the client speaks from the start: see [`Voice`].
     pub voice: Voice,
     /// Messages that may wait between the callers and the outbox.
     pub publish_queue: usize,
