@@ -36,6 +36,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("hal-linux-rt", &[]),
     ("control-loops-blocks", &[]),
     ("control-loops-controllers", &["control-loops-blocks", "hal-process-image"]),
+    ("control-loops-fleet", &[]),
+    ("control-loops-layouts", &["control-loops-fleet"]),
     ("failover-protocol", &[]),
     ("agent-plan", &["hal-process-image"]),
     ("agent-status", &["agent-plan", "hal-process-image"]),
@@ -59,8 +61,29 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("sim-plants", &[]),
     ("sim-broker", &[]),
     ("sim-devices", &["hal-field-bus", "sim-plants"]),
-    ("sim-world", &["agent-cycle", "agent-plan", "control-loops-controllers", "sim-plants"]),
-    ("sim-cli", &["control-loops-controllers", "sim-broker", "sim-devices", "sim-plants", "sim-world"]),
+    (
+        "sim-world",
+        &[
+            "agent-cycle",
+            "agent-plan",
+            "control-loops-controllers",
+            "control-loops-fleet",
+            "control-loops-layouts",
+            "sim-plants",
+        ],
+    ),
+    (
+        "sim-cli",
+        &[
+            "control-loops-controllers",
+            "control-loops-fleet",
+            "control-loops-layouts",
+            "sim-broker",
+            "sim-devices",
+            "sim-plants",
+            "sim-world",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
@@ -68,11 +91,12 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const PROGRAMS: [&str; 4] = ["agent-daemon", "agent-cli", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
-const REAL_TIME_PATH: [&str; 5] = [
+const REAL_TIME_PATH: [&str; 6] = [
     "hal-units",
     "hal-process-image",
     "control-loops-blocks",
     "control-loops-controllers",
+    "control-loops-fleet",
     "failover-protocol",
 ];
 

@@ -4,6 +4,7 @@
 //! that alone decides the exit status.
 
 mod failure;
+mod fleet;
 mod law;
 mod number;
 mod plant;
@@ -17,9 +18,9 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
-/// Simulated wind turbines under the production controller.
+/// Simulated wind turbines and vehicle fleets under the production controllers.
 ///
-/// The physics is a model (see the README for what it leaves out); the controller is the one that the
+/// The physics is a model (see the README for what it leaves out); the controllers are those that the
 /// agent runs.
 #[derive(Debug, Parser)]
 #[command(name = "takt-sim", version, propagate_version = true)]
@@ -34,6 +35,7 @@ enum Command {
     Turbine(turbine::Arguments),
     Law(law::Arguments),
     Serve(serve::Arguments),
+    Fleet(fleet::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Turbine(arguments) => turbine::run(&arguments),
         Command::Law(arguments) => law::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Fleet(arguments) => fleet::run(&arguments),
     }
 }
 
