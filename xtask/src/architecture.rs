@@ -43,6 +43,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("control-loops-rotor", &[]),
     ("control-loops-tuning", &["control-loops-controllers", "control-loops-rotor"]),
+    ("control-loops-fleet", &[]),
+    ("control-loops-layouts", &["control-loops-fleet"]),
     ("failover-protocol", &[]),
     ("failover-link", &["failover-protocol", "hal-field-bus", "hal-linux-rt", "hal-modbus"]),
     ("agent-plan", &["hal-process-image"]),
@@ -79,13 +81,25 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("sim-plants", &["control-loops-rotor"]),
     ("sim-broker", &[]),
     ("sim-devices", &["hal-field-bus", "sim-plants"]),
-    ("sim-world", &["agent-cycle", "agent-plan", "control-loops-controllers", "sim-plants"]),
+    (
+        "sim-world",
+        &[
+            "agent-cycle",
+            "agent-plan",
+            "control-loops-controllers",
+            "control-loops-fleet",
+            "control-loops-layouts",
+            "sim-plants",
+        ],
+    ),
     (
         "sim-cli",
         &[
             "control-loops-controllers",
             "control-loops-tuning",
             "hal-linux-rt",
+            "control-loops-fleet",
+            "control-loops-layouts",
             "sim-broker",
             "sim-devices",
             "sim-plants",
@@ -99,11 +113,12 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const PROGRAMS: [&str; 5] = ["agent-daemon", "agent-cli", "failover-model", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
-const REAL_TIME_PATH: [&str; 5] = [
+const REAL_TIME_PATH: [&str; 6] = [
     "hal-units",
     "hal-process-image",
     "control-loops-blocks",
     "control-loops-controllers",
+    "control-loops-fleet",
     "failover-protocol",
 ];
 

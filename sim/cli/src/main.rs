@@ -6,6 +6,7 @@
 mod bladed;
 mod compare;
 mod failure;
+mod fleet;
 mod law;
 mod number;
 mod park;
@@ -22,9 +23,9 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
-/// Simulated wind turbines under the production controller.
+/// Simulated wind turbines and vehicle fleets under the production controllers.
 ///
-/// The physics is a model (see the README for what it leaves out); the controller is the one that the
+/// The physics is a model (see the README for what it leaves out); the controllers are those that the
 /// agent runs.
 #[derive(Debug, Parser)]
 #[command(name = "takt-sim", version, propagate_version = true)]
@@ -43,6 +44,7 @@ enum Command {
     Serve(serve::Arguments),
     #[command(hide = true)]
     DisconHost(bladed::HostArguments),
+    Fleet(fleet::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +65,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Law(arguments) => law::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::DisconHost(arguments) => bladed::host(&arguments),
+        Command::Fleet(arguments) => fleet::run(&arguments),
     }
 }
 

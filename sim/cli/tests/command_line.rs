@@ -270,3 +270,57 @@ fn the_public_controller_drives_the_same_plant_through_its_shared_library() {
     );
     assert!(complaint.contains("libdiscon.so"), "{complaint}");
 }
+
+const HALL: &str = "type octile\nheight 4\nwidth 6\nmap\n......\n.@@.@.\n......\n......\n";
+
+#[test]
+fn a_fleet_is_busy_and_its_figures_and_ways_are_written() {
+    let desk = Desk::new().with_file("hall.map", HALL);
+    let report = desk
+        .done("fleet --map hall.map --agents 8 --steps 200 --seed 3 --json out.json --plan-out plan.json");
+    assert!(report.contains("0 collisions, 0 standstills"), "{report}");
+    let figures: serde_json::Value = serde_json::from_str(&desk.text("out.json")).unwrap();
+    assert!(figures["goals"].as_u64().unwrap() > 100, "{figures}");
+    assert_eq!((&figures["collisions"], &figures["deadlocks"]), (&0.into(), &0.into()));
+    for name in ["goals_per_step", "max_wait_steps", "cpu_seconds"] {
+        assert!(figures[name].is_number(), "{name}: {figures}");
+    }
+    for name in ["p50", "p99", "max"] {
+        assert!(figures["step_ms"][name].is_number(), "{name}: {figures}");
+    }
+    let plan: serde_json::Value = serde_json::from_str(&desk.text("plan.json")).unwrap();
+    assert_eq!(plan["cells"].as_array().unwrap().len(), 8);
+    assert_eq!(plan["cells"][0].as_array().unwrap().len(), 201);
+}
+
+#[test]
+fn equal_arguments_give_equal_ways_of_a_fleet() {
+    let desk = Desk::new().with_file("hall.map", HALL);
+    for model in ["pebble", "turning --delay 0.3 --stop 0.01:20", "continuous"] {
+        for name in ["a.json", "b.json"] {
+            let fleet = format!("fleet --map hall.map --agents 6 --steps 150 --model {model}");
+            desk.done(&format!("{fleet} --json out.json --plan-out {name}"));
+        }
+        assert_eq!(desk.text("a.json"), desk.text("b.json"), "{model}");
+    }
+}
+
+#[test]
+fn bad_input_for_a_fleet_is_refused_with_its_place() {
+    let desk = Desk::new()
+        .with_file("hall.map", HALL)
+        .with_file("short.map", "type octile\nheight 4\nwidth 6\nmap\n......\n")
+        .with_file("line.map", "type octile\nheight 1\nwidth 4\nmap\n....\n")
+        .with_file("apart.map", "type octile\nheight 2\nwidth 5\nmap\n..@..\n..@..\n")
+        .with_file("hall.json", "{\"layout\": [\"..\", \".x\"]}");
+    let refused = |arguments: &str| desk.refused(2, &format!("fleet --steps 10 --json out.csv {arguments}"));
+    assert!(refused("--map short.map --agents 2").contains("short.map:2:1"));
+    assert!(refused("--map line.map --agents 2").contains("no cells form a loop"));
+    assert!(refused("--map apart.map --agents 2").contains("cut off"));
+    assert!(refused("--map hall.json --agents 2").contains("'x' is no cell"));
+    assert!(refused("--map hall.map --agents 99").contains("do not fit"));
+    assert!(refused("--map hall.map --agents 21").contains("leave no room"));
+    assert!(refused("--map hall.map").contains("--agents"));
+    assert!(refused("--map none.map --agents 2").contains("none.map"));
+    assert!(refused("--map hall.map --agents 2 --stop 2:x").contains("from 0 to 0.99"));
+}

@@ -3,12 +3,14 @@
 //! Nothing here reads a clock, a file or a source of randomness: the same set-up gives the same rows.
 //!
 //! - [`turbine_loop`]: one turbine and its controller, without a bus between them, or with a bad one.
+//! - [`fleet`]: vehicles on a grid map under the production traffic control.
 //! - [`park`]: many turbines under one dispatch.
 //! - [`fault`]: what can break, by name.
 //! - [`statistics`]: what a run comes to.
 
 mod bus;
 pub mod fault;
+pub mod fleet;
 pub mod park;
 pub mod statistics;
 pub mod turbine_loop;

@@ -1,0 +1,69 @@
+//! Paths in and out of the joint plan, and whose each branch is meanwhile.
+
+use crate::planner::Planner;
+use crate::window::{NOBODY, Path};
+use crate::yard::CROWD;
+
+impl Planner {
+    pub(crate) fn lift(&mut self, vehicle: u16) {
+        self.unclaim(vehicle);
+        self.window.remove(vehicle);
+    }
+
+    pub(crate) fn lay(&mut self, vehicle: u16, path: &Path) {
+        self.window.insert(vehicle, path);
+        self.claim(vehicle);
+    }
+
+    /// The branches that the path touches become the vehicle's; one with two vehicles inside is nobody's.
+    pub(crate) fn claim(&mut self, vehicle: u16) {
+        if !self.yard.has_branches() {
+            return;
+        }
+        for step in 0..=self.window.steps() {
+            let Some(branch) = self.yard.branch_of(self.window.node(vehicle, step)) else { continue };
+            let owner = self.yard.owner(branch);
+            if owner == NOBODY {
+                self.yard.give(branch, vehicle);
+            } else if owner != vehicle && step == 0 {
+                self.yard.give(branch, CROWD);
+            }
+        }
+    }
+
+    /// The branches that the path only plans to enter are free again.
+    fn unclaim(&mut self, vehicle: u16) {
+        if !self.yard.has_branches() {
+            return;
+        }
+        let here = self.yard.branch_of(self.window.node(vehicle, 0));
+        for step in 1..=self.window.steps() {
+            let branch = self.yard.branch_of(self.window.node(vehicle, step));
+            let only_planned = branch.filter(|branch| Some(*branch) != here);
+            if let Some(branch) = only_planned.filter(|branch| self.yard.owner(*branch) == vehicle) {
+                self.yard.give(branch, NOBODY);
+            }
+        }
+    }
+
+    /// Before a step: a branch that its last vehicle leaves is free; of a crowd the last one owns it.
+    pub(crate) fn leave_branch(&mut self, vehicle: u16) {
+        let Some(branch) = self.yard.branch_of(self.window.node(vehicle, 0)) else { return };
+        let stays = |planner: &Self, other: u16| {
+            planner.yard.branch_of(planner.window.node(other, 1)) == Some(branch)
+        };
+        if stays(self, vehicle) {
+            return;
+        }
+        if self.yard.owner(branch) == vehicle {
+            self.yard.give(branch, NOBODY);
+        } else if self.yard.owner(branch) == CROWD {
+            let mut inside = (0..self.vehicles).filter(|other| stays(self, *other));
+            match (inside.next(), inside.next()) {
+                (None, _) => self.yard.give(branch, NOBODY),
+                (Some(last), None) => self.yard.give(branch, last),
+                (Some(_), Some(_)) => {}
+            }
+        }
+    }
+}
