@@ -12,6 +12,7 @@ mod doctor;
 mod drill;
 mod pair;
 mod plan;
+mod simulated_site;
 mod status;
 mod turbine;
 mod view;

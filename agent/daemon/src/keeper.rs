@@ -10,7 +10,13 @@
 //! The keeper sets up the kernel's lease gate, enters it, and runs the agent as a child in it. When the
 //! child dies, for whatever reason, the keeper shuts the gate first, then resigns for it on both links: from
 //! then on the peer may take over at once. It starts the agent anew, with a gate of its own, as a node that
-//! knows nothing. It lives on nothing but a wait, so that it has little to die of; should it die all the
+//! knows nothing.
+//!
+//! A thread that is as prompt as the pair's own sees the death and resigns; it leaves the burial to the main
+//! thread. To reap a child means to take its entries out of the kernel's file system, and there a real-time
+//! thread can wait, busily and for ever, for an ordinary thread that it keeps from running.
+//!
+//! The keeper lives on nothing but a wait, so that it has little to die of; should it die all the
 //! same, the agent ends too, by handing over, and the lease ends by itself.
 
 use std::io;
@@ -27,6 +33,8 @@ use hal_linux_rt::signal::{Signal, Signals, send};
 use hal_linux_rt::thread::{self, Priority, Realtime, SpawnError, ThreadSpec};
 use hal_modbus::Transport;
 use hal_units::{Duration, Instant};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::config::{GateWish, PairConfig, SiteConfig};
 use crate::pair::{FENCED, Farewell, WireError};
@@ -125,8 +133,9 @@ fn waits_in_vain(signals: &Signals, wait: Duration) -> bool {
 
 /// One life of the agent.
 struct Run {
-    process_id: u32,
-    ended: Receiver<ExitStatus>,
+    child: Child,
+    /// The prompt thread has seen the child's death and resigned for it.
+    resigned: Receiver<()>,
     /// Keeps the group's devices guarded as long as the agent lives.
     _gate: Option<LeaseGate>,
 }
@@ -155,8 +164,8 @@ impl Run {
             .spawn()
             .map_err(KeeperError::Spawn)?;
         drop(inherited);
-        let process_id = child.id();
-        Ok(Self { process_id, ended: watch(pair, child, lease, farewell)?, _gate: gate })
+        let resigned = watch(pair, &child, lease, farewell)?;
+        Ok(Self { child, resigned, _gate: gate })
     }
 
     /// Passes signals on until the agent has ended. Also says whether that was asked for.
@@ -170,17 +179,17 @@ impl Run {
                     self.pass_on(received.signal);
                 }
             }
-            match self.ended.try_recv() {
-                Ok(status) => return (status, asked),
-                Err(TryRecvError::Empty) => {}
-                // The watching thread cannot go without a word.
-                Err(TryRecvError::Disconnected) => return (ExitStatus::default(), true),
+            // Also if the watching thread has gone without a word.
+            if self.resigned.try_recv() != Err(TryRecvError::Empty)
+                && let Ok(status) = self.child.wait()
+            {
+                return (status, asked);
             }
         }
     }
 
     fn pass_on(&self, signal: Signal) {
-        if let Err(error) = send(self.process_id, signal) {
+        if let Err(error) = send(self.child.id(), signal) {
             tracing::error!(%error, "a signal could not be passed on to the agent");
         }
     }
@@ -210,11 +219,13 @@ fn gate(
 /// Waits for the child's end on a thread that is as prompt as the pair's own, and resigns for it.
 fn watch(
     pair: &PairConfig,
-    mut child: Child,
+    child: &Child,
     lease: LeaseCell,
     farewell: Farewell,
-) -> Result<Receiver<ExitStatus>, KeeperError> {
-    let (tell, ended) = mpsc::channel();
+) -> Result<Receiver<()>, KeeperError> {
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())
+        .map_err(|error| KeeperError::Spawn(error.into()))?;
+    let (tell, resigned) = mpsc::channel();
     let spec = ThreadSpec {
         name: "takt-keeper".to_owned(),
         core: pair.core.map(usize::from),
@@ -224,13 +235,14 @@ fn watch(
         realtime: Realtime::Preferred,
     };
     thread::spawn(spec, move |_| {
-        let status = child.wait().unwrap_or_default();
+        // Ends when the last thread of the child has ended: its sockets are closed by then.
+        while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&process, PollFlags::IN)], None) {}
         let held = lease.deadline() != Instant::ZERO;
         lease.shut();
         if held {
             farewell.say(lease.epoch());
         }
-        let _ = tell.send(status);
+        let _ = tell.send(());
     })?;
-    Ok(ended)
+    Ok(resigned)
 }

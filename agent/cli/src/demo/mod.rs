@@ -99,6 +99,9 @@ pub(crate) enum DemoError {
         /// What happened.
         why: String,
     },
+    /// A file of the site.
+    #[error("{0}")]
+    Site(#[from] crate::simulated_site::FileError),
     /// Signals.
     #[error("signals cannot be watched: {0}")]
     Signals(#[from] hal_linux_rt::CallError),

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use agent_status::{Phase, Report};
 
 use super::process::{EndBy, Process};
-use super::site::{self, NodeFiles, PairNode, Site};
+use super::site;
 use super::{DemoError, READY_WITHIN, read_report};
 use crate::client;
 use crate::drill::process::{Kick, family, signal};
+use crate::simulated_site::{self, NodeFiles, NodeSpec};
 
 /// The agent brings the plant to rest within its own limit of 60 s.
 const ENDS_WITHIN: Duration = Duration::from_secs(75);
@@ -32,15 +33,16 @@ impl Nodes {
         broker: &str,
         alone: bool,
     ) -> Result<Self, DemoError> {
-        let site = Site { turbines, broker };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let places: Vec<Option<PairNode>> =
-            if alone { vec![None] } else { site::pair()?.into_iter().map(Some).collect() };
+        let places = if alone { vec![None] } else { site::pair()?.into_iter().map(Some).collect() };
         let mut nodes = Vec::with_capacity(places.len());
-        for (at, place) in places.into_iter().enumerate() {
-            let folder = folder.join(place.map_or("agent", |place| place.name));
+        for (at, pair) in places.into_iter().enumerate() {
+            let folder = folder.join(pair.map_or("agent", |pair| pair.node));
             // Each node of a pair has a core of its own, as far as there are.
-            let files = site::write(&folder, &site, place, (cores - 1).saturating_sub(at))?;
+            let core = (cores - 1).saturating_sub(at);
+            let listen = Some("127.0.0.1:0");
+            let node = NodeSpec { site: site::SITE, broker, listen, core, turbines, pair };
+            let files = simulated_site::write(&folder, &node)?;
             let (config, report) = (files.config.display().to_string(), files.report.display().to_string());
             let options = ["--config", &config, "--report", &report];
             let agent = Process::start("takt-agent", &options, EndBy::Signal, &files.log)?;

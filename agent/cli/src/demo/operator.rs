@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::site::{SITE, unit_name};
+use super::site::SITE;
 use crate::commander::{Commander, CommanderError};
+use crate::simulated_site::unit_name;
 
 /// How long the last answers may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use super::ip::remove_stale;
 use super::network::Network;
 use super::process::{Kick, family, signal};
-use super::site::{self, BASE_PORT, BROKER, NodeFiles, PairOptions};
+use super::site::{self, BASE_PORT, BROKER, PairOptions};
 use super::{DrillError, Side};
 use crate::demo::process::{EndBy, Process};
+use crate::simulated_site::NodeFiles;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Above the hog of `starve` (90).

@@ -148,6 +148,9 @@ pub(crate) enum DrillError {
     /// A program of the site.
     #[error("{0}")]
     Program(#[from] DemoError),
+    /// A file of the site.
+    #[error("{0}")]
+    Site(#[from] crate::simulated_site::FileError),
     /// A file.
     #[error("{path}: {why}")]
     File {
