@@ -33,6 +33,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("hal-field-bus", &["hal-process-image"]),
     ("hal-modbus", &["hal-field-bus", "hal-process-image"]),
     ("hal-mqtt", &["hal-field-bus", "hal-process-image"]),
+    ("hal-vda5050", &[]),
     ("hal-linux-rt", &[]),
     ("control-loops-blocks", &[]),
     ("control-loops-controllers", &["control-loops-blocks", "hal-process-image"]),

@@ -6,7 +6,7 @@
 //! gets nearer to its goal in every round, and a round takes at most [`ROUND_MAX`] steps.
 //!
 //! Why there is always such a round: whatever is planned, everybody may as well wait, so the plan can be
-//! reset. Let the vehicle stand on `v` with its next node `u`. The core (see [`crate::yard`]) has more nodes
+//! reset. Let the vehicle stand on `v` with its next node `u`. The core (see `yard.rs`) has more nodes
 //! than there are vehicles, so some are free, and from `u` each is reached without passing `v`. All vehicles
 //! on the shortest of these ways move on by one node; they turn first where they have to, and move at once.
 //! If `v` and `u` are in a branch, nobody else is between: it belongs to one vehicle, or those in it
@@ -74,6 +74,7 @@ impl Planner {
         let waiting = |vehicle: &u16| {
             self.goal.at(*vehicle as usize).is_some()
                 && self.age.at(*vehicle as usize) >= self.setup.guard_age
+                && !self.is_cut_off(*vehicle)
         };
         let oldest = (0..self.vehicles)
             .filter(waiting)
@@ -116,13 +117,7 @@ impl Planner {
 
     /// Resets the plan and moves everybody between the vehicle's next node and the nearest free one.
     fn make_room(&mut self, leader: u16) {
-        for vehicle in 0..self.vehicles {
-            self.lift(vehicle);
-        }
-        for vehicle in 0..self.vehicles {
-            let path = Path::resting(self.window.state(vehicle, 0));
-            self.lay(vehicle, &path);
-        }
+        self.stop_all();
         let Some(next) = self.next_node(leader) else { return };
         let Some(end) = self.free_node(leader, next) else { return };
         self.guard.left = self.shift_chain(leader, next, end);

@@ -25,6 +25,8 @@ extern crate alloc;
 
 mod aim;
 mod claims;
+mod closing;
+mod explain;
 mod field;
 mod graph;
 mod guard;
@@ -40,6 +42,8 @@ mod window;
 mod yard;
 mod yielding;
 
+pub use closing::{CloseError, Closed};
+pub use explain::Cause;
 pub use field::Motion;
 pub use graph::{Arc, DEGREE_MAX, Graph, GraphError, Heading, NODES_MAX, Node, UNIT, Vehicle};
 pub use planner::Planner;

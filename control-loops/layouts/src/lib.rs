@@ -33,7 +33,8 @@ pub(crate) fn from_json<'a, T: serde::Deserialize<'a>>(
     remedy: &str,
 ) -> Result<T, Diagnostic> {
     serde_json::from_str(text).map_err(|error| {
-        let position = (error.line() > 0).then(|| (error.line(), error.column()));
+        // Before the first character the library counts column 0.
+        let position = (error.line() > 0).then(|| (error.line(), error.column().max(1)));
         complaint(file, position, error.to_string(), remedy)
     })
 }

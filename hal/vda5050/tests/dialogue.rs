@@ -1,0 +1,296 @@
+//! The conversation with a vehicle: what is lost is sent again, what contradicts is not believed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use hal_vda5050::{
+    Connection, ConnectionState, Dialogue, Event, Grant, Header, Limits, Malformed, OverLimit, Refusal,
+    Response, State, StateFault, Version,
+};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use support::{Vehicle, action, address, at, conversation, leg, node, order, wall};
+
+const BOTH: [Version; 2] = [Version::V2, Version::V3];
+
+fn begin(dialogue: &mut Dialogue) -> hal_vda5050::Outgoing {
+    let legs = vec![leg("a", "b"), leg("b", "c")];
+    dialogue.begin(at(0), wall(), "transport-1", node("a"), legs, 1).unwrap()
+}
+
+#[test]
+fn an_order_is_taken_carried_on_and_done() {
+    for version in BOTH {
+        let (mut dialogue, mut vehicle) = conversation(version, "a");
+        vehicle.hears(&begin(&mut dialogue));
+        let reached = |node_id: &str, sequence_id| Event::Reached { node_id: node_id.into(), sequence_id };
+        assert_eq!(dialogue.on_state(&vehicle.state()).unwrap(), [Event::Took(0), reached("a", 0)]);
+        vehicle.drives();
+        vehicle.drives();
+        assert_eq!(dialogue.on_state(&vehicle.state()).unwrap(), [reached("b", 2)], "the horizon is no way");
+        vehicle.hears(&dialogue.extend(at(10), wall(), vec![leg("b", "d")], 1).unwrap());
+        assert_eq!(dialogue.on_state(&vehicle.state()).unwrap(), [Event::Took(1)]);
+        vehicle.drives();
+        assert_eq!(dialogue.on_state(&vehicle.state()).unwrap(), [reached("d", 4), Event::Done]);
+        assert_eq!(dialogue.order(), None);
+        assert!(vehicle.rejections.is_empty());
+    }
+}
+
+#[test]
+fn what_is_not_echoed_is_sent_again_unchanged_but_for_the_header() {
+    let (mut dialogue, mut vehicle) = conversation(Version::V2, "a");
+    let first = begin(&mut dialogue);
+    assert!(dialogue.due(at(499), wall()).is_empty());
+    let again = dialogue.due(at(500), wall());
+    let fields = |text: &str| {
+        let mut json: Json = serde_json::from_str(text).unwrap();
+        let header = json["headerId"].take();
+        (header, json)
+    };
+    let (first, again) = (fields(&first.text), fields(&again[0].text));
+    assert_eq!((first.0, again.0), (json!(0), json!(1)));
+    assert_eq!(first.1, again.1);
+    vehicle.hears(&dialogue.due(at(1_000), wall())[0]);
+    dialogue.on_state(&vehicle.state()).unwrap();
+    assert!(dialogue.due(at(9_000), wall()).is_empty());
+}
+
+#[test]
+fn an_update_waits_for_the_echo_of_what_it_carries_on() {
+    let (mut dialogue, _) = conversation(Version::V2, "a");
+    begin(&mut dialogue);
+    assert_eq!(dialogue.extend(at(1), wall(), vec![leg("b", "d")], 1), Err(Refusal::NotEchoed));
+}
+
+#[test]
+fn a_cancelled_order_is_over_when_the_vehicle_says_so_and_its_name_stays() {
+    for version in BOTH {
+        let (mut dialogue, mut vehicle) = conversation(version, "a");
+        vehicle.hears(&begin(&mut dialogue));
+        dialogue.on_state(&vehicle.state()).unwrap();
+        let cancel = dialogue.cancel(at(5), wall()).unwrap();
+        assert_eq!(dialogue.cancel(at(5), wall()), Err(Refusal::Cancelling));
+        assert_eq!(dialogue.extend(at(5), wall(), vec![leg("b", "d")], 1), Err(Refusal::Cancelling));
+        assert_eq!(dialogue.due(at(505), wall()).len(), 1, "the cancel was lost");
+        vehicle.hears(&cancel);
+        let events = dialogue.on_state(&vehicle.state()).unwrap();
+        assert!(events.contains(&Event::Cancelled), "{events:?}");
+        assert_eq!(vehicle.state().order_id, "transport-1");
+        let next = dialogue.begin(at(600), wall(), "transport-2", node("a"), vec![leg("a", "b")], 1).unwrap();
+        vehicle.hears(&next);
+        assert!(vehicle.rejections.is_empty());
+        assert_eq!(dialogue.on_state(&vehicle.state()).unwrap()[0], Event::Took(0));
+    }
+}
+
+#[test]
+fn a_rejected_order_ends_and_says_why() {
+    for (version, word) in [(Version::V2, "orderError"), (Version::V3, "INVALID_ORDER_ACTION")] {
+        let (mut dialogue, mut vehicle) = conversation(version, "a");
+        let mut start = node("a");
+        start.actions.push(action("fly", "f1"));
+        vehicle.hears(&dialogue.begin(at(0), wall(), "t", start, vec![leg("a", "b")], 1).unwrap());
+        let events = dialogue.on_state(&vehicle.state()).unwrap();
+        assert_eq!(events, [Event::Rejected { error_type: word.into() }]);
+        assert_eq!(dialogue.order(), None);
+    }
+}
+
+#[test]
+fn nothing_is_sent_to_a_vehicle_that_is_gone_by_hand_or_elsewhere() {
+    let (mut dialogue, mut vehicle) = conversation(Version::V2, "a");
+    let begin = |dialogue: &mut Dialogue| {
+        dialogue.begin(at(0), wall(), "t", node("a"), vec![leg("a", "b")], 1).map(|_| ())
+    };
+    vehicle.mode = "MANUAL";
+    dialogue.on_state(&vehicle.state()).unwrap();
+    assert_eq!(begin(&mut dialogue), Err(Refusal::NotAutomatic));
+    vehicle.mode = "AUTOMATIC";
+    vehicle.at.0 = "z".into();
+    dialogue.on_state(&vehicle.state()).unwrap();
+    assert_eq!(begin(&mut dialogue), Err(Refusal::Elsewhere));
+    let header = Header::new(&address(Version::V2), 1, wall());
+    dialogue.on_connection(&Connection { header, state: ConnectionState::Broken });
+    assert_eq!(begin(&mut dialogue), Err(Refusal::NotConnected));
+}
+
+#[test]
+fn what_is_more_than_the_factsheet_allows_is_not_sent() {
+    let factsheet = json!({
+        "headerId": 1, "timestamp": "2026-03-01T12:00:00Z", "version": "2.1.0", "manufacturer": "KIT",
+        "serialNumber": "0001",
+        "protocolLimits": {
+            "maxStringLens": {"idLen": 8},
+            "maxArrayLens": {"order.nodes": 2, "order.edges": 0},
+            "timing": {"minOrderInterval": 1.0, "minStateInterval": 1.0},
+        },
+    });
+    let (_, limits) = Limits::from_factsheet(&factsheet.to_string()).unwrap();
+    assert_eq!((limits.id_chars, limits.nodes, limits.edges), (8, 2, 0));
+    let mut dialogue = Dialogue::new(address(Version::V2), limits, support::RESEND);
+    dialogue.on_state(&Vehicle::on(Version::V2, "a").state()).unwrap();
+    let mut begin = |id: &str, legs| dialogue.begin(at(0), wall(), id, node("a"), legs, 1).map(|_| ());
+    assert_eq!(begin("t", vec![leg("a", "b"), leg("b", "c")]), Err(Refusal::Over(OverLimit::Nodes)));
+    assert_eq!(begin("too-long-a-name", vec![leg("a", "b")]), Err(Refusal::Over(OverLimit::Id)));
+    assert_eq!(begin("t", vec![leg("a", "b")]), Ok(()));
+}
+
+/// What a state says, changed by somebody.
+fn refused(change: impl Fn(&mut Json)) -> StateFault {
+    let (mut dialogue, mut vehicle) = conversation(Version::V2, "a");
+    vehicle.hears(&begin(&mut dialogue));
+    dialogue.on_state(&vehicle.state()).unwrap();
+    vehicle.drives();
+    dialogue.on_state(&vehicle.state()).unwrap();
+    let mut report = vehicle.report();
+    change(&mut report);
+    let before = dialogue.order().cloned();
+    let fault = dialogue.on_state(&State::from_json(&report.to_string()).unwrap()).unwrap_err();
+    assert_eq!(dialogue.order().cloned(), before, "a refused state changes nothing");
+    assert_eq!(dialogue.on_state(&vehicle.state()), Ok(Vec::new()), "and the next one is believed");
+    fault
+}
+
+#[test]
+fn a_state_of_another_vehicle_or_version_is_not_believed() {
+    assert_eq!(refused(|state| state["serialNumber"] = "2".into()), StateFault::Foreign);
+    assert_eq!(refused(|state| state["version"] = "3.0.0".into()), StateFault::Version);
+}
+
+#[test]
+fn an_old_state_is_not_believed() {
+    assert_eq!(refused(|state| state["headerId"] = 1.into()), StateFault::Stale);
+}
+
+#[test]
+fn a_state_that_contradicts_what_was_sent_is_not_believed() {
+    assert_eq!(refused(|state| state["orderId"] = "other".into()), StateFault::UnknownOrder);
+    assert_eq!(refused(|state| state["orderUpdateId"] = 7.into()), StateFault::FutureUpdate);
+    assert_eq!(refused(|state| state["lastNodeSequenceId"] = 0.into()), StateFault::Backwards(0));
+    assert_eq!(refused(|state| state["lastNodeSequenceId"] = 40.into()), StateFault::UnknownNode(40));
+    let horizon = |state: &mut Json| state["nodeStates"][0]["released"] = true.into();
+    assert_eq!(refused(horizon), StateFault::NotReleased(4));
+    assert_eq!(refused(|state| state["nodeStates"][0]["nodeId"] = "x".into()), StateFault::UnknownNode(4));
+}
+
+#[test]
+fn a_state_with_an_impossible_charge_is_not_believed() {
+    assert_eq!(refused(|state| state["batteryState"]["batteryCharge"] = 120.into()), StateFault::Number);
+}
+
+#[test]
+fn a_state_that_is_malformed_is_refused_with_its_place() {
+    let Malformed { what, position } = State::from_json("{\"headerId\": 1").unwrap_err();
+    assert!(position.0 == 1 && !what.is_empty());
+    let mut report = Vehicle::on(Version::V3, "a").report();
+    report["operatingMode"] = "DREAMING".into();
+    assert!(State::from_json(&report.to_string()).unwrap_err().what.contains("DREAMING"));
+}
+
+#[test]
+fn headers_may_begin_again_after_the_largest_and_after_a_restart() {
+    let (mut dialogue, mut vehicle) = conversation(Version::V3, "a");
+    let mut with = |dialogue: &mut Dialogue, header_id: u32| {
+        let mut report = vehicle.report();
+        report["headerId"] = header_id.into();
+        dialogue.on_state(&State::from_json(&report.to_string()).unwrap())
+    };
+    assert_eq!(with(&mut dialogue, 2_000_000_000), Ok(Vec::new()));
+    assert_eq!(with(&mut dialogue, 4_000_000_000), Ok(Vec::new()));
+    assert_eq!(with(&mut dialogue, u32::MAX), Ok(Vec::new()));
+    assert_eq!(with(&mut dialogue, 0), Ok(Vec::new()), "after the largest");
+    assert_eq!(with(&mut dialogue, u32::MAX), Err(StateFault::Stale));
+    let header = Header::new(&address(Version::V3), 9, wall());
+    dialogue.on_connection(&Connection { header, state: ConnectionState::Online });
+    assert_eq!(with(&mut dialogue, 0), Ok(Vec::new()), "after a restart");
+}
+
+#[test]
+fn a_master_that_takes_over_goes_on_with_the_order_and_is_fenced_by_its_number() {
+    let (mut old, mut vehicle) = conversation(Version::V3, "a");
+    vehicle.hears(&begin(&mut old));
+    old.on_state(&vehicle.state()).unwrap();
+    let (mut new, _) = conversation(Version::V3, "a");
+    let again = new.adopt(at(0), wall(), old.order().unwrap().clone()).unwrap();
+    vehicle.hears(&again);
+    assert!(vehicle.rejections.is_empty(), "a repetition is passed over");
+    new.on_state(&vehicle.state()).unwrap();
+    vehicle.hears(&new.extend(at(1), wall(), vec![leg("b", "d")], 1).unwrap());
+    // The old one still sends what it had: the vehicle refuses it.
+    vehicle.hears(&old.due(at(9_000), wall()).first().cloned().unwrap_or(again));
+    assert_eq!(vehicle.rejections[0].0.error_type(Version::V3), "OUTDATED_ORDER_UPDATE");
+    assert_eq!(vehicle.last.as_ref().unwrap().order_update_id, 1);
+}
+
+#[test]
+fn only_3_0_has_responses() {
+    let responses = [Response { request_id: "r1".into(), grant: Grant::Queued }];
+    let (mut old, _) = conversation(Version::V2, "a");
+    assert_eq!(old.respond(wall(), &responses), Err(Refusal::Version));
+    let (mut new, _) = conversation(Version::V3, "a");
+    assert!(new.respond(wall(), &responses).unwrap().topic.ends_with("/responses"));
+}
+
+#[test]
+fn an_order_survives_writing_and_reading_in_either_version() {
+    for version in BOTH {
+        let order = order(&["a", "b", "c"], 0, 3, 1);
+        let text = order.to_json(&Header::new(&address(version), 1, wall()), version);
+        assert_eq!(hal_vda5050::Order::from_json(&text).unwrap().1, order);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Messages and states get lost and doubled, yet the vehicle drives the whole way and never objects.
+    #[test]
+    fn over_a_bad_link_every_order_is_done_in_the_end(
+        in_3 in any::<bool>(),
+        losses in proptest::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 200),
+    ) {
+        let version = if in_3 { Version::V3 } else { Version::V2 };
+        let (mut dialogue, mut vehicle) = conversation(version, "n0");
+        let legs: Vec<_> = (0..12).map(|each| leg(&format!("n{each}"), &format!("n{}", each + 1))).collect();
+        let mut released = 2;
+        let first = dialogue.begin(at(0), wall(), "transport-1", node("n0"), legs.clone(), released).unwrap();
+        let mut out = vec![first];
+        let mut reached = Vec::new();
+        let mut done = false;
+        let good = (0..200).map(|_| (false, false, false));
+        for (round, (lost, lost_state, doubled)) in (1_u64..).zip(losses.into_iter().chain(good)) {
+            for outgoing in out.drain(..).filter(|_| !lost) {
+                vehicle.hears(&outgoing);
+                if doubled {
+                    vehicle.hears(&outgoing);
+                }
+            }
+            vehicle.drives();
+            let state = vehicle.state();
+            if !lost_state {
+                for event in dialogue.on_state(&state).unwrap() {
+                    match event {
+                        Event::Reached { sequence_id, .. } => reached.push(sequence_id),
+                        Event::Done => done = true,
+                        Event::Took(_) => {}
+                        other => prop_assert!(false, "{other:?}"),
+                    }
+                }
+            }
+            if done {
+                break;
+            }
+            if released < legs.len() {
+                let next = dialogue.extend(at(round * 100), wall(), legs[released..].to_vec(), 1);
+                released += usize::from(next.is_ok());
+                out.extend(next);
+            }
+            out.extend(dialogue.due(at(round * 100), wall()));
+        }
+        prop_assert!(done && vehicle.rejections.is_empty());
+        prop_assert_eq!(reached.last(), Some(&24));
+        prop_assert!(reached.is_sorted());
+    }
+}
