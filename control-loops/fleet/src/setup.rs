@@ -9,7 +9,7 @@ use crate::yard::LayoutError;
 pub struct Setup {
     /// How vehicles move.
     pub motion: Motion,
-    /// Steps planned ahead, 4 to [`crate::WINDOW_MAX`](crate::WINDOW_MAX).
+    /// Steps planned ahead, 4 to [`crate::WINDOW_MAX`].
     pub window: usize,
     /// Whether a closed ring of vehicles may move in one step: only where vehicles keep step exactly.
     pub rings: bool,

@@ -16,7 +16,7 @@
 //! - [`Address`], [`Topic`]: where messages go. [`Header`]: what all begin with.
 //! - [`Order`], [`InstantActions`], [`Response`]: what the master sends, written for either version.
 //! - [`State`], [`Connection`], [`Limits`]: what a vehicle says, read from either version.
-//! - [`judge`]: whether a vehicle may take an order, with the standard's error types.
+//! - [`judge()`]: whether a vehicle may take an order, with the standard's error types.
 //! - [`Dialogue`]: the conversation with one vehicle.
 //!
 //! Not written: trajectories, corridors, zone sets. A state that has them is read all the same.
