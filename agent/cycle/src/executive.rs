@@ -190,11 +190,12 @@ impl<B: Bus> Executive<B> {
     }
 
     /// Reads once a cycle whether this node writes. If it does not, it goes on from the newest state of the
-    /// one that does.
+    /// one that does; so it does in the first cycle of a term, because the last state of the old one may have
+    /// arrived since the cycle before, and others know by now that this node holds it.
     fn follow_or_lead(&mut self) {
         let Some(pair) = &mut self.pair else { return };
-        pair.office = pair.ports.office.load(Ordering::Relaxed);
-        if pair.office != 0 {
+        let before = core::mem::replace(&mut pair.office, pair.ports.office.load(Ordering::Relaxed));
+        if pair.office != 0 && pair.office == before {
             return;
         }
         self.units.iter_mut().for_each(Unit::await_no_acknowledgement);

@@ -236,6 +236,21 @@ fn a_command_that_the_leader_carried_out_stands_after_a_takeover() {
 }
 
 #[test]
+fn a_state_that_arrives_just_before_the_term_is_gone_on_from() {
+    let mut site = Site::led_by_a();
+    let action = CommandAction::Derate(Watts(2e6));
+    site.a.control.commands.enqueue(Command { unit: 0, action, token: 77 }).unwrap();
+    site.cycle += 1;
+    site.a.cycle(site.cycle);
+    let last = site.a.state();
+    site.b.pair.peer.publish_with(|peer| peer.copy_from(&last));
+    site.a_is_lost(0);
+    let state = site.b.state();
+    assert_eq!(state.units[0].overrides.power_limit, Some(Watts(2e6)));
+    assert_eq!(state.executed.last().unwrap().token, 77);
+}
+
+#[test]
 fn each_state_follows_from_the_one_before() {
     let mut site = Site::led_by_a();
     for _ in 0..50 {
