@@ -20,6 +20,7 @@ pub mod admin;
 pub mod admission;
 mod alarm;
 mod assembly;
+mod carried_out;
 pub mod config;
 pub mod durable;
 pub mod field;

@@ -29,6 +29,7 @@ use hal_mqtt::{Clock, Mqtt, MqttOptions};
 use hal_units::Duration;
 use jiff::Timestamp;
 
+use crate::carried_out::CarriedOut;
 use crate::config::{MqttConfig, SiteConfig};
 use crate::overrides::OverrideStore;
 use crate::pair::Learned;
@@ -110,10 +111,14 @@ impl Operators {
     /// Takes over what the node that writes has done: it must stand also after this node has restarted.
     pub(crate) fn learn(&mut self, site: &SiteConfig, controls: &[GroupControl], learned: Learned) {
         match learned {
-            Learned::Executed(Executed { token, epoch, cycle }) => {
+            Learned::Executed(executed) => {
                 if let Some(link) = &mut self.link {
-                    let execution = Execution { epoch, cycle };
-                    link.marks.push_back(ExecutionMark { key: CommandKey(token), execution });
+                    link.learn(executed);
+                }
+            }
+            Learned::CarriedOut(all) => {
+                if let Some(link) = &mut self.link {
+                    all.into_iter().for_each(|executed| link.learn(executed));
                 }
             }
             Learned::Overrides { group, unit, overrides } => {
@@ -126,6 +131,11 @@ impl Operators {
                 }
             }
         }
+    }
+
+    /// Commands that were carried out lately, by either node.
+    pub(crate) fn carried_out(&self) -> Vec<Executed> {
+        self.link.as_ref().map(|link| link.carried_out.all()).unwrap_or_default()
     }
 
     /// Publishes the state of units that have changed.
@@ -198,8 +208,9 @@ struct Link {
     /// What the client is to be told as soon as it takes it.
     voice_due: Option<Voice>,
     marks: VecDeque<ExecutionMark>,
-    /// Not yet told, with the cycle in which they were carried out.
-    concluded: VecDeque<(CommandNumber, Outcome, u64)>,
+    /// Not yet told.
+    concluded: VecDeque<Concluded>,
+    carried_out: CarriedOut,
     held: Option<IncomingCommand>,
     states: BTreeMap<String, (Name, StateFilter)>,
     executed: u64,
@@ -253,10 +264,18 @@ impl Link {
             voice_due: None,
             marks: VecDeque::new(),
             concluded: VecDeque::new(),
+            carried_out: CarriedOut::default(),
             held: None,
             states,
             executed: 0,
         })
+    }
+
+    /// The other node has carried out a command.
+    fn learn(&mut self, executed: Executed) {
+        let Executed { token, epoch, cycle } = executed;
+        self.marks.push_back(ExecutionMark { key: CommandKey(token), execution: Execution { epoch, cycle } });
+        self.carried_out.note(now(), executed);
     }
 
     /// Tells the client what it could not take before.
@@ -282,7 +301,7 @@ impl Link {
                     self.executed += 1;
                     let execution = Execution { epoch: executed.epoch, cycle: executed.cycle };
                     let outcome = Outcome::Executed(Some(execution));
-                    self.concluded.push_back((number, outcome, executed.cycle));
+                    self.concluded.push_back(Concluded { number, outcome, executed: Some(executed) });
                 }
             }
         }
@@ -291,11 +310,15 @@ impl Link {
     /// Tells what became of commands, but of none that this node alone knows to be carried out: should it
     /// die, its successor would carry it out again.
     fn conclude(&mut self, outlives: impl Fn(u64) -> bool) {
-        while let Some((number, outcome, cycle)) = self.concluded.pop_front() {
+        while let Some(done) = self.concluded.pop_front() {
+            let outlived = done.executed.is_none_or(|executed| outlives(executed.cycle));
             // A full queue: the next round tries again.
-            if !outlives(cycle) || self.mqtt.conclude(number, outcome.clone()).is_err() {
-                self.concluded.push_front((number, outcome, cycle));
+            if !outlived || self.mqtt.conclude(done.number, done.outcome.clone()).is_err() {
+                self.concluded.push_front(done);
                 return;
+            }
+            if let Some(executed) = done.executed {
+                self.carried_out.note(now(), executed);
             }
         }
     }
@@ -313,7 +336,7 @@ impl Link {
                 }
                 HandOver::Never(outcome) => outcome,
             };
-            self.concluded.push_back((command.number, outcome, 0));
+            self.concluded.push_back(Concluded { number: command.number, outcome, executed: None });
         }
     }
 
@@ -380,6 +403,14 @@ impl Link {
             }
         }
     }
+}
+
+/// What became of a command, before its issuer is told.
+struct Concluded {
+    number: CommandNumber,
+    outcome: Outcome,
+    /// How it was carried out, if it was.
+    executed: Option<Executed>,
 }
 
 /// What became of a command that was to be handed to a cycle.

@@ -347,8 +347,20 @@ impl Watch<'_> {
                 }
                 News::TakeOver(how) => tracing::info!(?how, "pair: this node writes now"),
                 News::Alarm(alarm) => tracing::warn!(?alarm, "pair"),
+                News::PeerBegan => self.tell_what_was_done(pair),
                 News::Learned(learned) => self.operators.learn(self.site, &self.controls, learned),
             }
+        }
+    }
+
+    /// A peer that has come back must not do again what was done without it.
+    fn tell_what_was_done(&self, pair: &PairThread) {
+        let executed = self.operators.carried_out();
+        if executed.is_empty() {
+            return;
+        }
+        if let Err(why) = pair.order(Order::Tell(executed)) {
+            tracing::error!(%why, "the peer does not learn which commands were carried out");
         }
     }
 

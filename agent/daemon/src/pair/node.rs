@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agent_cycle::Grid;
+use agent_cycle::{Executed, Grid};
 use agent_status::{Pair as PairReport, PairLink};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use failover_protocol::{
@@ -46,6 +46,8 @@ pub(crate) enum News {
     },
     /// The node that writes has done something that outlives it.
     Learned(Learned),
+    /// Another run of the peer follows this node.
+    PeerBegan,
     /// For people.
     Alarm(PairAlarm),
     /// How the term began.
@@ -53,10 +55,12 @@ pub(crate) enum News {
 }
 
 /// What the main thread asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
     /// Hand over to the peer.
     Switchover,
+    /// Tell the peer of commands that were carried out, oldest first.
+    Tell(Vec<Executed>),
     /// Give up the office: the process ends.
     Resign,
 }
@@ -277,6 +281,7 @@ impl NodeLoop {
                 arrival = self.wire.arrival() => self.arrived(arrival),
                 order = orders.recv(), if !ends => match order {
                     Some(Order::Switchover) => self.step(Input::Switchover),
+                    Some(Order::Tell(executed)) => self.wire.tell_carried_out(&executed),
                     Some(Order::Resign) | None => {
                         self.step(Input::ResignRequested);
                         ends = true;
@@ -358,7 +363,11 @@ impl NodeLoop {
                 self.step(Input::Received { link, message });
             }
             Arrival::State => self.take_state(),
-            Arrival::Begun => self.follower.forget(),
+            Arrival::Begun => {
+                self.follower.forget();
+                self.tell(News::PeerBegan);
+            }
+            Arrival::CarriedOut(executed) => self.tell(News::Learned(Learned::CarriedOut(executed))),
             Arrival::Arbiter(answer) => self.step(Input::Arbiter(answer)),
             Arrival::Nothing => {}
         }

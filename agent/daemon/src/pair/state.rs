@@ -47,6 +47,8 @@ impl GroupSide {
 pub(crate) enum Learned {
     /// The node that writes has carried out a command.
     Executed(Executed),
+    /// Commands that were carried out before this node followed.
+    CarriedOut(Vec<Executed>),
     /// An operator's command left something else standing at a unit.
     Overrides { group: usize, unit: usize, overrides: Overrides },
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use agent_cycle::GroupState;
+use agent_cycle::{Executed, GroupState};
 use agent_status::PairLink;
 use failover_link::{
     ArbiterClient, ArbiterConfig, ArbiterVariant, FRAME_BYTES_MAX, Incarnation, Key, KeyError, LinkConfig,
@@ -19,6 +19,9 @@ use crate::config::{ArbiterFunction, PairConfig};
 /// How long a transaction with the arbiter may take, connecting among it: half of what a standby waits
 /// between looking and claiming.
 const ARBITER_TIMEOUT: Duration = Duration::from_millis(4);
+
+/// Executed commands in one record: at most 25 bytes each, and a length, within the longest record.
+const EXECUTED_PER_RECORD: usize = 32;
 
 /// Why there is no wire.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,8 @@ pub(crate) enum Arrival {
     Message { link: Link, message: Message },
     /// The peer's state, whole; its bytes are in [`Wire::state`].
     State,
+    /// Commands that the peer knows to be carried out; see [`Wire::tell_carried_out`].
+    CarriedOut(Vec<Executed>),
     /// The arbiter's answer.
     Arbiter(Result<ArbiterImage, ArbiterFault>),
     /// Another run of the peer: what is known of the last one does not go on.
@@ -144,14 +149,19 @@ impl Wire {
                 self.state.extend_from_slice(state.bytes);
                 Arrival::State
             }
+            Ok(Received::Record(bytes)) => match postcard::from_bytes(bytes) {
+                Ok(executed) => Arrival::CarriedOut(executed),
+                Err(error) => {
+                    tracing::error!(%error, "pair: the peer's record cannot be read");
+                    Arrival::Nothing
+                }
+            },
             Ok(Received::Begun { peer }) => {
                 tracing::info!(%peer, "pair: the peer has begun a session");
                 Arrival::Begun
             }
             // The protocol learns of other schemas when the peer joins; what is refused was counted.
-            Ok(Received::State(_) | Received::Record(_) | Received::Heard | Received::Greeting) | Err(_) => {
-                Arrival::Nothing
-            }
+            Ok(Received::State(_) | Received::Heard | Received::Greeting) | Err(_) => Arrival::Nothing,
         };
         self.poll_at = Instant::ZERO;
         arrival
@@ -190,6 +200,17 @@ impl Wire {
         {
             tracing::error!(%error, "the state cannot be replicated");
         }
+    }
+
+    /// Tells the peer which commands were carried out; it arrives even if datagrams are lost.
+    pub(crate) fn tell_carried_out(&mut self, executed: &[Executed]) {
+        for some in executed.chunks(EXECUTED_PER_RECORD) {
+            let record = postcard::to_allocvec(some).unwrap_or_default();
+            if let Err(error) = self.session.push_record(&record) {
+                tracing::error!(%error, "the peer does not learn which commands were carried out");
+            }
+        }
+        self.poll_at = Instant::ZERO;
     }
 
     /// Asks for a transaction; its answer arrives.

@@ -145,21 +145,67 @@ fn commands_around_a_kill_are_each_carried_out_once() {
             operator.command("WT01", "derate", &json!({ "power_limit_kw": 2000 + at }), 60)
         })
         .collect();
-    let mut executions = std::collections::BTreeMap::<String, std::collections::BTreeSet<String>>::new();
-    until("all are executed", WITHIN, || {
-        while let Some(answer) = operator.answer_within(Duration::from_millis(100)) {
-            assert_ne!(answer["status"], "refused", "{answer}");
-            if answer["status"] == "executed" {
-                let execution = format!("{} {}", answer["epoch"], answer["cycle"]);
-                executions.entry(answer["id"].as_str().unwrap().to_owned()).or_default().insert(execution);
-            }
-        }
-        ids.iter().all(|id| executions.contains_key(id)).then_some(())
-    });
-    for (id, executions) in &executions {
-        assert_eq!(executions.len(), 1, "{id} was carried out in {executions:?}");
-    }
+    let mut executions = Executions::default();
+    executions.until_all_of(&ids, &mut operator);
+    executions.assert_each_once();
     let last =
         nodes.nodes[1 - killed].until("the last limit", |report| report.units[0].power_limit_kw == 2029.0);
     assert_eq!(last.units[0].overrides, ["limited to 2029 kW"]);
+}
+
+#[test]
+fn what_was_done_without_a_node_is_not_done_again_by_it() {
+    let (field, broker) = (Field::in_wind(2, 12.0), broker());
+    let sites = Site::pair_over(&field.addresses()).map(|site| site.with_broker(&broker.url()));
+    let nodes = Nodes::start(sites);
+    let absent = nodes.until_whole();
+    for node in &nodes.nodes {
+        node.until("connected", |report| report.mqtt.as_ref().is_some_and(|mqtt| mqtt.connected));
+    }
+    let mut operator = Operator::at(&broker);
+    nodes.nodes[absent].kill_kept();
+    // More than the states that it follows afterwards name, and while it is away.
+    let ids: Vec<String> = (0..120)
+        .map(|at| operator.command("WT01", "derate", &json!({ "power_limit_kw": 2000 + at }), 60))
+        .collect();
+    let mut executions = Executions::default();
+    executions.until_all_of(&ids, &mut operator);
+    nodes.until_whole();
+    let active = nodes.until_whole();
+    assert_ne!(active, absent, "the node that came back follows");
+    nodes.nodes[active].kill_kept();
+    nodes.until_whole();
+    let last = operator.command("WT01", "derate", &json!({ "power_limit_kw": 3000 }), 60);
+    executions.until_all_of(&[last], &mut operator);
+    executions.assert_each_once();
+}
+
+/// Which cycles carried out which commands, as their issuer was told.
+#[derive(Default)]
+struct Executions {
+    told: std::collections::BTreeMap<String, std::collections::BTreeSet<String>>,
+}
+
+impl Executions {
+    #[track_caller]
+    fn until_all_of(&mut self, ids: &[String], operator: &mut Operator) {
+        until("all are executed", WITHIN, || {
+            while let Some(answer) = operator.answer_within(Duration::from_millis(100)) {
+                assert_ne!(answer["status"], "refused", "{answer}");
+                if answer["status"] == "executed" {
+                    let execution = format!("{} {}", answer["epoch"], answer["cycle"]);
+                    let id = answer["id"].as_str().unwrap().to_owned();
+                    self.told.entry(id).or_default().insert(execution);
+                }
+            }
+            ids.iter().all(|id| self.told.contains_key(id)).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn assert_each_once(&self) {
+        for (id, executions) in &self.told {
+            assert_eq!(executions.len(), 1, "{id} was carried out in {executions:?}");
+        }
+    }
 }
