@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use failover_link::{Incarnation, Key, Link, Received, Refusal, Session, SessionConfig, State};
+use failover_link::{Incarnation, Key, Link, Received, Refusal, Series, Session, SessionConfig, State};
 use failover_protocol::{Epoch, FieldHealth, Message, Node, Role};
 use hal_units::{Duration, Instant};
 use libfuzzer_sys::fuzz_target;
@@ -115,8 +115,10 @@ fn everything(a: &mut Session) -> Vec<(Link, Vec<u8>)> {
     for message in &messages {
         a.send(message, &mut keep).expect("there is a session");
     }
-    let state = State { cycle: 9, schema: 6, bytes: &[1; 2000] };
+    let state = State { series: Series::Control, cycle: 9, schema: 6, bytes: &[1; 2000] };
     a.send_state(state, &mut keep).expect("it is short enough");
+    a.send_state(State { series: Series::Fleet, ..state }, &mut keep).expect("it is short enough");
+    a.send_held(Series::Fleet, 9, &mut keep).expect("there is a session");
     a.push_record(b"stop").expect("there is room");
     a.poll(Instant::from_nanos(u64::MAX / 2), &mut keep);
     assert!(frames.len() >= SENT);

@@ -8,7 +8,7 @@
 
 use std::time::Instant as Stopwatch;
 
-use failover_link::{Incarnation, Key, Link, Session, SessionConfig, State};
+use failover_link::{Incarnation, Key, Link, Series, Session, SessionConfig, State};
 use failover_protocol::{Epoch, Message, Node};
 use hal_units::{Duration, Instant};
 
@@ -33,7 +33,7 @@ fn main() {
         let mut cycle = bytes as u64 * 1_000_000;
         measure(&name, &mut a, &mut b, |a, _, emit| {
             cycle += 1;
-            a.send_state(State { cycle, schema: 1, bytes: &state }, emit).unwrap();
+            a.send_state(State { series: Series::Control, cycle, schema: 1, bytes: &state }, emit).unwrap();
         });
     }
 }

@@ -8,14 +8,26 @@
 use failover_protocol::{Epoch, FieldHealth, Message, Role};
 use hal_units::Instant;
 
+use crate::fragments::Series;
+
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Body<'a> {
     Hello(Hello),
     Message(Message),
     Fragment(Fragment<'a>),
-    Record { number: u64, bytes: &'a [u8] },
-    RecordAck { through: u64 },
+    /// The sender holds the state of this series after this cycle.
+    Held {
+        series: Series,
+        cycle: u64,
+    },
+    Record {
+        number: u64,
+        bytes: &'a [u8],
+    },
+    RecordAck {
+        through: u64,
+    },
 }
 
 /// How two runs prove to each other that they are alive: see [`crate::Session`].
@@ -34,6 +46,7 @@ pub(crate) struct Hello {
 /// A part of a replicated state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fragment<'a> {
+    pub(crate) series: Series,
     pub(crate) cycle: u64,
     pub(crate) schema: u64,
     pub(crate) index: u16,
@@ -57,6 +70,8 @@ mod kind {
     pub(super) const FRAGMENT: u8 = 16;
     pub(super) const RECORD: u8 = 17;
     pub(super) const RECORD_ACK: u8 = 18;
+    pub(super) const FLEET_FRAGMENT: u8 = 19;
+    pub(super) const HELD: u8 = 20;
 }
 
 /// Why a body cannot be read.
@@ -75,7 +90,9 @@ impl<'a> Body<'a> {
             Self::Message(Message::Resign { .. }) => kind::RESIGN,
             Self::Message(Message::Handover { .. }) => kind::HANDOVER,
             Self::Message(Message::Join { .. }) => kind::JOIN,
-            Self::Fragment(_) => kind::FRAGMENT,
+            Self::Fragment(Fragment { series: Series::Control, .. }) => kind::FRAGMENT,
+            Self::Fragment(Fragment { series: Series::Fleet, .. }) => kind::FLEET_FRAGMENT,
+            Self::Held { .. } => kind::HELD,
             Self::Record { .. } => kind::RECORD,
             Self::RecordAck { .. } => kind::RECORD_ACK,
         }
@@ -102,9 +119,12 @@ impl<'a> Body<'a> {
             Self::Message(Message::Join { epoch, schema }) => {
                 out.u16(epoch.0); out.u64(schema);
             }
-            Self::Fragment(Fragment { cycle, schema, index, count, total_bytes, crc, bytes }) => {
+            Self::Fragment(Fragment { series: _, cycle, schema, index, count, total_bytes, crc, bytes }) => {
                 out.u64(cycle); out.u64(schema); out.u16(index); out.u16(count);
                 out.u32(total_bytes); out.u32(crc); out.bytes(bytes);
+            }
+            Self::Held { series, cycle } => {
+                out.u8(series.code()); out.u64(cycle);
             }
             Self::Record { number, bytes } => {
                 out.u64(number); out.bytes(bytes);
@@ -127,7 +147,9 @@ impl<'a> Body<'a> {
             kind::RESIGN => resign(from).map(Self::Message),
             kind::HANDOVER => handover(from).map(Self::Message),
             kind::JOIN => join(from).map(Self::Message),
-            kind::FRAGMENT => fragment(from),
+            kind::FRAGMENT => fragment(Series::Control, from),
+            kind::FLEET_FRAGMENT => fragment(Series::Fleet, from),
+            kind::HELD => held(from),
             kind::RECORD => from.u64().map(|number| Self::Record { number, bytes: from.rest() }),
             kind::RECORD_ACK => from.u64().map(|through| Self::RecordAck { through }),
             _ => return Err(Unreadable::Kind),
@@ -172,8 +194,13 @@ fn join(from: &mut Reader<'_>) -> Option<Message> {
     Some(Message::Join { epoch: from.epoch()?, schema: from.u64()? })
 }
 
-fn fragment<'a>(from: &mut Reader<'a>) -> Option<Body<'a>> {
+fn held<'a>(from: &mut Reader<'a>) -> Option<Body<'a>> {
+    Some(Body::Held { series: Series::of(from.u8()?)?, cycle: from.u64()? })
+}
+
+fn fragment<'a>(series: Series, from: &mut Reader<'a>) -> Option<Body<'a>> {
     Some(Body::Fragment(Fragment {
+        series,
         cycle: from.u64()?,
         schema: from.u64()?,
         index: from.u16()?,
@@ -373,8 +400,16 @@ pub(crate) mod tests {
         let hello = Body::Hello(Hello { challenge: 1, answer: 2, wants_reply: true, version_max: 9 });
         let fields = [&1_u64.to_be_bytes()[..], &2_u64.to_be_bytes(), &[1, 9]].concat();
         assert_eq!((hello.kind(), written(&hello)), (1, fields));
-        let fragment =
-            Fragment { cycle: 1, schema: 2, index: 3, count: 4, total_bytes: 5, crc: 6, bytes: b"x" };
+        let fragment = Fragment {
+            series: Series::Control,
+            cycle: 1,
+            schema: 2,
+            index: 3,
+            count: 4,
+            total_bytes: 5,
+            crc: 6,
+            bytes: b"x",
+        };
         let fields =
             [&1_u64.to_be_bytes()[..], &2_u64.to_be_bytes(), &[0, 3, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6], b"x"]
                 .concat();

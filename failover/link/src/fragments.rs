@@ -16,9 +16,37 @@ pub(crate) const FRAGMENT_BYTES_MAX: usize = 1200;
 /// Fragments of one state: as many as an integer has bits.
 const FRAGMENTS_MAX: usize = u128::BITS as usize;
 
+/// Which states follow each other: each series has its own cycles and its own newest state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Series {
+    /// Of the control cycles.
+    Control,
+    /// Of the fleet's steps.
+    Fleet,
+}
+
+impl Series {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Control => 0,
+            Self::Fleet => 1,
+        }
+    }
+
+    pub(crate) const fn of(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Control),
+            1 => Some(Self::Fleet),
+            _ => None,
+        }
+    }
+}
+
 /// A state that is whole: every fragment is in and the check sum is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State<'a> {
+    /// Among which states.
+    pub series: Series,
     /// The cycle after which it was taken.
     pub cycle: u64,
     /// Hash of its layout. A different one than the receiver's own cannot be continued from.
@@ -43,7 +71,8 @@ pub struct StateCounters {
 }
 
 /// The fragments of a state, in order.
-pub(crate) fn split(cycle: u64, schema: u64, state: &[u8]) -> Option<impl Iterator<Item = Fragment<'_>>> {
+pub(crate) fn split(state: State<'_>) -> Option<impl Iterator<Item = Fragment<'_>>> {
+    let State { series, cycle, schema, bytes: state } = state;
     let count = u16::try_from(fragments_of(state.len())).ok()?;
     let total_bytes = u32::try_from(state.len()).ok()?;
     let crc = crc32fast::hash(state);
@@ -52,7 +81,7 @@ pub(crate) fn split(cycle: u64, schema: u64, state: &[u8]) -> Option<impl Iterat
         let from = usize::from(index) * FRAGMENT_BYTES_MAX;
         let to = (from + FRAGMENT_BYTES_MAX).min(state.len());
         let bytes = state.get(from..to).unwrap_or_default();
-        Fragment { cycle, schema, index, count, total_bytes, crc, bytes }
+        Fragment { series, cycle, schema, index, count, total_bytes, crc, bytes }
     };
     fits.then(|| (0..count).map(fragment))
 }
@@ -77,6 +106,7 @@ pub(crate) enum Taken {
 /// Puts fragments together.
 #[derive(Debug)]
 pub(crate) struct Reassembler {
+    series: Series,
     buffer: Box<[u8]>,
     /// The one that is being put together, or was last.
     current: Option<Current>,
@@ -99,9 +129,9 @@ struct Current {
 
 impl Reassembler {
     /// Takes the memory for states of up to so many bytes, at most [`STATE_BYTES_MAX`].
-    pub(crate) fn new(state_bytes_max: usize) -> Self {
+    pub(crate) fn new(series: Series, state_bytes_max: usize) -> Self {
         let buffer = vec![0; state_bytes_max.min(STATE_BYTES_MAX)].into_boxed_slice();
-        Self { buffer, current: None, whole_cycle: None, counters: StateCounters::default() }
+        Self { series, buffer, current: None, whole_cycle: None, counters: StateCounters::default() }
     }
 
     /// Forgets everything but the counters: another sender begins.
@@ -161,7 +191,7 @@ impl Reassembler {
     pub(crate) fn state(&self) -> Option<State<'_>> {
         let current = self.current.filter(|current| Some(current.cycle) == self.whole_cycle)?;
         let bytes = self.buffer.get(..current.total_bytes as usize)?;
-        Some(State { cycle: current.cycle, schema: current.schema, bytes })
+        Some(State { series: self.series, cycle: current.cycle, schema: current.schema, bytes })
     }
 
     fn is_possible(&self, fragment: &Fragment<'_>) -> bool {
@@ -200,28 +230,35 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn split_up(cycle: u64, schema: u64, bytes: &[u8]) -> Option<impl Iterator<Item = Fragment<'_>>> {
+        split(State { series: Series::Control, cycle, schema, bytes })
+    }
+
     fn state(cycle: u64, bytes: usize) -> Vec<u8> {
         (0..bytes).map(|at| (at as u64 ^ cycle) as u8).collect()
     }
 
     fn whole(reassembler: &mut Reassembler, cycle: u64, bytes: &[u8], order: &[usize]) -> bool {
-        let fragments: Vec<Fragment<'_>> = split(cycle, 7, bytes).unwrap().collect();
+        let fragments: Vec<Fragment<'_>> = split_up(cycle, 7, bytes).unwrap().collect();
         let mut taken = order.iter().map(|at| reassembler.take(&fragments[*at]));
         taken.any(|taken| taken == Taken::Whole)
     }
 
     #[test]
     fn a_state_of_any_order_and_with_copies_comes_whole_once() {
-        let mut reassembler = Reassembler::new(10_000);
+        let mut reassembler = Reassembler::new(Series::Control, 10_000);
         let bytes = state(5, 3000);
         assert!(whole(&mut reassembler, 5, &bytes, &[2, 0, 0, 2, 1]));
-        assert_eq!(reassembler.state(), Some(State { cycle: 5, schema: 7, bytes: &bytes }));
+        assert_eq!(
+            reassembler.state(),
+            Some(State { series: Series::Control, cycle: 5, schema: 7, bytes: &bytes })
+        );
         assert!(!whole(&mut reassembler, 5, &bytes, &[0, 1, 2]));
     }
 
     #[test]
     fn the_newest_cycle_wins() {
-        let mut reassembler = Reassembler::new(10_000);
+        let mut reassembler = Reassembler::new(Series::Control, 10_000);
         assert!(!whole(&mut reassembler, 5, &state(5, 3000), &[0, 1]));
         assert!(whole(&mut reassembler, 8, &state(8, 1200), &[0]));
         assert!(!whole(&mut reassembler, 5, &state(5, 3000), &[2]));
@@ -232,9 +269,9 @@ mod tests {
 
     #[test]
     fn a_wrong_check_sum_makes_no_state() {
-        let mut reassembler = Reassembler::new(10_000);
+        let mut reassembler = Reassembler::new(Series::Control, 10_000);
         let bytes = state(5, 2000);
-        for mut fragment in split(5, 7, &bytes).unwrap() {
+        for mut fragment in split_up(5, 7, &bytes).unwrap() {
             fragment.crc ^= 1;
             assert_eq!(reassembler.take(&fragment), Taken::Noted);
         }
@@ -244,8 +281,8 @@ mod tests {
     #[test]
     fn a_fragment_that_cannot_be_changes_nothing() {
         let bytes = state(5, 3000);
-        let good = split(5, 7, &bytes).unwrap().nth(1).unwrap();
-        let too_long = split(5, 7, &[0; 20_000]).unwrap().next().is_some();
+        let good = split_up(5, 7, &bytes).unwrap().nth(1).unwrap();
+        let too_long = split_up(5, 7, &[0; 20_000]).unwrap().next().is_some();
         assert!(too_long);
         for bad in [
             Fragment { index: 3, ..good },
@@ -255,14 +292,14 @@ mod tests {
             Fragment { bytes: &bytes[..1199], ..good },
             Fragment { index: u16::MAX, count: u16::MAX, ..good },
         ] {
-            let mut reassembler = Reassembler::new(10_000);
+            let mut reassembler = Reassembler::new(Series::Control, 10_000);
             assert_eq!(reassembler.take(&bad), Taken::Malformed, "{bad:?}");
             assert!(reassembler.current.is_none());
         }
-        let mut reassembler = Reassembler::new(10_000);
+        let mut reassembler = Reassembler::new(Series::Control, 10_000);
         assert_eq!(reassembler.take(&good), Taken::Noted);
         assert_eq!(reassembler.take(&Fragment { crc: good.crc ^ 1, index: 0, ..good }), Taken::Malformed);
-        assert!(split(1, 1, &vec![0; STATE_BYTES_MAX + 1]).is_none());
+        assert!(split_up(1, 1, &vec![0; STATE_BYTES_MAX + 1]).is_none());
     }
 
     proptest! {
@@ -273,11 +310,11 @@ mod tests {
         ) {
             let states: Vec<Vec<u8>> =
                 sizes.iter().enumerate().map(|(cycle, size)| state(cycle as u64, *size)).collect();
-            let mut reassembler = Reassembler::new(5000);
+            let mut reassembler = Reassembler::new(Series::Control, 5000);
             let mut newest = None;
             for (cycle, index) in picks {
                 let Some(bytes) = states.get(cycle) else { continue };
-                let Some(fragment) = split(cycle as u64, 7, bytes).unwrap().nth(index) else { continue };
+                let Some(fragment) = split_up(cycle as u64, 7, bytes).unwrap().nth(index) else { continue };
                 let taken = reassembler.take(&fragment);
                 prop_assert_ne!(taken, Taken::Malformed);
                 if taken == Taken::Whole {

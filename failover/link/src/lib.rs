@@ -37,7 +37,7 @@ pub use arbiter::{ArbiterClient, ArbiterConfig, ArbiterVariant};
 pub use counters::{Counters, Refusal};
 // What this crate speaks of and the protocol decides with.
 pub use failover_protocol::{ArbiterFault, Link};
-pub use fragments::{STATE_BYTES_MAX, State, StateCounters};
+pub use fragments::{STATE_BYTES_MAX, Series, State, StateCounters};
 pub use frame::{FRAME_BYTES_MAX, VERSION};
 pub use incarnation::Incarnation;
 pub use key::{Key, KeyError};

@@ -38,7 +38,7 @@ pub use sending::supervisor_resigns;
 
 use crate::codec::{Body, Hello};
 use crate::counters::{Counters, Refusal};
-use crate::fragments::{Reassembler, STATE_BYTES_MAX, State, StateCounters, Taken};
+use crate::fragments::{Reassembler, STATE_BYTES_MAX, Series, State, StateCounters, Taken};
 use crate::frame::{self, FRAME_BYTES_MAX, Head, Stream, VERSION, VERSION_MIN};
 use crate::incarnation::Incarnation;
 use crate::key::Key;
@@ -99,6 +99,13 @@ pub enum Received<'a> {
     },
     /// A replicated state is whole. Each cycle comes once, and only forward.
     State(State<'a>),
+    /// The peer holds a state that was sent to it.
+    Held {
+        /// Of which series.
+        series: Series,
+        /// After which cycle.
+        cycle: u64,
+    },
     /// The next record. Each comes once in a session.
     Record(&'a [u8]),
     /// Authentic and fresh, so the link was heard; nothing else.
@@ -141,6 +148,7 @@ pub struct Session {
     hello_at: Instant,
     peer: Option<Peer>,
     states: Reassembler,
+    fleet: Reassembler,
     outgoing: Outgoing,
     incoming: Incoming,
     counters: [Counters; 2],
@@ -174,7 +182,8 @@ impl Session {
             reply_due: false,
             hello_at: Instant::ZERO,
             peer: None,
-            states: Reassembler::new(config.state_bytes_max),
+            states: Reassembler::new(Series::Control, config.state_bytes_max),
+            fleet: Reassembler::new(Series::Fleet, config.state_bytes_max),
             outgoing: Outgoing::new(config.records_max, config.resend_after),
             incoming: Incoming::default(),
             counters: [Counters::default(); 2],
@@ -199,10 +208,17 @@ impl Session {
         }
     }
 
-    /// How the replication goes.
+    /// How the replication of a series goes.
     #[must_use]
-    pub fn state_counters(&self) -> &StateCounters {
-        &self.states.counters
+    pub fn state_counters(&self, series: Series) -> &StateCounters {
+        &self.states_of(series).counters
+    }
+
+    fn states_of(&self, series: Series) -> &Reassembler {
+        match series {
+            Series::Control => &self.states,
+            Series::Fleet => &self.fleet,
+        }
     }
 
     /// Takes a datagram that came over `link` at `now`.
@@ -223,9 +239,9 @@ impl Session {
                 counters.accepted += 1;
                 Ok(received)
             }
-            Ok(Outcome::WholeState) => {
+            Ok(Outcome::WholeState(series)) => {
                 counters.accepted += 1;
-                Ok(self.states.state().map_or(Received::Heard, Received::State))
+                Ok(self.states_of(series).state().map_or(Received::Heard, Received::State))
             }
             Err(refusal) => {
                 counters.refuse(refusal);
@@ -287,11 +303,18 @@ impl Session {
                 self.reply_due |= hello.wants_reply;
                 Received::Heard
             }
-            Body::Fragment(fragment) => match self.states.take(&fragment) {
-                Taken::Whole => return Ok(Outcome::WholeState),
-                Taken::Noted => Received::Heard,
-                Taken::Malformed => return Err(Refusal::Malformed),
-            },
+            Body::Fragment(fragment) => {
+                let states = match fragment.series {
+                    Series::Control => &mut self.states,
+                    Series::Fleet => &mut self.fleet,
+                };
+                match states.take(&fragment) {
+                    Taken::Whole => return Ok(Outcome::WholeState(fragment.series)),
+                    Taken::Noted => Received::Heard,
+                    Taken::Malformed => return Err(Refusal::Malformed),
+                }
+            }
+            Body::Held { series, cycle } => Received::Held { series, cycle },
             Body::Record { bytes, .. } if bytes.len() > RECORD_BYTES_MAX => return Err(Refusal::Malformed),
             Body::Record { number, bytes } if self.incoming.take(number) => Received::Record(bytes),
             Body::Record { .. } => Received::Heard,
@@ -329,6 +352,7 @@ impl Session {
         self.peer = Some(Peer { incarnation: sender, version, links, either: ReplayWindow::new() });
         let _ = self.note(link, head.counter);
         self.states.reset();
+        self.fleet.reset();
         self.incoming.reset();
         self.outgoing.new_session();
         Ok(Received::Begun { peer: sender })
@@ -338,7 +362,7 @@ impl Session {
 /// What the state of a session cannot lend while it takes a datagram.
 enum Outcome<'a> {
     Received(Received<'a>),
-    WholeState,
+    WholeState(Series),
 }
 
 fn counters_of(counters: &mut [Counters; 2], link: Link) -> &mut Counters {

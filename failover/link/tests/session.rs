@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use failover_link::{
-    FRAME_BYTES_MAX, Incarnation, Key, Link, Received, Refusal, Session, SessionConfig, State, VERSION,
-    supervisor_resigns,
+    FRAME_BYTES_MAX, Incarnation, Key, Link, Received, Refusal, Series, Session, SessionConfig, State,
+    VERSION, supervisor_resigns,
 };
 use failover_protocol::{Epoch, FieldHealth, Message, Node, Role};
 use hal_units::{Duration, Instant};
@@ -22,6 +22,7 @@ enum Heard {
     Resigned(u16),
     Begun(u64),
     State(u64, Vec<u8>),
+    Held(u64),
     Record(Vec<u8>),
     Nothing,
     Greeting,
@@ -33,6 +34,7 @@ fn heard(received: &Received<'_>) -> Heard {
         Received::Resigned { epoch } => Heard::Resigned(epoch.0),
         Received::Begun { peer } => Heard::Begun(peer.get()),
         Received::State(State { cycle, bytes, .. }) => Heard::State(cycle, bytes.to_vec()),
+        Received::Held { cycle, .. } => Heard::Held(cycle),
         Received::Record(bytes) => Heard::Record(bytes.to_vec()),
         Received::Heard => Heard::Nothing,
         Received::Greeting => Heard::Greeting,
@@ -141,7 +143,7 @@ fn a_message_is_heard_on_both_links_and_the_second_copy_is_known_as_one() {
 fn nobody_sends_anything_but_hello_without_a_session() {
     let mut a = node(Node::A, 0xaa);
     assert!(a.send(&heartbeat(1), &mut |_, _| panic!("sent")).is_err());
-    let state = State { cycle: 1, schema: 1, bytes: &[] };
+    let state = State { series: Series::Control, cycle: 1, schema: 1, bytes: &[] };
     assert!(a.send_state(state, &mut |_, _| panic!("sent")).is_err());
 }
 
@@ -282,7 +284,7 @@ fn a_state_longer_than_a_datagram_comes_whole_once_over_either_link() {
         let (mut a, mut b) = pair();
         let bytes: Vec<u8> = (0..5000_u32).map(|at| at as u8).collect();
         let mut wire = Vec::new();
-        let state = State { cycle: 12, schema: 34, bytes: &bytes };
+        let state = State { series: Series::Control, cycle: 12, schema: 34, bytes: &bytes };
         a.send_state(state, &mut |link, frame: &[u8]| wire.push((link, frame.to_vec()))).unwrap();
         assert_eq!(wire.len(), 10);
         assert!(wire.iter().all(|(_, frame)| frame.len() <= FRAME_BYTES_MAX));
@@ -293,7 +295,7 @@ fn a_state_longer_than_a_datagram_comes_whole_once_over_either_link() {
             .filter(|heard| *heard != Heard::Nothing)
             .collect();
         assert_eq!(states, [Heard::State(12, bytes)]);
-        assert_eq!(b.state_counters().whole, 1);
+        assert_eq!(b.state_counters(Series::Control).whole, 1);
     }
 }
 
@@ -301,7 +303,7 @@ fn a_state_longer_than_a_datagram_comes_whole_once_over_either_link() {
 fn a_state_that_is_too_long_is_refused_and_nothing_is_sent() {
     let (mut a, _) = pair();
     let bytes = vec![0; failover_link::STATE_BYTES_MAX + 1];
-    let state = State { cycle: 1, schema: 1, bytes: &bytes };
+    let state = State { series: Series::Control, cycle: 1, schema: 1, bytes: &bytes };
     assert!(a.send_state(state, &mut |_, _| panic!("sent")).is_err());
 }
 
@@ -385,7 +387,7 @@ proptest! {
             let mut out = polled(&mut a, now);
             let bytes = vec![round as u8; 1500];
             let _ = a.send_state(
-                State { cycle: round, schema: 1, bytes: &bytes },
+                State { series: Series::Control, cycle: round, schema: 1, bytes: &bytes },
                 &mut |link, frame: &[u8]| out.push((link, frame.to_vec())),
             );
             for datagram in out {
@@ -419,4 +421,28 @@ proptest! {
         prop_assert_eq!(records, (0..pushed).collect::<Vec<_>>());
         prop_assert!(cycles.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", cycles);
     }
+}
+
+#[test]
+fn the_series_do_not_wait_for_each_other() {
+    let (mut a, mut b) = pair();
+    let mut wire = Vec::new();
+    let bytes = [5; 2000];
+    let control = State { series: Series::Control, cycle: 12, schema: 1, bytes: &bytes };
+    let fleet = State { series: Series::Fleet, cycle: 3, schema: 2, bytes: &bytes };
+    a.send_state(control, &mut |link, frame: &[u8]| wire.push((link, frame.to_vec()))).unwrap();
+    a.send_state(fleet, &mut |link, frame: &[u8]| wire.push((link, frame.to_vec()))).unwrap();
+    // The fleet's first fragment comes before the rest of the newer cycle.
+    wire.swap(2, 4);
+    let came = take_all(&mut b, at(100), &wire);
+    let whole: Vec<Heard> = came.into_iter().flatten().filter(|heard| *heard != Heard::Nothing).collect();
+    assert_eq!(whole, [Heard::State(12, bytes.to_vec()), Heard::State(3, bytes.to_vec())]);
+}
+
+#[test]
+fn the_peer_says_that_it_holds_a_state() {
+    let (mut a, mut b) = pair();
+    let mut wire = Vec::new();
+    b.send_held(Series::Fleet, 3, &mut |link, frame: &[u8]| wire.push((link, frame.to_vec()))).unwrap();
+    assert_eq!(take_all(&mut a, at(100), &wire).first(), Some(&Ok(Heard::Held(3))));
 }

@@ -7,7 +7,7 @@ use agent_cycle::{Executed, GroupState};
 use agent_status::PairLink;
 use failover_link::{
     ArbiterClient, ArbiterConfig, ArbiterVariant, FRAME_BYTES_MAX, Incarnation, Key, KeyError, LinkConfig,
-    LinkSockets, Received, Refusal, Session, SessionConfig, State, supervisor_resigns,
+    LinkSockets, Received, Refusal, Series, Session, SessionConfig, State, supervisor_resigns,
 };
 use failover_protocol::{ArbiterFault, ArbiterImage, ArbiterOp, Epoch, Link, Message, Node};
 use hal_linux_rt::clock::now;
@@ -144,7 +144,7 @@ impl Wire {
         let arrival = match self.session.receive(now(), link, datagram) {
             Ok(Received::Message { message, again: _ }) => Arrival::Message { link, message },
             Ok(Received::Resigned { epoch }) => Arrival::Message { link, message: Message::Resign { epoch } },
-            Ok(Received::State(state)) if state.schema == self.schema => {
+            Ok(Received::State(state)) if state.series == Series::Control && state.schema == self.schema => {
                 self.state.clear();
                 self.state.extend_from_slice(state.bytes);
                 Arrival::State
@@ -161,7 +161,8 @@ impl Wire {
                 Arrival::Begun
             }
             // The protocol learns of other schemas when the peer joins; what is refused was counted.
-            Ok(Received::State(_) | Received::Heard | Received::Greeting) | Err(_) => Arrival::Nothing,
+            Ok(Received::State(_) | Received::Held { .. } | Received::Heard | Received::Greeting)
+            | Err(_) => Arrival::Nothing,
         };
         self.poll_at = Instant::ZERO;
         arrival
@@ -194,7 +195,7 @@ impl Wire {
     /// Sends this node's state.
     pub(crate) fn send_state(&mut self, cycle: u64, bytes: &[u8]) {
         let sockets = &mut self.sockets;
-        let state = State { cycle, schema: self.schema, bytes };
+        let state = State { series: Series::Control, cycle, schema: self.schema, bytes };
         if let Err(error) = self.session.send_state(state, &mut |link, bytes| sockets.send(link, bytes))
             && self.session.peer().is_some()
         {

@@ -6,7 +6,7 @@ use hal_units::Instant;
 use super::{NoSession, Session, StateError, counters_of};
 use crate::codec::{Body, Hello};
 use crate::counters::Counters;
-use crate::fragments::{State, split};
+use crate::fragments::{Series, State, split};
 use crate::frame::{self, FRAME_BYTES_MAX, Head, Stream, VERSION, VERSION_MIN};
 use crate::incarnation::Incarnation;
 use crate::key::Key;
@@ -30,12 +30,25 @@ impl Session {
         state: State<'_>,
         emit: &mut dyn FnMut(Link, &[u8]),
     ) -> Result<(), StateError> {
-        let State { cycle, schema, bytes } = state;
-        let too_long = StateError::TooLong { bytes: bytes.len() };
-        for fragment in split(cycle, schema, bytes).ok_or(too_long)? {
+        let too_long = StateError::TooLong { bytes: state.bytes.len() };
+        for fragment in split(state).ok_or(too_long)? {
             self.send_body(&Body::Fragment(fragment), emit)?;
         }
         Ok(())
+    }
+
+    /// Says on both links that this node holds a state of the peer. If it gets lost, nothing says it again but
+    /// the word for the next state.
+    ///
+    /// # Errors
+    /// If there is no session yet; nothing is sent.
+    pub fn send_held(
+        &mut self,
+        series: Series,
+        cycle: u64,
+        emit: &mut dyn FnMut(Link, &[u8]),
+    ) -> Result<(), NoSession> {
+        self.send_body(&Body::Held { series, cycle }, emit)
     }
 
     /// Takes a record, to be sent by [`Session::poll`] until the peer has it. Needs no session yet.
