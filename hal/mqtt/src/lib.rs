@@ -10,6 +10,7 @@
 //! - [`outbox`]: what is to be published, on disk until the broker acknowledges it; on [`log`], a durable log.
 //! - [`command`]: the gate that commands must pass, and the desk that answers them; on [`journal`], its memory.
 //! - [`client`]: the threads that join them with a broker: [`Mqtt`].
+//! - [`plain`]: a link without memory, for partners who say everything again until it is answered.
 //! - [`state`]: when a unit's state is worth publishing. [`topic`]: where. [`dedup`]: for subscribers.
 //!
 //! # Guarantees
@@ -26,6 +27,7 @@ pub mod dedup;
 pub mod journal;
 pub mod log;
 pub mod outbox;
+pub mod plain;
 pub mod state;
 pub mod topic;
 mod wire;
