@@ -19,7 +19,7 @@ use hal_linux_rt::clock::now;
 use hal_mqtt::client::{BrokerUrl, ConnectionState, Credentials, Delivery, OptionsError, UrlError, Voice};
 use hal_mqtt::command::{
     self, CommandDesk, CommandGate, CommandKey, CommandNumber, Execution, ExecutionMark, GateLimits,
-    IncomingCommand, Outcome, UnitLimits,
+    IncomingCommand, Outcome, UnitKind,
 };
 use hal_mqtt::log::{FileStorage, LogError, Sync};
 use hal_mqtt::outbox::{Outbox, OutboxId, OutboxLimits};
@@ -235,7 +235,7 @@ impl Link {
         let mut states = BTreeMap::new();
         for turbine in &site.turbines {
             let name = Name::new(&turbine.name)?;
-            units.insert(name.clone(), UnitLimits { rated_power: turbine.parameters.rated_power });
+            units.insert(name.clone(), UnitKind::Turbine { rated_power: turbine.parameters.rated_power });
             states.insert(turbine.name.clone(), (name, state_filter()));
         }
         let (outbox, _) = Outbox::open(
@@ -359,7 +359,10 @@ impl Link {
         else {
             return HandOver::Later;
         };
-        let action = action(command.command);
+        let Some(action) = action(&command.command) else {
+            let text = format!("{unit} cannot be told to {}", command.command.name());
+            return HandOver::Never(Outcome::Failed { text });
+        };
         // Stored first: if the process dies now, the next one starts with the command's effect.
         if let Err(error) = overrides.note(unit, action) {
             tracing::error!(%error, "a command cannot take effect because it cannot be stored");
@@ -422,14 +425,16 @@ enum HandOver {
     Never(Outcome),
 }
 
-fn action(command: command::Command) -> CommandAction {
-    match command {
-        command::Command::Derate { power_limit } => CommandAction::Derate(power_limit),
+/// What a turbine is told; `None` for what no turbine can be told.
+fn action(command: &command::Command) -> Option<CommandAction> {
+    Some(match command {
+        command::Command::Derate { power_limit } => CommandAction::Derate(*power_limit),
         command::Command::Start => CommandAction::Start,
         command::Command::Stop => CommandAction::Stop,
         command::Command::EmergencyStop => CommandAction::EmergencyStop,
         command::Command::Reset => CommandAction::Reset,
-    }
+        command::Command::Transport(_) | command::Command::Cancel { .. } => return None,
+    })
 }
 
 fn state_filter() -> StateFilter {

@@ -10,6 +10,7 @@ use hal_units::Watts;
 
 use crate::command::{
     Command, CommandGate, CommandNumber, CommandRecord, Execution, Memory, Outcome, Remembered, Reply,
+    Transport,
 };
 use crate::log::{LogError, RecordLog, Storage, Sync};
 use crate::topic::Name;
@@ -149,6 +150,15 @@ fn encode_command(number: CommandNumber, record: &CommandRecord, outcome: Option
         Command::Stop => writer.u8(3),
         Command::EmergencyStop => writer.u8(4),
         Command::Reset => writer.u8(5),
+        Command::Transport(transport) => {
+            let Transport { from, to, priority, due } = &**transport;
+            let writer = writer.u8(6).text(from.as_str()).text(to.as_str()).u8(*priority);
+            match due {
+                Some(due) => write_time(writer.u8(1), *due),
+                None => writer.u8(0),
+            }
+        }
+        Command::Cancel { order } => writer.u8(7).text(order),
     };
     let writer = write_time(write_time(writer, *issued_at), *expires_at);
     let writer = writer.text(&reply.topic).optional_bytes(reply.correlation.as_deref());
@@ -221,6 +231,17 @@ fn read_command(reader: &mut Reader<'_>) -> Option<Remembered> {
         3 => Command::Stop,
         4 => Command::EmergencyStop,
         5 => Command::Reset,
+        6 => Command::Transport(Box::new(Transport {
+            from: Name::new(&reader.text()?).ok()?,
+            to: Name::new(&reader.text()?).ok()?,
+            priority: reader.u8()?,
+            due: match reader.u8()? {
+                0 => None,
+                1 => Some(read_time(reader)?),
+                _ => return None,
+            },
+        })),
+        7 => Command::Cancel { order: reader.text()? },
         _ => return None,
     };
     let issued_at = read_time(reader)?;

@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use hal_mqtt::client::{BrokerUrl, ConnectionState, Delivery, StorageState};
-use hal_mqtt::command::{
-    Command, CommandDesk, CommandGate, GateLimits, IncomingCommand, Outcome, UnitLimits,
-};
+use hal_mqtt::command::{Command, CommandDesk, CommandGate, GateLimits, IncomingCommand, Outcome, UnitKind};
 use hal_mqtt::log::{FileStorage, SegmentId, Storage, Sync};
 use hal_mqtt::outbox::{Message, Outbox, OutboxId, OutboxLimits};
 use hal_mqtt::topic::{Name, Topics};
@@ -53,7 +51,7 @@ fn node_with(options: MqttOptions, folder: &Path) -> Mqtt {
     let open = |name: &str| FileStorage::open(&folder.join(name)).unwrap();
     let (outbox, _) =
         Outbox::open(open("outbox"), OutboxLimits::default(), Sync::Disk, OutboxId::draw()).unwrap();
-    let unit = UnitLimits { rated_power: Watts::from_kilowatts(5000.0) };
+    let unit = UnitKind::Turbine { rated_power: Watts::from_kilowatts(5000.0) };
     let gate = CommandGate::new(GateLimits::default(), BTreeMap::from([(name("wt-01"), unit)]));
     let desk = CommandDesk::open(Topics::new(name("north")), gate, open("journal")).unwrap();
     Mqtt::start(options, outbox, Some(desk), Clock::system()).unwrap()

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use hal_units::Watts;
 
 use super::time::parse_time;
-use super::{Command, Refusal};
-use crate::topic::{NAME_BYTES_MAX, cut};
+use super::{Command, PRIORITY_MAX, PRIORITY_USUAL, Refusal, Transport};
+use crate::topic::{NAME_BYTES_MAX, Name, cut};
 
 /// The fields of a command's payload.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,21 @@ struct Wire<'a> {
 #[serde(deny_unknown_fields)]
 struct DerateBody {
     power_limit_kw: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransportBody {
+    from: String,
+    to: String,
+    priority: Option<u8>,
+    due: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelBody {
+    order: String,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +93,32 @@ fn body(name: &str, body: &RawValue) -> Result<Command, Refusal> {
         "stop" => empty().map(|EmptyBody {}| Command::Stop)?,
         "emergency-stop" => empty().map(|EmptyBody {}| Command::EmergencyStop)?,
         "reset" => empty().map(|EmptyBody {}| Command::Reset)?,
-        _ => return Err(Refusal::UnknownCommand { name: cut(name) }),
+        "transport" => transport(object("body", body.get())?)?,
+        "cancel" => {
+            let CancelBody { order } = object("body", body.get())?;
+            if !is_name(&order) {
+                return Err(Refusal::BadName { field: "order" });
+            }
+            Command::Cancel { order }
+        }
+        _ => return Err(Refusal::UnknownCommand { name: cut(name), known: &Command::NAMES }),
     })
+}
+
+fn transport(body: TransportBody) -> Result<Command, Refusal> {
+    let TransportBody { from, to, priority, due } = body;
+    let station = |field, name: &str| Name::new(name).map_err(|_| Refusal::BadName { field });
+    let priority = priority.unwrap_or(PRIORITY_USUAL);
+    if priority > PRIORITY_MAX {
+        return Err(Refusal::PriorityOutOfRange { priority });
+    }
+    let due = due.map(|due| parse_time(&due).ok_or(Refusal::BadTime { field: "due" })).transpose()?;
+    Ok(Command::Transport(Box::new(Transport {
+        from: station("from", &from)?,
+        to: station("to", &to)?,
+        priority,
+        due,
+    })))
 }
 
 /// A JSON object; the library would take an array of the values, too.

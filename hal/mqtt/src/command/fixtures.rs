@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hal_units::Watts;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CommandGate, GateLimits, Reply, UnitLimits};
+use super::{CommandGate, GateLimits, Reply, UnitKind};
 use crate::topic::Name;
 
 pub(crate) const SITE: &str = "north";
@@ -24,11 +24,14 @@ pub(crate) fn limits() -> GateLimits {
     GateLimits { issuers_max: 2, commands_per_issuer_max: 3, ..GateLimits::default() }
 }
 
-/// Two units of 5 MW.
+/// Two turbines of 5 MW, a fleet with two stations, and one of its vehicles.
 pub(crate) fn gate() -> CommandGate {
-    let unit = UnitLimits { rated_power: Watts::from_kilowatts(5000.0) };
-    let units = [UNIT, "wt-02"].map(|name| (Name::new(name).unwrap(), unit));
-    CommandGate::new(limits(), BTreeMap::from(units))
+    let unit = UnitKind::Turbine { rated_power: Watts::from_kilowatts(5000.0) };
+    let name = |name| Name::new(name).unwrap();
+    let mut units = BTreeMap::from([UNIT, "wt-02"].map(|unit_name| (name(unit_name), unit.clone())));
+    units.insert(name("fleet"), UnitKind::Fleet { stations: ["dock", "shelf-7"].map(name).into() });
+    units.insert(name("agv-1"), UnitKind::Vehicle);
+    CommandGate::new(limits(), units)
 }
 
 pub(crate) fn reply() -> Reply {

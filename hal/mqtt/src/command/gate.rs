@@ -9,7 +9,7 @@
 //! forgotten issuer stays as a floor: a command of an issuer that is not remembered must expire after it. So
 //! no forgotten command passes a second time, even under a clock that goes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hal_units::Watts;
 use jiff::{SignedDuration, Timestamp};
@@ -40,16 +40,63 @@ impl Default for GateLimits {
             lifetime_max: SignedDuration::from_mins(10),
             clock_tolerance: SignedDuration::from_secs(5),
             issuers_max: 32,
-            commands_per_issuer_max: 256,
+            commands_per_issuer_max: 1024,
         }
     }
 }
 
-/// What the gate knows of a unit.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct UnitLimits {
-    /// Rated electrical power: the upper end of `power_limit_kw`.
-    pub rated_power: Watts,
+/// What the gate knows of a unit: which commands it takes, and within what limits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UnitKind {
+    /// A turbine.
+    Turbine {
+        /// Rated electrical power: the upper end of `power_limit_kw`.
+        rated_power: Watts,
+    },
+    /// A vehicle: `start` lets it go on after a stop.
+    Vehicle,
+    /// A fleet of vehicles.
+    Fleet {
+        /// Where loads are fetched and brought.
+        stations: BTreeSet<Name>,
+    },
+}
+
+impl UnitKind {
+    /// What such a unit can be told.
+    #[must_use]
+    pub const fn commands(&self) -> &'static [&'static str] {
+        match self {
+            Self::Turbine { .. } => &["derate", "start", "stop", "emergency-stop", "reset"],
+            Self::Vehicle => &["start", "stop", "emergency-stop", "reset"],
+            Self::Fleet { .. } => &["transport", "cancel"],
+        }
+    }
+
+    fn check(&self, command: &Command) -> Result<(), Refusal> {
+        match (self, command) {
+            (Self::Turbine { rated_power }, Command::Derate { power_limit }) => {
+                let is_within = power_limit.is_finite() && (Watts::ZERO..=*rated_power).contains(power_limit);
+                if is_within {
+                    return Ok(());
+                }
+                Err(Refusal::PowerOutOfRange {
+                    power_limit_kw: power_limit.as_kilowatts(),
+                    rated_kw: rated_power.as_kilowatts(),
+                })
+            }
+            (Self::Fleet { stations }, Command::Transport(transport)) => {
+                let known = |field, station: &Name| {
+                    let unknown = || Refusal::UnknownStation { field, station: cut(station.as_str()) };
+                    stations.contains(station).then_some(()).ok_or_else(unknown)
+                };
+                known("from", &transport.from)?;
+                known("to", &transport.to)
+            }
+            // Which names a unit takes was checked before.
+            (Self::Turbine { .. } | Self::Vehicle | Self::Fleet { .. }, _) => Ok(()),
+        }
+    }
 }
 
 /// What the gate says of a command.
@@ -65,7 +112,7 @@ pub enum Judgement {
 #[derive(Debug, Clone)]
 pub struct CommandGate {
     limits: GateLimits,
-    units: BTreeMap<Name, UnitLimits>,
+    units: BTreeMap<Name, UnitKind>,
     issuers: BTreeMap<String, Issuer>,
     commands: BTreeMap<CommandNumber, Remembered>,
     next_number: CommandNumber,
@@ -106,7 +153,7 @@ pub enum Memory {
 impl CommandGate {
     /// A gate without memory.
     #[must_use]
-    pub fn new(limits: GateLimits, units: BTreeMap<Name, UnitLimits>) -> Self {
+    pub fn new(limits: GateLimits, units: BTreeMap<Name, UnitKind>) -> Self {
         Self {
             limits,
             units,
@@ -134,23 +181,23 @@ impl CommandGate {
         payload: &[u8],
         reply: Reply,
     ) -> Result<Judgement, Refusal> {
-        let (unit, unit_limits) =
+        let (unit, kind) =
             self.units.get_key_value(unit).ok_or_else(|| Refusal::UnknownUnit { unit: cut(unit) })?;
-        if !Command::NAMES.contains(&name) {
-            return Err(Refusal::UnknownCommand { name: cut(name) });
+        if !kind.commands().contains(&name) {
+            return Err(Refusal::UnknownCommand { name: cut(name), known: kind.commands() });
         }
         let envelope = envelope::parse(name, payload, self.limits.payload_bytes_max)?;
         let Envelope { id, seq, issuer, issued_at, expires_at, command } = envelope;
         let record =
             CommandRecord { issuer, id, seq, unit: unit.clone(), command, issued_at, expires_at, reply };
-        let unit_limits = *unit_limits;
+        let checked = kind.check(&record.command);
         if let Some(known) = self.recall(&record.issuer, &record.id) {
             let is_same = known.record.is_same_order(&record);
             return if is_same { Ok(Judgement::Repeated(known.clone())) } else { Err(Refusal::IdReused) };
         }
         self.check_times(now, &record)?;
         self.check_order(&record)?;
-        check_body(&record.command, unit_limits)?;
+        checked?;
         self.forget(now);
         self.check_room(now, &record)?;
         Ok(Judgement::Admissible(record))
@@ -315,22 +362,6 @@ impl CommandGate {
     #[must_use]
     pub const fn limits(&self) -> GateLimits {
         self.limits
-    }
-}
-
-fn check_body(command: &Command, unit: UnitLimits) -> Result<(), Refusal> {
-    match command {
-        Command::Derate { power_limit } => {
-            let is_within = power_limit.is_finite() && (Watts::ZERO..=unit.rated_power).contains(power_limit);
-            if is_within {
-                return Ok(());
-            }
-            Err(Refusal::PowerOutOfRange {
-                power_limit_kw: power_limit.as_kilowatts(),
-                rated_kw: unit.rated_power.as_kilowatts(),
-            })
-        }
-        Command::Start | Command::Stop | Command::EmergencyStop | Command::Reset => Ok(()),
     }
 }
 

@@ -40,13 +40,13 @@ use jiff::Timestamp;
 
 pub use answer::{Answer, Status};
 pub use desk::{Arrival, CommandDesk, ConcludeError, Reaction, Verdict};
-pub use gate::{CommandGate, GateLimits, Judgement, Memory, UnitLimits};
+pub use gate::{CommandGate, GateLimits, Judgement, Memory, UnitKind};
 pub use refusal::Refusal;
 
 use crate::topic::Name;
 
 /// What a unit can be told.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// `derate {"power_limit_kw": number}`: electrical power at most this, 0 up to rated.
     Derate {
@@ -61,7 +61,34 @@ pub enum Command {
     EmergencyStop,
     /// `reset {}`: acknowledge faults.
     Reset,
+    /// `transport {"from": station, "to": station}`: fetch a load and bring it; optionally `"priority"`, a
+    /// whole number from 0 to 9, 9 the most urgent (4 if it is left out), and `"due"`, an RFC 3339 time. The
+    /// order bears the id of its command.
+    Transport(Box<Transport>),
+    /// `cancel {"order": id}`: a transport order of the same issuer.
+    Cancel {
+        /// The id of the command that gave it.
+        order: String,
+    },
 }
+
+/// What is to be brought where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transport {
+    /// Where the load is.
+    pub from: Name,
+    /// Where it is to be.
+    pub to: Name,
+    /// From 0 to [`PRIORITY_MAX`].
+    pub priority: u8,
+    /// When it should be there.
+    pub due: Option<Timestamp>,
+}
+
+/// The most urgent priority of a transport order.
+pub const PRIORITY_MAX: u8 = 9;
+/// The priority of an order that names none.
+const PRIORITY_USUAL: u8 = 4;
 
 impl Command {
     /// The name in the topic.
@@ -73,11 +100,14 @@ impl Command {
             Self::Stop => "stop",
             Self::EmergencyStop => "emergency-stop",
             Self::Reset => "reset",
+            Self::Transport(_) => "transport",
+            Self::Cancel { .. } => "cancel",
         }
     }
 
     /// All names, in the order of the variants.
-    pub const NAMES: [&'static str; 5] = ["derate", "start", "stop", "emergency-stop", "reset"];
+    pub const NAMES: [&'static str; 7] =
+        ["derate", "start", "stop", "emergency-stop", "reset", "transport", "cancel"];
 }
 
 /// Number of an accepted command in its journal, from 1, never used twice.
@@ -225,7 +255,7 @@ impl IncomingCommand {
             issuer: record.issuer.clone(),
             id: record.id.clone(),
             unit: record.unit.clone(),
-            command: record.command,
+            command: record.command.clone(),
             expires_at: record.expires_at,
             redelivered,
         }

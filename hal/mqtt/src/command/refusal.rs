@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::command::Command;
+use crate::command::PRIORITY_MAX;
 use crate::topic::{NAME_BYTES_MAX, TopicError};
 
 /// Why a command was refused. It changed nothing.
@@ -18,10 +18,26 @@ pub enum Refusal {
         unit: String,
     },
     /// There is no such command.
-    #[error("there is no command {name:?}; there are {}", Command::NAMES.join(", "))]
+    #[error("there is no command {name:?} for this unit; there are {}", known.join(", "))]
     UnknownCommand {
         /// The name in the topic.
         name: String,
+        /// What the unit can be told.
+        known: &'static [&'static str],
+    },
+    /// There is no such station.
+    #[error("there is no station {station:?} in the layout; {field} must name one")]
+    UnknownStation {
+        /// `from` or `to`.
+        field: &'static str,
+        /// The name.
+        station: String,
+    },
+    /// The priority is none.
+    #[error("priority {priority} is above {PRIORITY_MAX}, the most urgent")]
+    PriorityOutOfRange {
+        /// What was asked for.
+        priority: u8,
     },
     /// It was sent as a retained message and would come again with each subscription.
     #[error(
@@ -44,16 +60,16 @@ pub enum Refusal {
         /// What is wrong, with the place.
         what: String,
     },
-    /// The id or the issuer is none.
+    /// An id, an issuer or a station is none.
     #[error("{field} must be 1 to {NAME_BYTES_MAX} printable ASCII characters without spaces")]
     BadName {
-        /// `id` or `issuer`.
+        /// Which one.
         field: &'static str,
     },
     /// A time is none.
     #[error("{field} must be an RFC 3339 time such as 2026-05-17T09:30:00Z")]
     BadTime {
-        /// `issuedAt` or `expiresAt`.
+        /// `issuedAt`, `expiresAt` or `due`.
         field: &'static str,
     },
     /// It expires before it was issued.
@@ -165,6 +181,8 @@ impl Refusal {
             Self::NotACommand => "not-a-command",
             Self::UnknownUnit { .. } => "unknown-unit",
             Self::UnknownCommand { .. } => "unknown-command",
+            Self::UnknownStation { .. } => "unknown-station",
+            Self::PriorityOutOfRange { .. } => "priority-out-of-range",
             Self::Retained => "retained",
             Self::TooLarge { .. } => "too-large",
             Self::Malformed { .. } => "malformed",

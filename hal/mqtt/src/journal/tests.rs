@@ -30,6 +30,22 @@ fn a_long_life_leaves_a_small_journal() {
     assert_eq!(restored.pending().count(), 0);
 }
 
+#[test]
+fn orders_to_a_fleet_survive_a_restart() {
+    let transport = r#"{"from": "dock", "to": "shelf-7", "due": "2026-05-17T12:10:00Z"}"#;
+    for (name, body) in [("transport", transport), ("cancel", r#"{"order": "c0"}"#)] {
+        let (disk, mut gate) = (SimDisk::default(), gate());
+        let mut journal = Journal::open(disk.clone(), &mut gate).unwrap();
+        let order = Order { unit: "fleet", name, body: body.to_owned(), ..order(1) };
+        let judged = gate.judge(after_noon(1), order.unit, name, order.payload().as_bytes(), reply());
+        let Ok(Judgement::Admissible(record)) = judged else { panic!("{judged:?}") };
+        journal.accept(gate.next_number(), &record, &gate).unwrap();
+        let mut restored = super::super::command::fixtures::gate();
+        Journal::open(disk, &mut restored).unwrap();
+        assert_eq!(restored.pending().map(|known| &known.record).collect::<Vec<_>>(), [&record]);
+    }
+}
+
 proptest! {
     #[test]
     fn any_record_is_decoded_without_a_panic(kind in 0_u8..6, bytes in prop::collection::vec(any::<u8>(), 0..120)) {

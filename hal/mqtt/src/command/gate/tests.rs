@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::Transport;
 use super::super::fixtures::{Order, after_noon, derate, gate, limits, noon, order, reply};
 use super::*;
 
@@ -49,6 +50,50 @@ fn every_command_has_its_name() {
             Judgement::Repeated(known) => panic!("{known:?}"),
         }
     }
+}
+
+fn to_fleet(name: &'static str, body: &str) -> Order {
+    Order { unit: "fleet", name, body: body.to_owned(), ..order(1) }
+}
+
+#[test]
+fn a_transport_order_passes_with_all_its_fields() {
+    let due = after_noon(600);
+    let body = format!(r#"{{"from": "dock", "to": "shelf-7", "priority": 7, "due": "{due}"}}"#);
+    let Judgement::Admissible(record) = judge(&mut gate(), noon(), &to_fleet("transport", &body)).unwrap()
+    else {
+        panic!("an empty gate has seen nothing");
+    };
+    let station = |name| Name::new(name).unwrap();
+    let (from, to) = (station("dock"), station("shelf-7"));
+    assert_eq!(
+        record.command,
+        Command::Transport(Box::new(Transport { from, to, priority: 7, due: Some(due) }))
+    );
+}
+
+#[test]
+fn a_transport_order_that_cannot_be_carried_out_is_refused_for_its_reason() {
+    for (body, code) in [
+        (r#"{"from": "dock"}"#, "malformed"),
+        (r#"{"from": "dock", "to": "moon"}"#, "unknown-station"),
+        (r#"{"from": "a b", "to": "dock"}"#, "bad-name"),
+        (r#"{"from": "dock", "to": "shelf-7", "priority": 10}"#, "priority-out-of-range"),
+        (r#"{"from": "dock", "to": "shelf-7", "due": "soon"}"#, "bad-time"),
+        (r#"{"from": "dock", "to": "shelf-7", "via": "dock"}"#, "malformed"),
+    ] {
+        assert_eq!(refusal(&mut gate(), noon(), &to_fleet("transport", body)), code, "{body}");
+    }
+    assert_eq!(refusal(&mut gate(), noon(), &to_fleet("cancel", r#"{"order": ""}"#)), "bad-name");
+}
+
+#[test]
+fn each_kind_of_unit_takes_its_own_commands_alone() {
+    let derate_to = |unit| Order { unit, ..derate(1, "100") };
+    assert_eq!(refusal(&mut gate(), noon(), &derate_to("agv-1")), "unknown-command");
+    assert_eq!(refusal(&mut gate(), noon(), &derate_to("fleet")), "unknown-command");
+    assert_eq!(refusal(&mut gate(), noon(), &Order { name: "transport", ..order(1) }), "unknown-command");
+    assert!(judge(&mut gate(), noon(), &Order { unit: "agv-1", ..order(1) }).is_ok());
 }
 
 #[test]
