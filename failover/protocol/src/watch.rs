@@ -19,7 +19,7 @@ pub struct LinkStatus {
     pub heard: u64,
     /// Heartbeats that are missing between those that arrived.
     pub lost: u64,
-    /// The longest time between two messages.
+    /// The longest time between two messages of one run of the peer.
     pub worst_gap: Duration,
     /// Nothing has come for as long as a standby would wait.
     pub silent: bool,
@@ -64,7 +64,8 @@ impl Watch {
             Link::One => &mut self.one,
             Link::Two => &mut self.two,
         };
-        if let Some(before) = status.heard_at {
+        // A peer that has just joined is silent until it knows the epoch.
+        if let Some(before) = status.heard_at.filter(|_| status.seq.is_some()) {
             status.worst_gap = status.worst_gap.max(now.since(before));
         }
         status.heard_at = Some(now);

@@ -35,6 +35,8 @@ pub(super) enum Fault {
     Rejoin,
     /// Switchovers are asked for in quick succession
     Flap,
+    /// Nothing is done: the pair is watched for ten seconds
+    None,
 }
 
 /// Whether a fault may move the office.
@@ -75,9 +77,13 @@ impl Fault {
             Self::Stop | Self::Starve | Self::Power | Self::Field | Self::Rejoin => Office::Moves(UNPLANNED),
             Self::Planned => Office::Moves(PLANNED),
             Self::Flap => Office::Limited(PLANNED),
-            Self::Link1 | Self::Links | Self::Oneway | Self::Arbiter | Self::Peer | Self::Clock => {
-                Office::Stays
-            }
+            Self::Link1
+            | Self::Links
+            | Self::Oneway
+            | Self::Arbiter
+            | Self::Peer
+            | Self::Clock
+            | Self::None => Office::Stays,
         }
     }
 
@@ -86,6 +92,7 @@ impl Fault {
         Duration::from_millis(match self {
             Self::Stop | Self::Starve => 500,
             Self::Clock => 100,
+            Self::None => 10_000,
             Self::Link1 | Self::Links | Self::Oneway | Self::Field | Self::Arbiter | Self::Power => 1500,
             Self::Rejoin => 1000,
             Self::Kill | Self::Peer | Self::Planned | Self::Flap => 0,
@@ -108,7 +115,8 @@ impl Fault {
             | Self::Peer
             | Self::Clock
             | Self::Planned
-            | Self::Flap => false,
+            | Self::Flap
+            | Self::None => false,
         }
     }
 
@@ -126,7 +134,7 @@ mod tests {
     fn the_names_are_those_of_the_contract() {
         let names: Vec<String> = Fault::value_variants().iter().map(|fault| fault.name()).collect();
         let contract =
-            "kill stop starve power link1 links oneway field arbiter peer clock planned rejoin flap";
+            "kill stop starve power link1 links oneway field arbiter peer clock planned rejoin flap none";
         assert_eq!(names.join(" "), contract);
     }
 

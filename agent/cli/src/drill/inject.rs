@@ -72,7 +72,8 @@ pub(super) fn can_be_done(fault: Fault, pair: &Pair) -> Result<(), String> {
         | Fault::Clock
         | Fault::Planned
         | Fault::Rejoin
-        | Fault::Flap => return Ok(()),
+        | Fault::Flap
+        | Fault::None => return Ok(()),
     };
     let lived_s = victim.of(&pair.standings).uptime_s;
     if lived_s >= YOUNG_UNTIL_S {
@@ -117,6 +118,7 @@ pub(super) fn inject(
         }
         Fault::Arbiter => lab(rig)?.network().set_arbiter_lost(true).map(|()| Undo::Arbiter)?,
         Fault::Clock => jump(CLOCK_JUMP_S).map(|()| Undo::WallClock)?,
+        Fault::None => Undo::Nothing,
         Fault::Planned => {
             asked = ask(rig, active)?;
             Undo::Nothing

@@ -30,6 +30,7 @@ mod rig;
 mod site;
 mod stalls;
 mod stats;
+mod stress;
 pub(crate) mod takeover;
 mod trial;
 pub(crate) mod write_log;
@@ -52,6 +53,7 @@ use report::{Circumstances, Report};
 use rig::Rig;
 use site::PairOptions;
 use stalls::HostProbe;
+use stress::Stress;
 use trial::Bench;
 use write_log::LogReader;
 
@@ -92,6 +94,9 @@ pub(crate) struct Args {
     /// The kernel's lease gate: required, preferred or off.
     #[arg(long, value_name = "WISH", default_value = "preferred", value_parser = ["required", "preferred", "off"])]
     gate: String,
+    /// Load the machine meanwhile: processor, memory and disk, by the program stress-ng.
+    #[arg(long)]
+    stress: bool,
     /// Send no commands meanwhile.
     #[arg(long)]
     no_commands: bool,
@@ -122,6 +127,7 @@ Faults, what is promised, and the limits in milliseconds at the slowest device:
   arbiter   neither node reaches the arbiter's device    nothing moves
   peer      the standby crashes                          nothing moves
   clock     the machine's wall clock jumps 5 s for 0.1 s nothing moves
+  none      nothing, for 10 s                            nothing moves
 
 In every drill: no write of an older epoch is carried out after one of a newer, no command that was
 accepted is lost or executed twice.
@@ -133,6 +139,7 @@ everything else, sees that, and limits are applied without it. Both figures are 
 
 Examples:
   takt drill --fault kill --trials 300 --json kill.json
+  takt drill --fault none --trials 180 --stress        (half an hour under load)
   takt drill --fault planned --trials 50 --turbines 20 --wind eog:18
   takt drill --fault stop --trials 20 --sockets /run/a.sock /run/b.sock --write-log writes.csv
 
@@ -330,6 +337,7 @@ fn campaign(
     )?;
     let first = first.map_err(|why| DrillError::Impossible { why })?;
     let profile = profile(&first);
+    let stress = arguments.stress.then(Stress::start).transpose()?;
     let load = start_commands(arguments, rig)?;
     let mut accounted_ns = 0;
     let (mut trials, mut interrupted) = (Vec::new(), false);
@@ -372,6 +380,7 @@ fn campaign(
         moved_at_the_end: u32::try_from(moved).unwrap_or(u32::MAX),
         broken_at_the_end: last.err().map(|why| format!("after the last trial: {why}")),
         commands,
+        stress: stress.as_ref().map(Stress::words),
         host_probe_blind: host.blind.clone(),
     };
     Ok((Report::new(circumstances, trials), interrupted))

@@ -43,6 +43,8 @@ pub(super) struct Report {
     pub(super) commands: Option<Tally>,
     /// Why stalls of the host cannot be told from load, if so.
     pub(super) host_probe_blind: Option<String>,
+    /// What loaded the machine meanwhile.
+    pub(super) stress: Option<String>,
     /// What was done to the machine beyond the pair.
     pub(super) note: Option<&'static str>,
     /// Promises that were not kept, in words; empty is success.
@@ -79,6 +81,8 @@ pub(super) struct Circumstances {
     /// Why the pair was not whole at the end, if so.
     pub(super) broken_at_the_end: Option<String>,
     pub(super) commands: Option<Tally>,
+    /// What loaded the machine meanwhile.
+    pub(super) stress: Option<String>,
     pub(super) host_probe_blind: Option<String>,
 }
 
@@ -115,6 +119,7 @@ impl Report {
             commands,
             host_probe_blind: circumstances.host_probe_blind,
             note: note(fault),
+            stress: circumstances.stress,
             broken: Vec::new(),
             each,
         };
@@ -273,6 +278,9 @@ impl Report {
             let _ = writeln!(text, "worst heartbeat gap {gap_ms:.1} ms");
         }
         let _ = writeln!(text, "profile: {}", self.profile);
+        if let Some(stress) = &self.stress {
+            let _ = writeln!(text, "under {stress}");
+        }
         if let Some(note) = self.note {
             let _ = writeln!(text, "note: {note}");
         }

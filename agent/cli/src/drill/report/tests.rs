@@ -15,6 +15,7 @@ fn circumstances(fault: Fault, trials_asked: u32) -> Circumstances {
         moved_at_the_end: 0,
         broken_at_the_end: None,
         commands: None,
+        stress: None,
         host_probe_blind: None,
     }
 }
