@@ -26,7 +26,7 @@ use hal_mqtt::outbox::{Outbox, OutboxId, OutboxLimits};
 use hal_mqtt::state::{StateField, StateFilter, StateValue};
 use hal_mqtt::topic::{Name, TopicError, Topics};
 use hal_mqtt::{Clock, Mqtt, MqttOptions};
-use hal_units::Duration;
+use hal_units::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::carried_out::CarriedOut;
@@ -82,7 +82,7 @@ impl Operators {
         &mut self,
         site: &SiteConfig,
         controls: &mut [GroupControl],
-        outlives: impl Fn(u64) -> bool,
+        outlives: impl Fn(u64, Instant) -> bool,
     ) {
         let Some(link) = &mut self.link else { return };
         link.pass_on();
@@ -149,7 +149,7 @@ impl Operators {
     pub(crate) fn stop(&mut self, controls: &mut [GroupControl]) {
         if let Some(link) = &mut self.link {
             link.take_executed(controls);
-            link.conclude(|_| true);
+            link.conclude(|_, _| true);
             link.mqtt.stop(Duration::from_secs(1));
         }
     }
@@ -301,7 +301,12 @@ impl Link {
                     self.executed += 1;
                     let execution = Execution { epoch: executed.epoch, cycle: executed.cycle };
                     let outcome = Outcome::Executed(Some(execution));
-                    self.concluded.push_back(Concluded { number, outcome, executed: Some(executed) });
+                    self.concluded.push_back(Concluded {
+                        number,
+                        outcome,
+                        executed: Some(executed),
+                        since: now(),
+                    });
                 }
             }
         }
@@ -309,9 +314,9 @@ impl Link {
 
     /// Tells what became of commands, but of none that this node alone knows to be carried out: should it
     /// die, its successor would carry it out again.
-    fn conclude(&mut self, outlives: impl Fn(u64) -> bool) {
+    fn conclude(&mut self, outlives: impl Fn(u64, Instant) -> bool) {
         while let Some(done) = self.concluded.pop_front() {
-            let outlived = done.executed.is_none_or(|executed| outlives(executed.cycle));
+            let outlived = done.executed.is_none_or(|executed| outlives(executed.cycle, done.since));
             // A full queue: the next round tries again.
             if !outlived || self.mqtt.conclude(done.number, done.outcome.clone()).is_err() {
                 self.concluded.push_front(done);
@@ -336,7 +341,12 @@ impl Link {
                 }
                 HandOver::Never(outcome) => outcome,
             };
-            self.concluded.push_back(Concluded { number: command.number, outcome, executed: None });
+            self.concluded.push_back(Concluded {
+                number: command.number,
+                outcome,
+                executed: None,
+                since: now(),
+            });
         }
     }
 
@@ -414,6 +424,7 @@ struct Concluded {
     outcome: Outcome,
     /// How it was carried out, if it was.
     executed: Option<Executed>,
+    since: Instant,
 }
 
 /// What became of a command that was to be handed to a cycle.

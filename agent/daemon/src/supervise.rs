@@ -323,7 +323,7 @@ impl Watch<'_> {
                 tracing::info!(unit = name, mode = record.mode.as_str(), ?trips, "unit");
             }
         }
-        let outlives = |cycle| self.pair.as_ref().is_none_or(|pair| pair.outlives(cycle));
+        let outlives = |cycle, since| self.pair.as_ref().is_none_or(|pair| pair.outlives(cycle, since));
         self.operators.turn(self.site, &mut self.controls, outlives);
         let now = now();
         if now >= self.next_report {

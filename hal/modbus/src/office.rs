@@ -81,13 +81,15 @@ impl Office {
     }
 
     /// The term in force.
-    pub(crate) fn term(&self) -> Term {
+    #[must_use]
+    pub fn term(&self) -> Term {
         // A holder that is gone renews nothing: what it left behind ends with its lease.
         *self.term.borrow()
     }
 
     /// Whether a write may leave at `now`.
-    pub(crate) fn may_write(&self, now: Instant) -> bool {
+    #[must_use]
+    pub fn may_write(&self, now: Instant) -> bool {
         now.as_nanos() < self.lease.load(Ordering::Acquire)
     }
 

@@ -40,7 +40,7 @@ pub(super) struct Tally {
     pub(super) unanswered: u64,
     pub(super) lost: u64,
     pub(super) duplicated: u64,
-    /// Ids of the first that were lost or duplicated.
+    /// The first that were lost or duplicated.
     pub(super) examples: Vec<String>,
 }
 
@@ -72,6 +72,14 @@ impl Ledger {
         }
     }
 
+    /// A duplicated command with those who executed it.
+    fn twice(&self, id: &str) -> String {
+        let mut by: Vec<_> = self.executed.get(id).into_iter().flatten().collect();
+        by.sort_unstable();
+        let by = by.iter().map(|(term, cycle)| format!("term {} cycle {}", shown(*term), shown(*cycle)));
+        format!("{id}: {}", by.collect::<Vec<_>>().join(", "))
+    }
+
     /// Commands that were accepted and not yet executed.
     fn open(&self) -> impl Iterator<Item = &String> {
         self.accepted.iter().filter(|id| !self.executed.contains_key(*id))
@@ -92,9 +100,13 @@ impl Ledger {
             unanswered: count(self.sent.len() - self.sent.iter().filter(known).count()),
             lost: count(self.open().count()),
             duplicated: count(duplicated().count()),
-            examples: self.open().chain(duplicated()).take(10).cloned().collect(),
+            examples: self.open().cloned().chain(duplicated().map(|id| self.twice(id))).take(10).collect(),
         }
     }
+}
+
+fn shown(number: Option<impl std::fmt::Display>) -> String {
+    number.map_or_else(|| "?".to_owned(), |number| number.to_string())
 }
 
 /// Where commands go.

@@ -12,7 +12,7 @@ use failover_protocol::{
 use hal_linux_rt::clock::{boot_now, from_boot, now};
 use hal_linux_rt::lease_gate::{LeaseCell, NEEDED_TO_MARK};
 use hal_linux_rt::thread::{self, Priority, Realtime, RtThread, SpawnError, ThreadReport, ThreadSpec};
-use hal_modbus::OfficeHolder;
+use hal_modbus::{Office, OfficeHolder};
 use hal_units::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -31,6 +31,8 @@ const ORDERS_MAX: usize = 16;
 const LAST_WRITES_WITHIN: Duration = Duration::from_millis(6);
 /// A peer that is silent for so long does not follow.
 const PEER_GONE_AFTER: Duration = Duration::from_millis(50);
+/// A peer that holds no state for so long, though it is there, cannot: it has another version.
+const HELD_WITHIN: Duration = Duration::from_secs(2);
 /// How often the report for people is renewed.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -65,6 +67,49 @@ pub(crate) enum Order {
     Resign,
 }
 
+/// What the fleet thread hears of the peer.
+#[derive(Debug)]
+pub(crate) enum FleetNews {
+    /// The state of the peer's fleet after a step. To be held, and then to be said to be held.
+    State {
+        /// The step.
+        step: u64,
+        /// The state, encoded.
+        bytes: Vec<u8>,
+    },
+    /// The peer holds this node's state after a step.
+    Held {
+        /// The step.
+        step: u64,
+    },
+}
+
+/// What the fleet thread asks.
+#[derive(Debug)]
+pub(crate) enum FleetWord {
+    /// Send this node's state after a step.
+    State {
+        /// The step.
+        step: u64,
+        /// The state, encoded.
+        bytes: Vec<u8>,
+    },
+    /// The peer's state after a step is held here.
+    Held {
+        /// The step.
+        step: u64,
+    },
+}
+
+/// The fleet thread, as the pair thread sees it.
+pub(crate) struct FleetSide {
+    pub(crate) schema: u64,
+    pub(crate) words: mpsc::Receiver<FleetWord>,
+    pub(crate) news: Sender<FleetNews>,
+    /// Whether a peer is heard.
+    pub(crate) peer_near: Arc<AtomicBool>,
+}
+
 /// What the thread is made of.
 pub(crate) struct Wiring {
     pub(crate) node: Node,
@@ -81,6 +126,8 @@ pub(crate) struct Wiring {
     /// `fenced`, or `unfenced` and why.
     pub(crate) profile: String,
     pub(crate) reach: Reach,
+    /// If the site has a fleet.
+    pub(crate) fleet: Option<FleetSide>,
     pub(crate) core: Option<u16>,
     pub(crate) priority: Option<u8>,
 }
@@ -90,6 +137,7 @@ pub(crate) struct PairThread {
     pub(crate) news: Receiver<News>,
     orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
+    office: Office,
     thread: RtThread<()>,
 }
 
@@ -99,8 +147,8 @@ struct Shared {
     report: Mutex<PairReport>,
     /// The newest cycle whose state the peer holds.
     peer_holds: AtomicU64,
-    /// Whether there is a peer that follows.
-    followed: AtomicBool,
+    /// Whether a peer is heard: one that follows, will follow, or is about to take over.
+    peer_near: AtomicBool,
 }
 
 impl PairThread {
@@ -108,7 +156,7 @@ impl PairThread {
     ///
     /// # Errors
     /// If the thread cannot be created, or not with the policy that is required.
-    pub(crate) fn start(wiring: Wiring, realtime: Realtime) -> Result<Self, SpawnError> {
+    pub(crate) fn start(wiring: Wiring, office: Office, realtime: Realtime) -> Result<Self, SpawnError> {
         let (news_in, news) = bounded(NEWS_MAX);
         let (orders, orders_out) = mpsc::channel(ORDERS_MAX);
         let shared = Arc::new(Shared::default());
@@ -126,7 +174,7 @@ impl PairThread {
             drop_capabilities_but(&[NEEDED_TO_MARK]);
             run(wiring, news_in, orders_out, seen);
         })?;
-        Ok(Self { news, orders, shared, thread })
+        Ok(Self { news, orders, shared, office, thread })
     }
 
     /// The thread's settings as read back.
@@ -139,11 +187,16 @@ impl PairThread {
         self.shared.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether what was done in the cycle of this number outlives this node: the peer holds the state after
-    /// it, or there is no peer that follows.
-    pub(crate) fn outlives(&self, cycle: u64) -> bool {
-        !self.shared.followed.load(Ordering::Relaxed)
-            || self.shared.peer_holds.load(Ordering::Relaxed) > cycle
+    /// Whether what was done in the cycle of this number, and is known since then, outlives this node: the
+    /// peer holds the state after it, or there is no peer that could, and nobody else can have taken over.
+    pub(crate) fn outlives(&self, cycle: u64, since: Instant) -> bool {
+        if self.shared.peer_holds.load(Ordering::Relaxed) > cycle {
+            return true;
+        }
+        // In this order: a node that was stopped finds the word of before, but no lease.
+        let near = self.shared.peer_near.load(Ordering::Acquire);
+        let at = now();
+        (!near || at.since(since) > HELD_WITHIN) && self.office.may_write(at)
     }
 
     /// Passes an order on; says why not if the thread does not take it.
@@ -193,6 +246,17 @@ fn run(wiring: Wiring, news: Sender<News>, orders: mpsc::Receiver<Order>, shared
     });
 }
 
+/// What the fleet thread asks next; never if there is none.
+async fn next_word(fleet: &mut Option<FleetSide>) -> FleetWord {
+    match fleet {
+        Some(fleet) => match fleet.words.recv().await {
+            Some(word) => word,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 /// A handover that is under way.
 #[derive(Debug, Clone, Copy)]
 struct LastCycle {
@@ -218,6 +282,7 @@ struct NodeLoop {
     reach: Reach,
     health: FieldHealth,
     last_cycle: Option<LastCycle>,
+    fleet: Option<FleetSide>,
     news: Sender<News>,
     news_lost: u64,
     shared: Arc<Shared>,
@@ -241,6 +306,7 @@ impl NodeLoop {
             lease,
             profile,
             reach,
+            fleet,
             core: _,
             priority: _,
         } = wiring;
@@ -248,7 +314,7 @@ impl NodeLoop {
         let (_, state_due, _) = grid.advance(now());
         Self {
             pair: Pair::new(config, node, boot_now()),
-            wire: Wire::new(wire),
+            wire: Wire::new(wire, fleet.as_ref().map_or(0, |fleet| fleet.schema)),
             groups,
             follower: Follower::default(),
             grid,
@@ -261,6 +327,7 @@ impl NodeLoop {
             reach,
             health: FieldHealth::default(),
             last_cycle: None,
+            fleet,
             news,
             news_lost: 0,
             shared,
@@ -287,6 +354,7 @@ impl NodeLoop {
                         ends = true;
                     }
                 },
+                word = next_word(&mut self.fleet) => self.fleet_says(word),
                 waited = alarm.wait(wake) => if waited.is_err() { return },
             }
             while let Some(arrival) = self.wire.next() {
@@ -308,8 +376,10 @@ impl NodeLoop {
         }
         let status = self.pair.status(boot_now());
         let near = status.peer_silence.is_some_and(|silence| silence < PEER_GONE_AFTER);
-        let followed = near && status.peer_role == Some(Role::Standby);
-        self.shared.followed.store(followed, Ordering::Relaxed);
+        self.shared.peer_near.store(near, Ordering::Release);
+        if let Some(fleet) = &self.fleet {
+            fleet.peer_near.store(near, Ordering::Release);
+        }
         let health = self.reach.look(at);
         if health != self.health {
             self.health = health;
@@ -367,9 +437,30 @@ impl NodeLoop {
                 self.follower.forget();
                 self.tell(News::PeerBegan);
             }
+            Arrival::Fleet { step } => {
+                let bytes = self.wire.state().to_vec();
+                self.tell_fleet(FleetNews::State { step, bytes });
+            }
+            Arrival::FleetHeld { step } => self.tell_fleet(FleetNews::Held { step }),
             Arrival::CarriedOut(executed) => self.tell(News::Learned(Learned::CarriedOut(executed))),
             Arrival::Arbiter(answer) => self.step(Input::Arbiter(answer)),
             Arrival::Nothing => {}
+        }
+    }
+
+    fn fleet_says(&mut self, word: FleetWord) {
+        match word {
+            FleetWord::State { step, bytes } if self.term.is_some() => self.wire.send_fleet(step, &bytes),
+            // A term that is over says nothing more.
+            FleetWord::State { .. } => {}
+            FleetWord::Held { step } => self.wire.hold_fleet(step),
+        }
+    }
+
+    /// A fleet thread that is behind takes the next state.
+    fn tell_fleet(&self, news: FleetNews) {
+        if let Some(fleet) = &self.fleet {
+            let _ = fleet.news.try_send(news);
         }
     }
 

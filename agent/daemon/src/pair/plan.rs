@@ -10,7 +10,7 @@ use hal_linux_rt::thread::{Realtime, SpawnError};
 use hal_modbus::{DeviceCounters, Office, OfficeHolder};
 use hal_units::{Duration, Instant};
 
-use super::node::{PairThread, Wiring};
+use super::node::{FleetSide, PairThread, Wiring};
 use super::reach::Reach;
 use super::state::GroupSide;
 use super::wire::{WireError, WireSpec};
@@ -59,6 +59,7 @@ pub(crate) struct PairPlan {
     periods: Vec<Duration>,
     holder: OfficeHolder,
     office: Office,
+    fleet: Option<FleetSide>,
 }
 
 /// The times of a pair whose first group has this period: those of the design for 10 ms; a longer cycle
@@ -99,12 +100,18 @@ impl PairPlan {
             periods: (0..site.devices.len()).map(|device| scan_period(site, device)).collect(),
             holder,
             office,
+            fleet: None,
         })
     }
 
     /// The office as the field thread sees it.
     pub(crate) fn office(&mut self) -> Office {
         self.office.clone()
+    }
+
+    /// Replicates the fleet's states beside those of the groups.
+    pub(crate) fn take_fleet(&mut self, fleet: FleetSide) {
+        self.fleet = Some(fleet);
     }
 
     /// Makes a group one of the pair; `units` are its units' positions in the site.
@@ -140,10 +147,11 @@ impl PairPlan {
             lease: self.charge.lease,
             profile: self.charge.profile,
             reach: Reach::new(counters.iter().cloned().zip(self.periods)),
+            fleet: self.fleet,
             core: self.config.core,
             priority: self.config.priority,
         };
-        PairThread::start(wiring, realtime)
+        PairThread::start(wiring, self.office, realtime)
     }
 }
 

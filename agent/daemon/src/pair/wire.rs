@@ -73,6 +73,10 @@ pub(crate) enum Arrival {
     Message { link: Link, message: Message },
     /// The peer's state, whole; its bytes are in [`Wire::state`].
     State,
+    /// The state of the peer's fleet after a step, whole; its bytes are in [`Wire::state`].
+    Fleet { step: u64 },
+    /// The peer holds the state of the fleet after a step.
+    FleetHeld { step: u64 },
     /// Commands that the peer knows to be carried out; see [`Wire::tell_carried_out`].
     CarriedOut(Vec<Executed>),
     /// The arbiter's answer.
@@ -99,13 +103,14 @@ pub(crate) struct Wire {
     datagram: Box<[u8; FRAME_BYTES_MAX + 1]>,
     state: Vec<u8>,
     schema: u64,
+    fleet_schema: u64,
     ops: mpsc::Sender<ArbiterOp>,
     answers: mpsc::Receiver<Result<ArbiterImage, ArbiterFault>>,
 }
 
 impl Wire {
     /// Opens the links. To be called on the thread's runtime.
-    pub(crate) fn new(spec: WireSpec) -> Self {
+    pub(crate) fn new(spec: WireSpec, fleet_schema: u64) -> Self {
         let WireSpec { key, node, incarnation, links, arbiter } = spec;
         let [one, two] = links.map(|(local, peer)| LinkConfig { local, peer, interface: None });
         let (ops, ops_out) = mpsc::channel(1);
@@ -119,6 +124,7 @@ impl Wire {
             datagram: Box::new([0; FRAME_BYTES_MAX + 1]),
             state: Vec::new(),
             schema: GroupState::schema(),
+            fleet_schema,
             ops,
             answers,
         }
@@ -149,6 +155,14 @@ impl Wire {
                 self.state.extend_from_slice(state.bytes);
                 Arrival::State
             }
+            Ok(Received::State(state))
+                if state.series == Series::Fleet && state.schema == self.fleet_schema =>
+            {
+                self.state.clear();
+                self.state.extend_from_slice(state.bytes);
+                Arrival::Fleet { step: state.cycle }
+            }
+            Ok(Received::Held { series: Series::Fleet, cycle }) => Arrival::FleetHeld { step: cycle },
             Ok(Received::Record(bytes)) => match postcard::from_bytes(bytes) {
                 Ok(executed) => Arrival::CarriedOut(executed),
                 Err(error) => {
@@ -201,6 +215,25 @@ impl Wire {
         {
             tracing::error!(%error, "the state cannot be replicated");
         }
+    }
+
+    /// Sends the state of this node's fleet after a step.
+    pub(crate) fn send_fleet(&mut self, step: u64, bytes: &[u8]) {
+        let sockets = &mut self.sockets;
+        let state = State { series: Series::Fleet, cycle: step, schema: self.fleet_schema, bytes };
+        if let Err(error) = self.session.send_state(state, &mut |link, bytes| sockets.send(link, bytes))
+            && self.session.peer().is_some()
+        {
+            tracing::error!(%error, "the fleet's state cannot be replicated");
+        }
+    }
+
+    /// Says that this node holds the state of the peer's fleet after a step.
+    pub(crate) fn hold_fleet(&mut self, step: u64) {
+        let sockets = &mut self.sockets;
+        let emit = &mut |link, bytes: &[u8]| sockets.send(link, bytes);
+        // Without a session there is nobody to hear it.
+        let _ = self.session.send_held(Series::Fleet, step, emit);
     }
 
     /// Tells the peer which commands were carried out; it arrives even if datagrams are lost.
