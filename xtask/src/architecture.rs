@@ -66,6 +66,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "hal-modbus",
             "hal-mqtt",
             "hal-process-image",
+            "hal-vda5050",
         ],
     ),
     (

@@ -13,6 +13,7 @@ mod drill;
 mod fleet;
 mod pair;
 mod plan;
+mod simulated_hall;
 mod simulated_site;
 mod status;
 mod turbine;
