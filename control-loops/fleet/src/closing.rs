@@ -83,6 +83,7 @@ impl Planner {
         if !shuts && !opens {
             return;
         }
+        self.closings = self.closings.wrapping_add(1);
         for vehicle in 0..self.vehicles {
             if let Some(goal) = self.goal(Vehicle(vehicle)).filter(|_| self.is_touched(vehicle, to)) {
                 self.compute_field(Vehicle(vehicle), goal);

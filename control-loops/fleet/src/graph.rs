@@ -7,18 +7,21 @@
 //! - heading: the direction in which a vehicle drives along an arc, in quarters of a turn.
 //! - state: a node, and in the turning model the heading on it.
 
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
 use crate::store::Store;
 
 /// A place where one vehicle fits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Schema)]
 pub struct Node(pub u32);
 
 /// A vehicle of the fleet, by its index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Schema)]
 pub struct Vehicle(pub u16);
 
 /// A direction of travel, in quarters of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 #[repr(u8)]
 pub enum Heading {
     /// Along growing x (columns of a grid map).

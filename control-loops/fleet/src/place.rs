@@ -46,7 +46,8 @@ impl Planner {
             }
             let holder = self.window.holder(0, node.0);
             let stays = holder != NOBODY && holder != vehicle.0 && place(Vehicle(holder), self).is_none();
-            let same = |other: &u16| matches!(place(Vehicle(*other), self), Some(Place::At(at, _)) if at == node);
+            let same =
+                |other: &u16| matches!(place(Vehicle(*other), self), Some(Place::At(at, _)) if at == node);
             let other = if stays { Some(holder) } else { (0..vehicle.0).find(same) };
             if let Some(by) = other.map(Vehicle) {
                 return Err(PlaceError::Taken { vehicle, by });

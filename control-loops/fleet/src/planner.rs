@@ -54,6 +54,8 @@ pub struct Planner {
     /// Arcs that are closed by name, and how often each node is.
     pub(crate) shut: Store<bool>,
     pub(crate) node_shut: Store<u16>,
+    /// Grows with each change of what is closed.
+    pub(crate) closings: u32,
     /// Vehicles that are taken out of the plan, with the states to rest in.
     pub(crate) lifted: Store<(u16, u32)>,
     pub(crate) placed: Store<u32>,
@@ -64,7 +66,7 @@ pub struct Planner {
     order: Box<[u16]>,
     rollout: Option<Rollout>,
     yielding: Option<Yielding>,
-    hops_max: u32,
+    pub(crate) hops_max: u32,
 }
 
 impl Planner {
@@ -114,6 +116,7 @@ impl Planner {
             pinned: Store::new(count, false),
             shut: Store::new(graph.arcs(), false),
             node_shut: Store::new(graph.spots(), 0),
+            closings: 0,
             lifted: Store::new(count, (NOBODY, 0)),
             placed: Store::new(count, 0),
             round: 0,
@@ -220,6 +223,39 @@ impl Planner {
         self.yard.set_aim(vehicle.0, goal);
         self.age.put(vehicle.0 as usize, 0);
         Ok(())
+    }
+
+    /// Steps from where a vehicle will be at the end of its released way to its goal, without the others.
+    #[must_use]
+    pub fn steps_to_goal(&self, vehicle: Vehicle) -> Option<u32> {
+        self.goal(vehicle)?;
+        let cost = self.fields.at(vehicle.0, self.window.state(vehicle.0, 0));
+        (cost != UNREACHABLE).then(|| u32::from(cost / UNIT))
+    }
+
+    /// Whether no open way leads to a vehicle's goal.
+    #[must_use]
+    pub fn is_cut_off_from_goal(&self, vehicle: Vehicle) -> bool {
+        self.goal(vehicle).is_some() && self.is_cut_off(vehicle.0)
+    }
+
+    /// The node after this one on a shortest way to a vehicle's goal, and how it arrives there. `None` at the
+    /// goal, without one, or if no way leads there.
+    #[must_use]
+    pub fn next_toward_goal(&self, vehicle: Vehicle, from: Node) -> Option<(Node, Heading)> {
+        let goal = self.goal(vehicle)?;
+        if goal == from || from.0 as usize >= self.graph.nodes() {
+            return None;
+        }
+        let nearest = |link: &&crate::graph::Link| {
+            let price = self.arc_cost.at(link.arc as usize);
+            let heading = if self.headings > 1 { u32::from(link.heading) } else { 0 };
+            let to_go = self.fields.at(vehicle.0, link.node * self.headings + heading);
+            let open = price != CLOSED && to_go != UNREACHABLE;
+            if open { u32::from(to_go) + u32::from(price) } else { u32::MAX }
+        };
+        let link = self.graph.out_of(from.0).iter().min_by_key(nearest)?;
+        (nearest(&link) != u32::MAX).then(|| (Node(link.node), Heading::from_index(u32::from(link.heading))))
     }
 
     pub(crate) fn compute_field(&mut self, vehicle: Vehicle, goal: Node) {

@@ -148,7 +148,7 @@ impl Release {
     }
 
     /// A vehicle's planned actions from the next one on.
-    pub fn actions(&self, vehicle: Vehicle) -> impl Iterator<Item = Action> + '_ {
+    pub fn actions(&self, vehicle: Vehicle) -> impl Iterator<Item = Action> + Clone + '_ {
         (0..self.len.at(vehicle.0 as usize))
             .filter_map(move |index| Some(self.planned(vehicle, index)?.action))
     }
@@ -157,6 +157,12 @@ impl Release {
     #[must_use]
     pub fn node(&self, vehicle: Vehicle) -> Node {
         Node(self.node.at(vehicle.0 as usize))
+    }
+
+    /// How a vehicle stood after its last action.
+    #[must_use]
+    pub fn heading(&self, vehicle: Vehicle) -> Heading {
+        Heading::from_index(self.heading.at(vehicle.0 as usize))
     }
 
     /// Begins a vehicle's next action, if there is one and its turn has come.

@@ -87,6 +87,13 @@ impl Traffic {
         Ok(())
     }
 
+    /// A vehicle stays where its plan ends, and makes way for nobody, until it gets another goal.
+    pub fn stay(&mut self, vehicle: Vehicle) {
+        if self.release.is_there(vehicle) {
+            self.pin(vehicle, Pin::Busy);
+        }
+    }
+
     /// Whether a vehicle stands at its goal, and has not left it by plan.
     #[must_use]
     pub fn is_at_goal(&self, vehicle: Vehicle) -> bool {

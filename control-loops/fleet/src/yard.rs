@@ -277,7 +277,8 @@ fn largest_block(graph: &Graph) -> Vec<bool> {
         set(&mut low, root, clock);
         stack.push((root, u32::MAX, 0));
         while let Some((node, parent, tried)) = stack.pop() {
-            let links = graph.out_of(node).iter().chain(graph.links_to(node)).map(|link| link.node).nth(tried);
+            let links =
+                graph.out_of(node).iter().chain(graph.links_to(node)).map(|link| link.node).nth(tried);
             if let Some(other) = links {
                 stack.push((node, parent, tried + 1));
                 if other == parent {
