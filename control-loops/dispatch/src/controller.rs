@@ -49,7 +49,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         let passed = self.at.map_or(0, |at| now.as_nanos().saturating_sub(at.as_nanos()));
         self.nanos = self.nanos.saturating_add(passed);
         self.at = Some(self.at.map_or(now, |at| at.max(now)));

@@ -1,6 +1,7 @@
 //! Orders in and out, and ways that are closed.
 
 use control_loops_fleet::{CloseError, Closed, Node, Vehicle};
+use hal_units::Instant;
 
 use crate::book::Record;
 use crate::controller::FleetController;
@@ -11,11 +12,12 @@ use crate::order::{
 use crate::vehicle::{Duty, Standing};
 
 impl FleetController {
-    /// Takes an order into the book.
+    /// Takes an order into the book, at this time.
     ///
     /// # Errors
     /// See [`OrderError`]; nothing changes then.
-    pub fn submit(&mut self, order: Order) -> Result<(), OrderError> {
+    pub fn submit(&mut self, now: Instant, order: Order) -> Result<(), OrderError> {
+        self.clock.advance(now);
         if self.book.find(order.id).is_some() || self.book.ended(order.id).is_some() {
             return Err(OrderError::Duplicate);
         }

@@ -113,10 +113,11 @@ impl FleetController {
     pub(crate) fn send_to_places(&mut self) {
         for vehicle in self.all() {
             let cart = self.look(vehicle);
-            if cart.duty == Duty::Idle && cart.standing == Standing::Driving {
-                if let Some(place) = self.nearest_free(vehicle, PlaceKind::Parking) {
-                    self.begin_duty(vehicle, Duty::ToPark(place));
-                }
+            if cart.duty != Duty::Idle || cart.standing != Standing::Driving {
+                continue;
+            }
+            if let Some(place) = self.nearest_free(vehicle, PlaceKind::Parking) {
+                self.begin_duty(vehicle, Duty::ToPark(place));
             }
         }
     }

@@ -269,12 +269,10 @@ impl FleetController {
         self.begin_duty(vehicle, Duty::Idle);
         self.traffic.leave(vehicle);
         self.keep_free(vehicle, [None; 2]);
-        if let Some(cart) = self.cart_mut(vehicle) {
-            if cart.standing != Standing::Absent {
-                cart.standing = Standing::Absent;
-                cart.course = cart.course.wrapping_add(1);
-                self.events.push(Event::Left { vehicle });
-            }
+        if let Some(cart) = self.cart_mut(vehicle).filter(|cart| cart.standing != Standing::Absent) {
+            cart.standing = Standing::Absent;
+            cart.course = cart.course.wrapping_add(1);
+            self.events.push(Event::Left { vehicle });
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ fn many_orders_on_a_full_hall_are_all_done() {
 #[test]
 fn an_order_for_one_node_only_is_done_there() {
     let mut site = Site::in_hall(6, 5, &[0], setup(Motion::Pebble));
-    site.fleet.submit(Order::visit(OrderId(3), Node(14))).unwrap();
+    site.fleet.submit(site.now, Order::visit(OrderId(3), Node(14))).unwrap();
     site.until(100, |site| site.is_over(3));
     assert_eq!(site.real[0].node, Node(14));
 }
@@ -84,6 +84,7 @@ fn what_is_wrong_with_an_order_is_named_and_changes_nothing() {
     let mut site = Site::in_hall(4, 3, &[0], Setup { orders_max: 2, ..setup(Motion::Pebble) });
     site.step();
     let good = Order::transport(OrderId(1), Node(1), Node(2));
+    let now = site.now;
     let fleet = &mut site.fleet;
     let cases = [
         (Order { pick: Some(Node(12)), ..good }, OrderError::UnknownNode(Node(12))),
@@ -93,20 +94,20 @@ fn what_is_wrong_with_an_order_is_named_and_changes_nothing() {
         (Order { load_kg: 5_000, ..good }, OrderError::NoVehicle),
     ];
     for (order, error) in cases {
-        assert_eq!(fleet.submit(order), Err(error));
+        assert_eq!(fleet.submit(now, order), Err(error));
         assert_eq!(fleet.orders().count(), 0);
     }
     for (from, to) in [(6, 2), (1, 2), (3, 2)] {
         fleet.set_closed(Node(from), Node(to), true).unwrap();
     }
-    assert_eq!(fleet.submit(good), Err(OrderError::Unreachable(Node(2))));
+    assert_eq!(fleet.submit(now, good), Err(OrderError::Unreachable(Node(2))));
     let there = Order { pick: Some(Node(2)), drop: Node(1), ..good };
-    assert_eq!(fleet.submit(there), Err(OrderError::Unreachable(Node(2))));
+    assert_eq!(fleet.submit(now, there), Err(OrderError::Unreachable(Node(2))));
     let other = Order { drop: Node(5), ..good };
-    fleet.submit(other).unwrap();
-    assert_eq!(fleet.submit(other), Err(OrderError::Duplicate));
-    fleet.submit(Order { id: OrderId(2), ..other }).unwrap();
-    assert_eq!(fleet.submit(Order { id: OrderId(3), ..other }), Err(OrderError::Full));
+    fleet.submit(now, other).unwrap();
+    assert_eq!(fleet.submit(now, other), Err(OrderError::Duplicate));
+    fleet.submit(now, Order { id: OrderId(2), ..other }).unwrap();
+    assert_eq!(fleet.submit(now, Order { id: OrderId(3), ..other }), Err(OrderError::Full));
 }
 
 #[test]
@@ -114,7 +115,10 @@ fn the_name_of_an_order_that_is_over_is_not_taken_again() {
     let mut site = Site::in_hall(4, 3, &[0], setup(Motion::Pebble));
     site.transport(1, 1, 2);
     site.until(100, |site| site.is_over(1));
-    assert_eq!(site.fleet.submit(Order::transport(OrderId(1), Node(1), Node(2))), Err(OrderError::Duplicate));
+    assert_eq!(
+        site.fleet.submit(site.now, Order::transport(OrderId(1), Node(1), Node(2))),
+        Err(OrderError::Duplicate)
+    );
 }
 
 #[test]
@@ -148,7 +152,7 @@ fn a_deadline_that_passes_is_told_and_the_order_done() {
     site.step();
     let deadline = Some(site.now + Duration::from_secs(2));
     let order = Order { deadline, ..Order::transport(OrderId(1), Node(30), Node(7)) };
-    site.fleet.submit(order).unwrap();
+    site.fleet.submit(site.now, order).unwrap();
     site.until(200, |site| site.is_over(1));
     assert_eq!(site.events.iter().filter(|event| matches!(event, Event::Late { .. })).count(), 1);
     assert_eq!(site.over[&OrderId(1)], Outcome::Done);

@@ -105,6 +105,8 @@ pub(crate) struct Pace {
 
 pub(crate) struct Site {
     pub(crate) fleet: FleetController,
+    /// Another controller that is told the same, and has to come to the same.
+    pub(crate) mirror: Option<FleetController>,
     pub(crate) real: Vec<Real>,
     pub(crate) now: Instant,
     pub(crate) random: Random,
@@ -140,6 +142,7 @@ impl Site {
         let real = (0..fleet.vehicles()).map(standing).collect();
         Self {
             fleet,
+            mirror: None,
             real,
             now: Instant::from_nanos(1_000_000_000),
             random: Random(seed),
@@ -177,7 +180,7 @@ impl Site {
     }
 
     pub(crate) fn transport(&mut self, id: u64, pick: u32, drop: u32) {
-        self.fleet.submit(Order::transport(OrderId(id), Node(pick), Node(drop))).unwrap();
+        self.fleet.submit(self.now, Order::transport(OrderId(id), Node(pick), Node(drop))).unwrap();
     }
 
     pub(crate) fn report_of(&self, vehicle: usize) -> VehicleReport {
@@ -207,6 +210,9 @@ impl Site {
                 self.fleet.report(Vehicle(vehicle as u16), &report).unwrap_or_else(|error| {
                     panic!("vehicle {vehicle} said {report:?}: {error:?}");
                 });
+                if let Some(mirror) = &mut self.mirror {
+                    assert_eq!(mirror.report(Vehicle(vehicle as u16), &report), Ok(()));
+                }
                 self.real[vehicle].gave_up = None;
                 if self.real[vehicle].task.is_some_and(|task| task.result != TaskResult::Running) {
                     self.real[vehicle].task = None;
@@ -214,6 +220,11 @@ impl Site {
             }
         }
         self.fleet.step(self.now);
+        if let Some(mirror) = &mut self.mirror {
+            mirror.step(self.now);
+            assert_eq!(mirror.state(), self.fleet.state());
+            while mirror.next_event().is_some() {}
+        }
         while let Some(event) = self.fleet.next_event() {
             if let Event::Over { order, outcome, .. } = event {
                 assert!(self.over.insert(order, outcome).is_none(), "{order:?} ended twice");
