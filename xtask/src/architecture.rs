@@ -45,6 +45,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("control-loops-rotor", &[]),
     ("control-loops-tuning", &["control-loops-controllers", "control-loops-rotor"]),
     ("control-loops-fleet", &[]),
+    ("control-loops-dispatch", &["control-loops-fleet"]),
     ("control-loops-layouts", &["control-loops-fleet"]),
     ("failover-protocol", &[]),
     ("failover-link", &["failover-protocol", "hal-field-bus", "hal-linux-rt", "hal-modbus"]),
@@ -89,6 +90,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "agent-cycle",
             "agent-plan",
             "control-loops-controllers",
+            "control-loops-dispatch",
             "control-loops-fleet",
             "control-loops-layouts",
             "sim-plants",
@@ -100,6 +102,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "control-loops-controllers",
             "control-loops-tuning",
             "hal-linux-rt",
+            "control-loops-dispatch",
             "control-loops-fleet",
             "control-loops-layouts",
             "sim-broker",
@@ -115,12 +118,13 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const PROGRAMS: [&str; 5] = ["agent-daemon", "agent-cli", "failover-model", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
-const REAL_TIME_PATH: [&str; 6] = [
+const REAL_TIME_PATH: [&str; 7] = [
     "hal-units",
     "hal-process-image",
     "control-loops-blocks",
     "control-loops-controllers",
     "control-loops-fleet",
+    "control-loops-dispatch",
     "failover-protocol",
 ];
 
