@@ -50,6 +50,16 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("failover-protocol", &[]),
     ("failover-link", &["failover-protocol", "hal-field-bus", "hal-linux-rt", "hal-modbus"]),
     ("agent-plan", &["hal-process-image"]),
+    (
+        "agent-fleet",
+        &[
+            "agent-status",
+            "control-loops-dispatch",
+            "control-loops-fleet",
+            "control-loops-layouts",
+            "hal-vda5050",
+        ],
+    ),
     ("agent-status", &["agent-plan", "hal-process-image"]),
     ("agent-cycle", &["agent-plan", "control-loops-controllers", "hal-field-bus", "hal-process-image"]),
     (

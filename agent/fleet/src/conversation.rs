@@ -18,6 +18,7 @@ use hal_vda5050::{
     Limits, Malformed, Node as OrderNode, Order, Outgoing, Position, Refusal, State, StateFault, Topic,
 };
 use jiff::Timestamp;
+use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::places::Places;
@@ -30,6 +31,10 @@ const ON_NODE_METERS: f64 = 0.3;
 /// The granted way of a vehicle.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Way {
+    /// The vehicle is to stand still and give it up.
+    pub(crate) recalled: bool,
+    /// The transport order that it is for.
+    pub(crate) order: Option<u64>,
     /// Which way it is; another number says that the last one is given up.
     pub(crate) course: u32,
     /// Number and place of the waypoint that the vehicle has reached last.
@@ -42,8 +47,15 @@ pub(crate) struct Way {
     pub(crate) task: Option<Task>,
 }
 
+impl Way {
+    /// A task that the vehicle was not told of yet.
+    fn new_task(&self, told: u32) -> Option<Task> {
+        self.task.filter(|task| task.number > told && is_sent(*task))
+    }
+}
+
 /// The order that a vehicle has, with what it stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 struct Underway {
     /// Makes its name.
     id: u64,
@@ -55,7 +67,9 @@ struct Underway {
     nodes: Vec<u32>,
     /// Sequence of the first of these.
     sequence: u32,
-    released: usize,
+    released: u32,
+    /// The transport order that it was sent for.
+    order: Option<u64>,
     task: Option<Task>,
     /// The first node ends charging.
     ends_charging: bool,
@@ -63,7 +77,7 @@ struct Underway {
 }
 
 /// What the other node of a pair has to know to go on with the conversation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(crate) struct ConversationState {
     underway: Option<Underway>,
     /// Orders that were begun.
@@ -93,12 +107,12 @@ pub(crate) struct Said {
 /// Something that the conversation has found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// The vehicle has taken a message of this age, with this task among it.
+    /// The vehicle has taken a message.
     Echo {
         /// How long that took.
         after: Duration,
-        /// The task that was sent with it.
-        task: Option<Task>,
+        /// The transport order that it was sent for.
+        order: Option<u64>,
     },
 }
 
@@ -120,7 +134,7 @@ pub(crate) struct Conversation {
     pub(crate) said: Said,
     task: Option<TaskReport>,
     gave_up: Option<u32>,
-    sent: Option<(Instant, Option<Task>)>,
+    sent: Option<(Instant, Option<u64>)>,
     node: Option<(Node, Heading)>,
     /// The order is to be sent again because this node has taken over.
     adopt: bool,
@@ -228,8 +242,8 @@ impl Conversation {
     fn take_event(&mut self, now: Instant, event: Event, state: &State) -> Option<Found> {
         match event {
             Event::Took(_) => {
-                let (at, task) = self.sent.take()?;
-                return Some(Found::Echo { after: now.since(at), task });
+                let (at, order) = self.sent.take()?;
+                return Some(Found::Echo { after: now.since(at), order });
             }
             Event::Reached { sequence_id, .. } => {
                 if let Some(underway) = &self.state.underway {
@@ -256,7 +270,12 @@ impl Conversation {
         let id = action_id(task);
         let failed = state.actions.iter().any(|a| a.action_id == id && a.status == ActionStatus::Failed);
         self.state.charges = task.kind == TaskKind::Charge && !failed;
-        let result = if failed { TaskResult::Failed } else { TaskResult::Done };
+        let result = match (failed, task.kind) {
+            (true, _) => TaskResult::Failed,
+            // It has begun to charge, and does so until it is sent away.
+            (false, TaskKind::Charge) => TaskResult::Running,
+            (false, TaskKind::Pick | TaskKind::Drop | TaskKind::Visit | TaskKind::Park) => TaskResult::Done,
+        };
         self.task = Some(TaskReport { number: task.number, result });
     }
 
@@ -270,8 +289,9 @@ impl Conversation {
         }
     }
 
-    /// What the vehicle has said, for the fleet's control; once for each time that it was heard.
-    pub(crate) fn report(&mut self) -> Option<VehicleReport> {
+    /// What the vehicle has said, for the fleet's control, which knows its way under this course and its task
+    /// under this number.
+    pub(crate) fn report(&self, course: u32, task: Option<u32>) -> Option<VehicleReport> {
         let at = self.said.heard?;
         let mode = self.said.mode?;
         Some(VehicleReport {
@@ -281,20 +301,14 @@ impl Conversation {
             node: self.node,
             toward: None,
             battery: (self.said.battery_percent * 10.0).round().clamp(0.0, 1000.0) as u16,
-            task: self.task,
-            gave_up: self.gave_up,
+            task: self.task.filter(|done| Some(done.number) == task),
+            gave_up: self.gave_up.filter(|gave_up| *gave_up == course),
         })
     }
 
     /// Where the vehicle stands, if it can join there.
     pub(crate) fn stands(&self) -> Option<(Node, Heading)> {
         self.node.filter(|_| self.said.mode == Some(Mode::Automatic) && !self.said.driving)
-    }
-
-    /// A vehicle that has joined counts its waypoints anew.
-    pub(crate) fn joined(&mut self, passed: u32) {
-        self.state.passed = passed;
-        (self.task, self.gave_up) = (None, None);
     }
 
     /// What follows from the granted way: at most one message, to be sent when the other node knows.
@@ -312,14 +326,18 @@ impl Conversation {
             self.gave_up = None;
         }
         let outgoing = match self.state.underway.clone() {
-            Some(underway) if underway.course != way.course => self.cancel(now, wall),
+            Some(underway) if way.recalled || underway.course != way.course => self.cancel(now, wall),
             Some(underway) => self.carry_on(now, wall, way, underway, places),
             None if self.gave_up == Some(way.course) => None,
+            None if way.recalled => {
+                // It has nothing that it could give up.
+                self.gave_up = (!self.said.driving).then_some(way.course);
+                None
+            }
             None => self.begin(now, wall, way, places),
         };
         if outgoing.is_some() {
-            let task = self.state.underway.as_ref().and_then(|underway| underway.task);
-            self.sent = Some((now, task));
+            self.sent = Some((now, way.order));
         }
         outgoing
     }
@@ -337,8 +355,10 @@ impl Conversation {
     }
 
     fn begin(&mut self, now: Instant, wall: Timestamp, way: &Way, places: &Places) -> Option<Outgoing> {
-        let task = way.task.filter(|task| task.number > self.state.task_sent && is_sent(*task));
-        if way.base.is_empty() && task.is_none() {
+        let task = way.new_task(self.state.task_sent);
+        // Where a transport will lead is said before the first step of it is granted.
+        let announces = way.order.is_some() && !way.horizon.is_empty();
+        if way.base.is_empty() && task.is_none() && !announces {
             return None;
         }
         let ends_charging = std::mem::take(&mut self.state.charges);
@@ -352,7 +372,8 @@ impl Conversation {
                 .chain(way.horizon.iter().copied())
                 .collect(),
             sequence: 0,
-            released: 1 + way.base.len(),
+            released: 1 + way.base.len() as u32,
+            order: way.order,
             task,
             ends_charging,
             cancels: false,
@@ -384,17 +405,22 @@ impl Conversation {
     ) -> Option<Outgoing> {
         let told = underway.told();
         let new: Vec<u32> = way.base.iter().filter(|(number, _)| *number > told).map(|(_, n)| *n).collect();
-        let stitch = *underway.nodes.get(underway.released.checked_sub(1)?)?;
-        if new.is_empty() || underway.cancels || underway.task.is_some() {
+        let stitch = *underway.nodes.get(underway.released.checked_sub(1)? as usize)?;
+        let announces = way.order.is_some() && way.order != underway.order;
+        if underway.cancels || underway.task.is_some() || (new.is_empty() && !announces) {
             return None;
         }
-        let task = way.task.filter(|task| task.number > self.state.task_sent && is_sent(*task));
-        let sequence = underway.sequence + 2 * (underway.released as u32 - 1);
+        let task = way.new_task(self.state.task_sent).filter(|_| !new.is_empty());
+        let sequence = underway.sequence + 2 * (underway.released - 1);
         let next = Underway {
             update: underway.update.checked_add(1)?,
-            nodes: std::iter::once(stitch).chain(new.iter().copied()).chain(way.horizon.iter().copied()).collect(),
+            nodes: std::iter::once(stitch)
+                .chain(new.iter().copied())
+                .chain(way.horizon.iter().copied())
+                .collect(),
             sequence,
-            released: 1 + new.len(),
+            released: 1 + new.len() as u32,
+            order: way.order,
             task,
             ends_charging: false,
             ..underway
@@ -463,7 +489,7 @@ pub(crate) struct OrderParts<'a> {
 impl Underway {
     /// Number of the last waypoint that the vehicle was told to go to.
     fn told(&self) -> u32 {
-        self.first + self.sequence / 2 + (self.released as u32).saturating_sub(1)
+        self.first + self.sequence / 2 + self.released.saturating_sub(1)
     }
 
     fn parts(&self) -> OrderParts<'_> {
@@ -472,7 +498,7 @@ impl Underway {
             update: self.update,
             nodes: &self.nodes,
             sequence: self.sequence,
-            released: self.released,
+            released: self.released as usize,
             task: self.task,
             ends_charging: self.ends_charging,
         }
@@ -574,7 +600,12 @@ impl Places {
 }
 
 fn action(action_type: &str, action_id: String) -> Action {
-    Action { action_type: action_type.to_owned(), action_id, blocking: Blocking::Hard, parameters: Vec::new() }
+    Action {
+        action_type: action_type.to_owned(),
+        action_id,
+        blocking: Blocking::Hard,
+        parameters: Vec::new(),
+    }
 }
 
 const fn action_type(kind: TaskKind) -> &'static str {

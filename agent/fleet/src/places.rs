@@ -16,17 +16,17 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(hall: Hall, map_id: &str) -> Self {
-        let ends = |(at, (_, arc)): (usize, &(String, _))| {
-            let arc: &control_loops_layouts::hall::Way = arc;
-            ((arc.from.0, arc.to.0), at)
-        };
-        let ways = hall.edges.iter().enumerate().map(ends).collect();
+        let ways = hall.edges.iter().enumerate();
+        let ways = ways.map(|(at, (_, arc))| ((arc.from.0, arc.to.0), at)).collect();
         Self { hall, map_id: map_id.to_owned(), ways }
     }
 
     /// What the way from one place to the next is called.
     pub(crate) fn edge_name(&self, from: Node, to: Node) -> String {
         let found = self.ways.get(&(from.0, to.0)).and_then(|at| self.hall.edges.get(*at));
-        found.map_or_else(|| format!("{}-{}", self.hall.name(from), self.hall.name(to)), |(name, _)| name.clone())
+        found.map_or_else(
+            || format!("{}-{}", self.hall.name(from), self.hall.name(to)),
+            |(name, _)| name.clone(),
+        )
     }
 }

@@ -46,7 +46,7 @@ mod setup;
 mod state;
 mod vehicle;
 
-pub use control_loops_fleet::{Graph, GraphError, Heading, Motion, Node, PlannerError, Vehicle};
+pub use control_loops_fleet::{Cause, Graph, GraphError, Heading, Motion, Node, PlannerError, Vehicle};
 
 pub use controller::FleetController;
 pub use event::{Degradation, Event, Reason};
