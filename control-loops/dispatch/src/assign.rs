@@ -51,6 +51,8 @@ pub(crate) struct Matching {
     len: usize,
     vehicles: usize,
     cost: Box<[i64]>,
+    /// What it costs to leave each row without a vehicle.
+    left: Box<[i64]>,
     row_value: Box<[i64]>,
     column_value: Box<[i64]>,
     /// The row of each column, counted from 1; 0 for none.
@@ -69,6 +71,7 @@ impl Matching {
             len: 0,
             vehicles,
             cost: vec![0; rows * vehicles].into_boxed_slice(),
+            left: vec![0; rows].into_boxed_slice(),
             row_value: vec![0; rows + 1].into_boxed_slice(),
             column_value: vec![0; columns].into_boxed_slice(),
             row_of: vec![0; columns].into_boxed_slice(),
@@ -111,16 +114,21 @@ impl Matching {
     /// What a row and a column cost together, both counted from 1.
     fn pair(&self, row: usize, column: usize) -> i64 {
         if let Some(left) = (column - 1).checked_sub(self.vehicles) {
-            let overdue = self.rows.iter().take(self.len).filter(|row| row.overdue).count();
-            let this = self.row(row - 1);
-            let rank = if this.overdue { (overdue + 1).saturating_sub(row.min(overdue)) as i64 } else { 0 };
-            return if left + 1 == row {
-                LEFT + this.urgency.min(LEFT / 2) + rank * LEFT_OVERDUE
-            } else {
-                NEVER
-            };
+            return if left + 1 == row { get(&self.left, left) } else { NEVER };
         }
         self.cost.get((row - 1) * self.vehicles + column - 1).copied().unwrap_or(NEVER)
+    }
+
+    /// Of orders that are overdue, each older one is dearer to leave.
+    fn price_left(&mut self) {
+        for index in 0..self.len {
+            let this = self.row(index);
+            let age = |row: &Row| (row.accepted, row.slot);
+            let younger = |row: &&Row| row.overdue && age(row) >= age(&this);
+            let rank = self.rows.iter().take(self.len).filter(younger).count();
+            let overdue = if this.overdue { rank as i64 * LEFT_OVERDUE } else { 0 };
+            set(&mut self.left, index, LEFT + this.urgency.min(LEFT / 2) + overdue);
+        }
     }
 
     /// Matches each row with a column so that the sum is least. One row after the other takes the cheapest
@@ -212,6 +220,7 @@ impl FleetController {
         }
         self.list_rows();
         self.price_pairs();
+        self.matching.price_left();
         self.matching.solve();
         // First everything that changes hands is laid down, then it is taken up.
         for vehicle in self.all() {

@@ -33,7 +33,7 @@ impl FleetController {
         }
         // What has been done counts, whoever moves the vehicle next.
         self.take_in_result(vehicle);
-        if report.gave_up.is_some() {
+        if report.gave_up == Some(cart.course) {
             self.give_up(vehicle);
         }
         self.change_standing(vehicle, report);
@@ -82,7 +82,8 @@ impl FleetController {
             }
         }
         match report.gave_up {
-            Some(course) if course != cart.course => Err(ReportError::UnknownCourse),
+            // Old ones are named again until the vehicle has heard of the new one.
+            Some(course) if course > cart.course => Err(ReportError::UnknownCourse),
             Some(_) | None => Ok(heard),
         }
     }
@@ -226,7 +227,8 @@ impl FleetController {
         }
     }
 
-    /// Brings a vehicle onto the layout: it takes part as soon as nobody else holds its node or comes there.
+    /// Brings a vehicle onto the layout: it takes part as soon as nobody else holds its node or comes there. It
+    /// stands still there, and follows no earlier grant.
     ///
     /// # Errors
     /// See [`JoinError`]; nothing changes then.

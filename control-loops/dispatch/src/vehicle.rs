@@ -36,7 +36,8 @@ pub struct VehicleReport {
     pub battery: u16,
     /// What became of its last task.
     pub task: Option<TaskReport>,
-    /// The course that it has given up, standing still: it does not move for any earlier grant.
+    /// The course that it has given up, standing still: it does not move for any grant of it or an earlier one.
+    /// It may say so again and again.
     pub gave_up: Option<u32>,
 }
 

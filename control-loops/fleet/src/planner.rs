@@ -192,7 +192,7 @@ impl Planner {
         self.goal.at(vehicle.0 as usize)
     }
 
-    /// Steps since a vehicle got its goal.
+    /// Steps since a vehicle got its goal, or was there.
     #[must_use]
     pub fn age(&self, vehicle: Vehicle) -> u32 {
         self.age.at(vehicle.0 as usize)
@@ -352,15 +352,16 @@ impl Planner {
         }
     }
 
-    /// Everybody takes its first planned step. Ages grow by one.
+    /// Everybody takes its first planned step. Ages grow by one; of those at their goals they are 0.
     pub fn advance(&mut self) {
         for vehicle in 0..self.vehicles {
             self.leave_branch(vehicle);
         }
         self.window.shift(0..self.vehicles);
         for vehicle in 0..self.vehicles {
+            let arrived = self.goal.at(vehicle as usize) == Some(Node(self.window.node(vehicle, 0)));
             let age = self.age.at(vehicle as usize);
-            self.age.put(vehicle as usize, age.saturating_add(1));
+            self.age.put(vehicle as usize, if arrived { 0 } else { age.saturating_add(1) });
             self.claim(vehicle);
         }
     }

@@ -308,6 +308,13 @@ impl Traffic {
         };
         let placed = planner.relocate(places);
         debug_assert!(placed.is_ok(), "promised ways end on nodes of their own: {placed:?}");
+        for vehicle in self.vehicles() {
+            // Whoever has lost the rest of its way is not at its goal any more.
+            let goal = self.planner.goal(vehicle);
+            if goal.is_some() && goal != Some(self.planner.position(vehicle).0) {
+                self.unpin(vehicle, Pin::Busy);
+            }
+        }
     }
 
     fn pin_arrived(&mut self, vehicle: Vehicle) {

@@ -84,6 +84,8 @@ pub(crate) struct Real {
     /// Steps until the move or task is over.
     left: u32,
     pub(crate) task: Option<TaskReport>,
+    /// The last task that it did: it is not done again.
+    done: Option<u32>,
     pub(crate) load: Option<OrderId>,
     /// It says nothing.
     pub(crate) mute: bool,
@@ -132,6 +134,7 @@ impl Site {
                 battery: 900,
                 left: 0,
                 task: None,
+                done: None,
                 load: None,
                 mute: false,
                 stopped: false,
@@ -213,7 +216,6 @@ impl Site {
                 if let Some(mirror) = &mut self.mirror {
                     assert_eq!(mirror.report(Vehicle(vehicle as u16), &report), Ok(()));
                 }
-                self.real[vehicle].gave_up = None;
                 if self.real[vehicle].task.is_some_and(|task| task.result != TaskResult::Running) {
                     self.real[vehicle].task = None;
                 }
@@ -282,7 +284,7 @@ impl Site {
             real.battery -= 1;
         }
         let Some((grant, base)) = real.granted.clone() else { return };
-        if real.course != grant.course {
+        if real.course != grant.course || real.gave_up == Some(grant.course) {
             return;
         }
         let next = real.passed.wrapping_sub(grant.from.number) as usize + 1;
@@ -297,7 +299,7 @@ impl Site {
                     real.task = Some(TaskReport { number: task.number, result: TaskResult::Running });
                 }
                 TaskKind::Pick | TaskKind::Drop | TaskKind::Visit => {
-                    if real.task.is_none() {
+                    if real.task.is_none() && real.done != Some(task.number) {
                         real.task = Some(TaskReport { number: task.number, result: TaskResult::Running });
                         real.left = pace.1;
                     }
@@ -319,6 +321,7 @@ impl Site {
         };
         if grant.course != real.course {
             real.course = grant.course;
+            real.gave_up = None;
             real.passed = grant.from.number;
             real.toward = None;
             real.left = 0;
@@ -341,14 +344,35 @@ impl Site {
         }
     }
 
+    /// A vehicle is carried away: it forgets everything.
+    pub(crate) fn take_away(&mut self, vehicle: usize) {
+        let real = &mut self.real[vehicle];
+        (real.there, real.mute, real.stopped, real.load) = (false, false, false, None);
+        (real.mode, real.toward, real.task, real.granted) = (Mode::Automatic, None, None, None);
+        real.left = 0;
+    }
+
     fn finish_task(&mut self, vehicle: usize, number: u32) {
         let real = &mut self.real[vehicle];
+        real.done = Some(number);
         let task = real.granted.as_ref().and_then(|(grant, _)| grant.task);
         let task = task.filter(|task| task.number == number).expect("the task that was granted");
         assert_eq!(task.node, real.node, "a task elsewhere");
         match task.kind {
             TaskKind::Pick => {
-                assert!(real.load.is_none(), "two loads on one vehicle");
+                if real.load.is_some() {
+                    let id = Vehicle(vehicle as u16);
+                    let seen: Vec<_> = self
+                        .events
+                        .iter()
+                        .map(|e| format!("{e:?}"))
+                        .filter(|e| e.contains(&format!("{id:?}")))
+                        .collect();
+                    panic!(
+                        "two loads on one vehicle {id:?} {:?} {task:?} {seen:#?}",
+                        self.real[vehicle].load
+                    );
+                }
                 real.load = task.order;
                 *self.picked.entry(task.order.unwrap()).or_default() += 1;
             }
@@ -367,7 +391,16 @@ impl Site {
         for (vehicle, real) in self.real.iter().enumerate().filter(|(_, real)| real.there) {
             for node in [Some(real.node), real.toward].into_iter().flatten() {
                 if let Some(other) = on.insert(node, vehicle) {
-                    panic!("vehicles {other} and {vehicle} collide on {node:?}");
+                    let why = [other, vehicle].map(|each| {
+                        let id = Vehicle(each as u16);
+                        (
+                            self.fleet.explain(id),
+                            self.fleet.grant(id),
+                            self.real[each].mode,
+                            self.real[each].toward,
+                        )
+                    });
+                    panic!("vehicles {other} and {vehicle} collide on {node:?}: {why:?}");
                 }
             }
         }
