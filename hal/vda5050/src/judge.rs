@@ -5,6 +5,7 @@
 
 use crate::address::Version;
 use crate::order::{Node, Order, OrderFault};
+use crate::state::Level;
 
 /// What a vehicle has, before it looks at a new message.
 pub struct Held<'a> {
@@ -22,6 +23,8 @@ pub struct Held<'a> {
     pub knows_map: &'a dyn Fn(&str) -> bool,
     /// Whether the vehicle can do an action.
     pub can_do: &'a dyn Fn(&str) -> bool,
+    /// Whether the vehicle finds a way to a node.
+    pub can_reach: &'a dyn Fn(&Node) -> bool,
 }
 
 /// What becomes of a message.
@@ -64,6 +67,8 @@ pub enum Rejection {
     NoRoute,
     /// There is nothing to cancel.
     NoOrderToCancel,
+    /// It cannot do an instant action.
+    InvalidInstantAction,
 }
 
 impl Rejection {
@@ -84,6 +89,8 @@ impl Rejection {
                 | Self::NotStitched => "orderUpdateError",
                 Self::StartOutOfRange | Self::NoRoute => "noRouteError",
                 Self::NoOrderToCancel => "noOrderToCancel",
+                // Version 2.1 asks for an error without naming its type; this is what is in use.
+                Self::InvalidInstantAction => "instantActionError",
             },
             Version::V3 => match self {
                 Self::Invalid(_) | Self::NotStitched => "VALIDATION_FAILURE",
@@ -98,7 +105,17 @@ impl Rejection {
                 Self::StartOutOfRange => "START_NODE_OUT_OF_RANGE",
                 Self::NoRoute => "NO_ROUTE_TO_TARGET",
                 Self::NoOrderToCancel => "NO_ORDER_TO_CANCEL",
+                Self::InvalidInstantAction => "INVALID_INSTANT_ACTION",
             },
+        }
+    }
+
+    /// How bad the standard finds it.
+    #[must_use]
+    pub const fn level(self, version: Version) -> Level {
+        match (self, version) {
+            (Self::UnsupportedParameter, Version::V3) => Level::Critical,
+            _ => Level::Warning,
         }
     }
 
@@ -148,7 +165,10 @@ pub fn judge(held: &Held<'_>, order: &Order, version: Version) -> Result<Taken, 
         return Err(Rejection::UnknownMap);
     }
     let begins_here = order.nodes.first().is_some_and(|node| (held.stands_on)(node));
-    if taken == Taken::New && !begins_here { Err(Rejection::StartOutOfRange) } else { Ok(taken) }
+    if taken == Taken::New && !begins_here {
+        return Err(Rejection::StartOutOfRange);
+    }
+    if order.nodes.iter().any(|node| !(held.can_reach)(node)) { Err(Rejection::NoRoute) } else { Ok(taken) }
 }
 
 fn judge_update(held: &Held<'_>, last: &Order, order: &Order, version: Version) -> Result<Taken, Rejection> {

@@ -97,7 +97,7 @@ struct ParameterText {
     value: Json,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct InstantActionsText {
     #[serde(flatten)]
     header: Header,
@@ -163,6 +163,15 @@ impl InstantActions {
         };
         let actions = self.actions.iter().map(instant).collect();
         written(&InstantActionsText { header: header.clone(), actions })
+    }
+
+    /// Reads instant actions; fields that are not known are passed over.
+    ///
+    /// # Errors
+    /// If the text is no JSON, lacks a required field, or one has the wrong type.
+    pub fn from_json(text: &str) -> Result<(Header, Self), Malformed> {
+        let InstantActionsText { header, actions } = serde_json::from_str(text)?;
+        Ok((header, Self { actions: actions.into_iter().map(action_of).collect() }))
     }
 }
 

@@ -34,6 +34,7 @@ impl Case {
             stands_on: &|node| node.node_id == "a",
             knows_map: &|map| map == "hall",
             can_do: &|action| action == "pick",
+            can_reach: &|node| node.node_id != "island",
         };
         judge(&held, &self.heard, version)
     }

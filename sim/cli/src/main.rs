@@ -13,8 +13,10 @@ mod park;
 mod pilot;
 mod plant;
 mod serve;
+mod stdin;
 mod text_file;
 mod turbine;
+mod vehicles;
 mod write_log;
 
 use std::process::ExitCode;
@@ -45,6 +47,7 @@ enum Command {
     #[command(hide = true)]
     DisconHost(bladed::HostArguments),
     Fleet(fleet::Arguments),
+    Vehicles(vehicles::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::DisconHost(arguments) => bladed::host(&arguments),
         Command::Fleet(arguments) => fleet::run(&arguments),
+        Command::Vehicles(arguments) => vehicles::run(&arguments),
     }
 }
 

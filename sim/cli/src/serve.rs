@@ -16,8 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::plant::{self, SensorNoise, WIND_HELP};
-use crate::text_file;
 use crate::write_log::{self, KeptLog};
+use crate::{stdin, text_file};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -241,7 +241,7 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = stdin_closed(), if arguments.until_stdin_closes => {}
+        () = stdin::closed(), if arguments.until_stdin_closes => {}
     }
     let site = truth(arguments, &farm);
     farm.stop().await;
@@ -372,21 +372,6 @@ impl TurbineTruth {
 
 fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(value).map_err(|error| failed(format!("cannot write JSON: {error}"), ""))
-}
-
-/// Ends when standard input does.
-async fn stdin_closed() {
-    let (ended, end) = tokio::sync::oneshot::channel();
-    // A read of standard input cannot be cancelled: the thread ends with the process.
-    let reader = std::thread::Builder::new().name("takt-stdin".to_owned()).spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        let _ = ended.send(());
-    });
-    match reader {
-        Ok(_) => drop(end.await),
-        // Without the thread only signals end the program.
-        Err(_) => std::future::pending().await,
-    }
 }
 
 fn failed(what: impl Into<String>, remedy: &str) -> Failure {

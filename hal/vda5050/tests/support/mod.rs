@@ -133,6 +133,7 @@ impl Vehicle {
             stands_on: &|node| node.node_id == here,
             knows_map: &|map| map == "hall",
             can_do: &|action| action == "pick",
+            can_reach: &|node| node.node_id != "island",
         };
         match judge(&held, &order, self.version) {
             Ok(Taken::New) => {
