@@ -14,8 +14,9 @@
 use control_loops_dispatch::{Heading, Mode, Node, Task, TaskKind, TaskReport, TaskResult, VehicleReport};
 use hal_units::{Duration, Instant};
 use hal_vda5050::{
-    Action, ActionStatus, Address, Blocking, Connection, ConnectionState, Dialogue, Edge, Event, Level,
-    Limits, Malformed, Node as OrderNode, Order, Outgoing, Position, Refusal, State, StateFault, Topic,
+    Action, ActionStatus, Address, Blocking, Connection, ConnectionState, Dialogue, Edge, EmergencyStop,
+    Event, Level, Limits, Malformed, Node as OrderNode, Order, Outgoing, Position, Refusal, State,
+    StateFault, Topic,
 };
 use jiff::Timestamp;
 use postcard_schema::Schema;
@@ -210,10 +211,12 @@ impl Conversation {
         places: &Places,
     ) -> Result<Option<Found>, Disbelief> {
         let events = self.dialogue.on_state(state).map_err(Disbelief::State)?;
-        let stopped = state.emergency_stop != hal_vda5050::EmergencyStop::None;
         let worst = state.errors.iter().max_by_key(|error| error.level);
         let fatal = worst.is_some_and(|error| error.level >= Level::Fatal);
-        if (stopped && !self.said.emergency_stop) || (fatal && self.said.mode != Some(Mode::Failed)) {
+        let stopped = state.emergency_stop != EmergencyStop::None;
+        // One that releases itself is over in a moment; all others need somebody.
+        let failed = fatal || (stopped && state.emergency_stop != EmergencyStop::AutoAck);
+        if (stopped && !self.said.emergency_stop) || (failed && self.said.mode != Some(Mode::Failed)) {
             self.state.stops += 1;
         }
         self.said = Said {
@@ -222,7 +225,7 @@ impl Conversation {
             driving: state.driving,
             charging: state.charging,
             emergency_stop: stopped,
-            mode: Some(match (fatal, state.operating_mode.takes_orders()) {
+            mode: Some(match (failed, state.operating_mode.takes_orders()) {
                 (true, _) => Mode::Failed,
                 (false, true) => Mode::Automatic,
                 (false, false) => Mode::Manual,
