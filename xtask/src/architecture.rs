@@ -66,10 +66,12 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "agent-daemon",
         &[
             "agent-cycle",
+            "agent-fleet",
             "agent-plan",
             "agent-status",
             "control-loops-blocks",
             "control-loops-controllers",
+            "control-loops-layouts",
             "failover-link",
             "failover-protocol",
             "hal-field-bus",

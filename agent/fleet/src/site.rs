@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use control_loops_dispatch::{
     CancelError, Cancelled, Degradation, Event, FleetController, FleetState, JoinError, Motion, Node, Order,
-    OrderError, OrderId, Outcome, RestoreError, Setup, SetupError, Standing, Vehicle, VehicleSetup,
+    OrderError, OrderId, OrderState, Outcome, RestoreError, Setup, SetupError, Standing, Vehicle,
+    VehicleSetup,
 };
 use control_loops_layouts::hall::Hall;
 use hal_units::{Duration, Instant};
@@ -194,12 +195,21 @@ impl SiteFleet {
         Ok(())
     }
 
+    /// Whether an order is in the book, or was over not long ago.
+    #[must_use]
+    pub fn knows(&self, id: u64) -> bool {
+        self.controller.order(OrderId(id)).is_some()
+    }
+
     /// Cancels an order.
     ///
     /// # Errors
     /// In words; nothing has changed.
     pub fn cancel(&mut self, id: u64) -> Result<Cancelled, String> {
         self.timed.remove(&id);
+        if self.controller.order(OrderId(id)) == Some(OrderState::Over(Outcome::Cancelled)) {
+            return Ok(Cancelled::AtOnce);
+        }
         self.controller.cancel(OrderId(id), None).map_err(|error| match error {
             CancelError::Unknown => "there is no such order under way".to_owned(),
             CancelError::NoWay(node) => format!("no open way leads to {}", self.places.hall.name(node)),
