@@ -22,6 +22,16 @@ pub(crate) fn json(vehicles: u16) -> String {
     format!("{{\n \"cellMeters\": 1.5,\n \"layout\": [\n{}\n ]\n}}\n", rows.join(",\n"))
 }
 
+/// Where loads are fetched and brought, by the names that a site gives to the cells of a grid.
+pub(crate) fn stations(vehicles: u16) -> Vec<String> {
+    let mut stations = Vec::new();
+    for (y, row) in rows(vehicles).iter().enumerate() {
+        let of_row = row.chars().enumerate().filter(|(_, cell)| matches!(cell, 'w' | 'e'));
+        stations.extend(of_row.map(|(x, _)| format!("x{x}y{y}")));
+    }
+    stations
+}
+
 /// Rows of cells, all equally long.
 fn rows(vehicles: u16) -> Vec<String> {
     let blocks = (1..).find(|blocks| places(*blocks) >= usize::from(vehicles) * PLACES_PER_VEHICLE);
@@ -51,7 +61,7 @@ fn cell(x: usize, y: usize, width: usize, height: usize) -> char {
             (0, _) => 'p',
             _ => '@',
         },
-        (false, true) if (x == 1 || x == width + 2) && y % 2 == 0 => 'w',
+        (false, true) if (x == 1 || x == width + 2) && y.is_multiple_of(2) => 'w',
         _ => '@',
     }
 }

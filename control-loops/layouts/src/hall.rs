@@ -16,7 +16,7 @@ use crate::lif::Layout;
 use crate::{complaint, ggo};
 
 /// The distance between the middles of two cells, in metres, where a grid does not say it.
-const CELL_METERS: f64 = 1.5;
+pub const CELL_METERS: f64 = 1.5;
 /// What moving against a lane's direction costs more in a grid, in eighths of a step.
 const AGAINST_LANE: u8 = 6;
 

@@ -92,7 +92,10 @@ impl FleetPlan {
             .iter()
             .map(|vehicle| VehicleSpec { name: vehicle.name.clone(), address: vehicle.address.clone() })
             .collect();
-        let map_id = if config.layout_id.is_empty() { "hall" } else { &config.layout_id };
+        // A grid has no name but its file's.
+        let stem =
+            config.layout.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let map_id = if config.layout_id.is_empty() { &stem } else { &config.layout_id };
         let fleet = SiteFleet::new(hall, map_id, &vehicles, config.orders_max)
             .map_err(|error| FleetStartError::Fleet { path: path.clone(), error })?;
         let broker = &config.broker;
