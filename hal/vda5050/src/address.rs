@@ -20,7 +20,7 @@ impl Version {
     }
 
     /// As topics name it.
-    const fn major(self) -> &'static str {
+    pub(crate) const fn major(self) -> &'static str {
         match self {
             Self::V2 => "v2",
             Self::V3 => "v3",

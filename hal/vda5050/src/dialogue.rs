@@ -14,14 +14,11 @@ use hal_units::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::address::{Address, Topic, Version};
-use crate::header::Header;
 use crate::limits::Limits;
-use crate::order::{Action, Blocking, Edge, InstantActions, Node, Order, OrderFault, Response};
+use crate::order::{Action, Blocking, Edge, Node, Order, OrderFault, Response, Value};
 use crate::said::{Event, Outgoing, Refusal, StateFault};
+use crate::sending::{Sent, chained};
 use crate::state::{Connection, ConnectionState, State};
-
-/// Most instant actions that wait for their echo.
-const INSTANT_MAX: usize = 16;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Course {
@@ -29,15 +26,17 @@ pub(crate) struct Course {
     pub(crate) order: Order,
     /// All nodes from the last one passed on, with those that the last message left out.
     pub(crate) nodes: Vec<(String, u32, bool)>,
-    pub(crate) sent: Instant,
+    pub(crate) sent: Sent,
     pub(crate) echoed: Option<u32>,
     pub(crate) reached: Option<u32>,
+    /// Whether its base is known to be done.
+    pub(crate) arrived: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Waiting {
     pub(crate) action: Action,
-    pub(crate) sent: Instant,
+    pub(crate) sent: Sent,
     pub(crate) seen: bool,
     pub(crate) cancels: bool,
 }
@@ -46,16 +45,18 @@ pub(crate) struct Waiting {
 #[derive(Debug, Clone)]
 pub struct Dialogue {
     pub(crate) address: Address,
-    limits: Limits,
-    resend_after: Duration,
-    header_ids: [u32; 3],
+    pub(crate) limits: Limits,
+    pub(crate) resend_after: Duration,
+    pub(crate) header_ids: [u32; 4],
     pub(crate) course: Option<Course>,
     pub(crate) instant: Vec<Waiting>,
     pub(crate) last_header: Option<u32>,
-    connected: bool,
-    takes_orders: bool,
-    stands_on: String,
-    actions_named: u64,
+    pub(crate) connected: bool,
+    pub(crate) takes_orders: bool,
+    pub(crate) stands_on: String,
+    pub(crate) actions_named: u64,
+    /// The order is another master's, and no update of it is ours yet.
+    pub(crate) unsealed: bool,
 }
 
 impl Dialogue {
@@ -66,7 +67,7 @@ impl Dialogue {
             address,
             limits,
             resend_after,
-            header_ids: [0; 3],
+            header_ids: [0; 4],
             course: None,
             instant: Vec::new(),
             last_header: None,
@@ -74,7 +75,43 @@ impl Dialogue {
             takes_orders: false,
             stands_on: String::new(),
             actions_named: 0,
+            unsealed: false,
         }
+    }
+
+    /// The vehicle.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What the vehicle can take, from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Whether the vehicle is there.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether the vehicle is there and takes orders.
+    #[must_use]
+    pub const fn takes_orders(&self) -> bool {
+        self.connected && self.takes_orders
+    }
+
+    /// The node that the vehicle passed last; empty if it has not said it yet.
+    #[must_use]
+    pub fn stands_on(&self) -> &str {
+        &self.stands_on
+    }
+
+    /// Whether the vehicle has the last message of the order under way.
+    #[must_use]
+    pub fn is_echoed(&self) -> bool {
+        self.course.as_ref().is_some_and(|course| course.echoed == Some(course.order.order_update_id))
     }
 
     /// The order under way: the last message of it.
@@ -151,6 +188,7 @@ impl Dialogue {
         let kept: Vec<_> =
             course.nodes.iter().filter(|(_, number, _)| *number < stitch.sequence_id).cloned().collect();
         self.check(&order, wall)?;
+        self.unsealed = false;
         Ok(self.send_order(now, wall, order, kept))
     }
 
@@ -159,9 +197,7 @@ impl Dialogue {
     /// # Errors
     /// If there is no order, or it is being cancelled.
     pub fn cancel(&mut self, now: Instant, wall: Timestamp) -> Result<Outgoing, Refusal> {
-        if self.course.is_none() {
-            return Err(Refusal::NoOrder);
-        }
+        let course = self.course.as_ref().ok_or(Refusal::NoOrder)?;
         if self.instant.iter().any(|waiting| waiting.cancels) {
             return Err(Refusal::Cancelling);
         }
@@ -169,8 +205,12 @@ impl Dialogue {
         let action = Action {
             action_type: "cancelOrder".to_owned(),
             action_id: format!("cancel-{}-{}", wall.as_millisecond(), self.actions_named),
-            blocking: Blocking::Hard,
-            parameters: Vec::new(),
+            blocking: Blocking::None,
+            // What comes too late, of a master of before, cancels no other order.
+            parameters: match self.address.version() {
+                Version::V2 => Vec::new(),
+                Version::V3 => vec![("orderId".to_owned(), Value::Text(course.order.order_id.clone()))],
+            },
         };
         self.send_instant(now, wall, action, true)
     }
@@ -196,34 +236,6 @@ impl Dialogue {
                 Ok(Outgoing { topic: self.address.topic(Topic::Responses), text })
             }
         }
-    }
-
-    /// What has waited too long for its echo, to be sent again.
-    pub fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
-        let mut due = Vec::new();
-        if !self.connected {
-            return due;
-        }
-        let late = |sent: Instant, after: Duration| now.since(sent) >= after;
-        let after = self.resend_after;
-        let again = self
-            .course
-            .as_mut()
-            .filter(|course| course.echoed != Some(course.order.order_update_id) && late(course.sent, after));
-        if let Some(course) = again {
-            course.sent = now;
-            let order = course.order.clone();
-            due.push(self.order_message(wall, &order));
-        }
-        let mut actions = Vec::new();
-        for waiting in self.instant.iter_mut().filter(|waiting| !waiting.seen && late(waiting.sent, after)) {
-            waiting.sent = now;
-            actions.push(waiting.action.clone());
-        }
-        for action in actions {
-            due.push(self.instant_message(wall, action));
-        }
-        due
     }
 
     /// Takes in whether the vehicle is there.
@@ -261,87 +273,4 @@ impl Dialogue {
         }
         Ok(events)
     }
-
-    fn may_send(&self) -> Result<(), Refusal> {
-        if !self.connected {
-            return Err(Refusal::NotConnected);
-        }
-        if self.takes_orders { Ok(()) } else { Err(Refusal::NotAutomatic) }
-    }
-
-    fn check(&self, order: &Order, wall: Timestamp) -> Result<(), Refusal> {
-        order.check().map_err(Refusal::Fault)?;
-        let header = Header::new(&self.address, u32::MAX, wall);
-        self.limits.check(order, &header, self.address.version()).map_err(Refusal::Over)
-    }
-
-    fn send_order(
-        &mut self,
-        now: Instant,
-        wall: Timestamp,
-        order: Order,
-        mut nodes: Vec<(String, u32, bool)>,
-    ) -> Outgoing {
-        nodes.extend(order.nodes.iter().map(|n| (n.node_id.clone(), n.sequence_id, n.released)));
-        let outgoing = self.order_message(wall, &order);
-        let (echoed, reached) =
-            self.course.take().map_or((None, None), |course| (course.echoed, course.reached));
-        self.course = Some(Course { order, nodes, sent: now, echoed, reached });
-        outgoing
-    }
-
-    fn send_instant(
-        &mut self,
-        now: Instant,
-        wall: Timestamp,
-        action: Action,
-        cancels: bool,
-    ) -> Result<Outgoing, Refusal> {
-        if !self.connected {
-            return Err(Refusal::NotConnected);
-        }
-        if self.instant.len() >= INSTANT_MAX {
-            return Err(Refusal::TooMany);
-        }
-        let actions = InstantActions { actions: vec![action.clone()] };
-        self.limits.check_instant(&actions).map_err(Refusal::Over)?;
-        self.instant.push(Waiting { action: action.clone(), sent: now, seen: false, cancels });
-        Ok(self.instant_message(wall, action))
-    }
-
-    fn order_message(&mut self, wall: Timestamp, order: &Order) -> Outgoing {
-        let header = self.header(0, wall);
-        let text = order.to_json(&header, self.address.version());
-        Outgoing { topic: self.address.topic(Topic::Order), text }
-    }
-
-    fn instant_message(&mut self, wall: Timestamp, action: Action) -> Outgoing {
-        let header = self.header(1, wall);
-        let text = InstantActions { actions: vec![action] }.to_json(&header, self.address.version());
-        Outgoing { topic: self.address.topic(Topic::InstantActions), text }
-    }
-
-    /// The next header of a topic; headers count per topic.
-    fn header(&mut self, topic: usize, wall: Timestamp) -> Header {
-        let next = self.header_ids.get_mut(topic);
-        let header_id = next.map_or(0, |next| std::mem::replace(next, next.wrapping_add(1)));
-        Header::new(&self.address, header_id, wall)
-    }
-}
-
-/// An order from a node with its number on, with numbers and releases filled in.
-fn chained(order_id: &str, update: u32, start: Node, legs: Vec<(Edge, Node)>, released: usize) -> Order {
-    let mut sequence_id = start.sequence_id;
-    let mut nodes = vec![Node { released: true, ..start }];
-    let mut edges = Vec::with_capacity(legs.len());
-    for (index, (edge, node)) in legs.into_iter().enumerate() {
-        let released = index < released;
-        let start_node_id = nodes.last().map_or(String::new(), |node| node.node_id.clone());
-        let end_node_id = node.node_id.clone();
-        sequence_id = sequence_id.saturating_add(1);
-        edges.push(Edge { sequence_id, released, start_node_id, end_node_id, ..edge });
-        sequence_id = sequence_id.saturating_add(1);
-        nodes.push(Node { sequence_id, released, ..node });
-    }
-    Order { order_id: order_id.to_owned(), order_update_id: update, nodes, edges }
 }

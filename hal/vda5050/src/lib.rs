@@ -17,27 +17,52 @@
 //! - [`Order`], [`InstantActions`], [`Response`]: what the master sends, written for either version.
 //! - [`State`], [`Connection`], [`Limits`]: what a vehicle says, read from either version.
 //! - [`judge()`]: whether a vehicle may take an order, with the standard's error types.
-//! - [`Dialogue`]: the conversation with one vehicle.
+//! - [`Dialogue`]: the conversation with one vehicle. [`Memory`]: what another master needs to go on with it.
+//! - [`Conversations`]: those with a whole fleet.
+//!
+//! # Two masters after each other
+//!
+//! A vehicle cannot tell one master from another; it orders messages by the numbers in them alone. So that
+//! nothing of a master of before moves a vehicle, whenever it comes, three things hold in a pair:
+//!
+//! 1. No message leaves before the other node holds it ([`Conversations::leave`]). The new master then knows
+//!    every order and update that a vehicle may have or get, and counts its base as driven.
+//! 2. Orders stay open: a horizon follows their base ([`Event::Arrived`] says that the base is done), and the
+//!    next errand is an update of the same order. A vehicle with a horizon is not idle and refuses any other
+//!    order, and of its own order whatever has no higher number than the last. Without a horizon it would take
+//!    an old order again that begins where it stands.
+//! 3. The new master's first update follows at once, even if it has nothing to say: [`Dialogue::restore`],
+//!    [`Dialogue::is_sealed`].
+//!
+//! Instant actions have names that a vehicle does once; the new master knows them too. Beyond that, both nodes
+//! should use one client name at the broker, which then throws out the old one before it lets the new one in.
 //!
 //! Not written: trajectories, corridors, zone sets. A state that has them is read all the same.
 
 mod address;
+mod conversations;
 mod dialogue;
 mod header;
 mod judge;
 mod limits;
+mod memory;
 mod order;
 mod order_text;
 mod said;
 mod seen;
+mod sending;
 mod state;
 mod state_text;
 
 pub use address::{Address, AddressError, Topic, Version};
+pub use conversations::{
+    AddError, Conversations, Counters, Heard, OUTBOX_MAX, RESENDS_MAX, VEHICLES_MAX, VehicleId,
+};
 pub use dialogue::Dialogue;
 pub use header::Header;
 pub use judge::{Held, Rejection, Taken, judge};
 pub use limits::{Limits, OverLimit};
+pub use memory::Memory;
 pub use order::{
     Action, Blocking, Edge, Grant, InstantActions, Node, Order, OrderFault, Position, Response, Value,
 };

@@ -1,5 +1,6 @@
 //! What a vehicle's factsheet says that it can take.
 
+use hal_units::Duration;
 use serde::Deserialize;
 
 use crate::Malformed;
@@ -28,6 +29,8 @@ pub struct Limits {
     pub parameters: usize,
     /// Instant actions of a message.
     pub instant_actions: usize,
+    /// Least time between two orders.
+    pub order_interval: Duration,
 }
 
 /// What is too much for a vehicle.
@@ -65,6 +68,15 @@ struct LimitsText {
     strings: StringsText,
     #[serde(alias = "maxArrayLens", alias = "maximumArrayLengths", default)]
     arrays: ArraysText,
+    #[serde(default)]
+    timing: TimingText,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TimingText {
+    #[serde(alias = "minOrderInterval", alias = "minimumOrderInterval")]
+    order_interval: f64,
 }
 
 #[derive(Deserialize, Default)]
@@ -101,7 +113,7 @@ impl Limits {
     /// # Errors
     /// If the text is no JSON, or has no limits.
     pub fn from_factsheet(text: &str) -> Result<(Header, Self), Malformed> {
-        let FactsheetText { header, protocol_limits: LimitsText { strings, arrays } } =
+        let FactsheetText { header, protocol_limits: LimitsText { strings, arrays, timing } } =
             serde_json::from_str(text)?;
         let limits = Self {
             message_bytes: strings.message,
@@ -113,6 +125,7 @@ impl Limits {
             edge_actions: arrays.edge_actions,
             parameters: arrays.parameters,
             instant_actions: arrays.instant_actions,
+            order_interval: Duration::try_from_secs_f64(timing.order_interval).unwrap_or_default(),
         };
         Ok((header, limits))
     }

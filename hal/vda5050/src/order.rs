@@ -1,9 +1,13 @@
 //! Orders, instant actions and responses, independent of the version.
+//!
+//! What is serialized here is how a master tells another one of them; vehicles get `to_json`.
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 /// An order or an update of one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// Its name.
     pub order_id: String,
@@ -16,7 +20,7 @@ pub struct Order {
 }
 
 /// A place on the way.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// The name in the layout.
     pub node_id: String,
@@ -31,7 +35,7 @@ pub struct Node {
 }
 
 /// Where a node is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// On this map.
     pub map_id: String,
@@ -46,7 +50,7 @@ pub struct Position {
 }
 
 /// The way between two nodes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Edge {
     /// The name in the layout.
     pub edge_id: String,
@@ -67,7 +71,7 @@ pub struct Edge {
 }
 
 /// Something to do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Action {
     /// What.
     pub action_type: String,
@@ -80,7 +84,7 @@ pub struct Action {
 }
 
 /// A parameter's value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// A text.
     Text(String),
@@ -91,7 +95,7 @@ pub enum Value {
 }
 
 /// What may go on while an action runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Blocking {
     /// Driving and other actions.
     None,

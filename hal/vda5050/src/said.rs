@@ -26,8 +26,13 @@ pub enum Event {
     },
     /// It will run out of base soon.
     NeedsBase,
+    /// It has driven the whole base and done what was to be done there; a horizon keeps the order open.
+    Arrived,
     /// It has done the whole order.
     Done,
+    /// It has given the order up, though nobody here has cancelled it: a person's doing, or another master's.
+    /// The order ends here.
+    Dropped,
     /// The order is cancelled; the vehicle is idle.
     Cancelled,
     /// It did not take the last message of the order. The order ends here.

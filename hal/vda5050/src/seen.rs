@@ -42,11 +42,9 @@ impl Dialogue {
         if course.echoed.is_some_and(|echoed| state.order_update_id < echoed) {
             return Err(StateFault::LostUpdate);
         }
-        if state.order_update_id < course.order.order_update_id {
-            // It still drives by the update before: what it expects was checked against that one.
-            return Ok(());
-        }
-        for (node_id, number, released) in &state.nodes {
+        let newest = state.order_update_id == course.order.order_update_id;
+        // By the update before it still drives: what it expects was checked against that one.
+        for (node_id, number, released) in state.nodes.iter().filter(|_| newest) {
             match course.nodes.iter().find(|(_, known, _)| known == number) {
                 None => return Err(StateFault::UnknownNode(*number)),
                 Some((known, _, _)) if known != node_id => return Err(StateFault::UnknownNode(*number)),
@@ -55,10 +53,11 @@ impl Dialogue {
             }
         }
         let passed = state.last_node_sequence_id;
-        let known = course
-            .nodes
-            .iter()
-            .any(|(node_id, number, _)| *number == passed && *node_id == state.last_node_id);
+        let last =
+            if newest { u32::MAX } else { course.order.nodes.first().map_or(0, |node| node.sequence_id) };
+        let known = course.nodes.iter().any(|(node_id, number, released)| {
+            *number == passed && *node_id == state.last_node_id && *released && passed <= last
+        });
         match course.reached {
             Some(reached) if passed < reached => Err(StateFault::Backwards(passed)),
             Some(reached) if passed > reached && !known => Err(StateFault::UnknownNode(passed)),
@@ -91,48 +90,67 @@ impl Dialogue {
 
     pub(crate) fn see_order(&mut self, state: &State, events: &mut Vec<Event>) {
         let version = self.address.version();
+        let cancels = self.instant.iter().any(|waiting| waiting.cancels);
         let Some(course) = self.course.as_mut() else { return };
         let update = course.order.order_update_id;
-        if state.order_id != course.order.order_id || state.order_update_id != update {
+        let has_it = state.order_id == course.order.order_id && state.order_update_id == update;
+        if has_it && course.echoed != Some(update) {
+            course.echoed = Some(update);
+            events.push(Event::Took(update));
+        }
+        if state.order_id == course.order.order_id && course.echoed == Some(state.order_update_id) {
+            course.see_progress(state, events);
+        }
+        if !has_it {
             if let Some(error_type) = rejection(state, &course.order, version) {
                 events.push(Event::Rejected { error_type });
                 self.course = None;
             }
             return;
         }
-        if course.echoed != Some(update) {
-            course.echoed = Some(update);
-            events.push(Event::Took(update));
-        }
-        let passed = state.last_node_sequence_id;
-        let ahead = |number: u32| state.nodes.iter().any(|(_, expected, _)| *expected == number);
-        for (node_id, number, released) in &course.nodes {
-            let new = course.reached.is_none_or(|reached| *number > reached);
-            let begun = *number > 0 || state.last_node_id == *node_id;
-            if new && begun && *released && *number <= passed && !ahead(*number) {
-                events.push(Event::Reached { node_id: node_id.clone(), sequence_id: *number });
-                course.reached = Some(*number);
-            }
-        }
-        let reached = course.reached;
-        course.nodes.retain(|(_, number, _)| reached.is_none_or(|reached| *number >= reached));
         if state.new_base_request {
             events.push(Event::NeedsBase);
         }
-        let all_released = course.order.nodes.iter().all(|node| node.released);
-        let actions = |id: &str| state.actions.iter().find(|action| action.action_id == id);
-        let over = |id: &str| actions(id).is_some_and(|action| action.status.is_over());
-        let at_end =
-            state.nodes.is_empty() && state.edges.is_empty() && reached == last_number(&course.order);
-        if all_released && at_end && course.order.actions().all(|action| over(&action.action_id)) {
+        let way_left = !state.nodes.is_empty() || !state.edges.is_empty();
+        let over = course.order.nodes.iter().filter(|node| node.released).flat_map(|node| &node.actions);
+        let edges = course.order.edges.iter().filter(|edge| edge.released).flat_map(|edge| &edge.actions);
+        let over = over.chain(edges).all(|action| is_over(state, &action.action_id));
+        let at_end = course.reached == course.order.last_released().map(|node| node.sequence_id);
+        let horizon = course.order.nodes.last().is_some_and(|node| !node.released);
+        if at_end && over && !horizon && !way_left {
             events.push(Event::Done);
             self.course = None;
+        } else if !way_left && (horizon || !at_end) && !cancels {
+            // It has cleared the order: a person's doing, or a cancel by somebody else.
+            events.push(Event::Dropped);
+            self.course = None;
+        } else if at_end && over && horizon && !course.arrived {
+            course.arrived = true;
+            events.push(Event::Arrived);
         }
     }
 }
 
-fn last_number(order: &Order) -> Option<u32> {
-    order.nodes.last().map(|node| node.sequence_id)
+impl Course {
+    /// Nodes of the base that it has passed.
+    fn see_progress(&mut self, state: &State, events: &mut Vec<Event>) {
+        let passed = state.last_node_sequence_id;
+        let ahead = |number: u32| state.nodes.iter().any(|(_, expected, _)| *expected == number);
+        for (node_id, number, released) in &self.nodes {
+            let new = self.reached.is_none_or(|reached| *number > reached);
+            let begun = *number > 0 || state.last_node_id == *node_id;
+            if new && begun && *released && *number <= passed && !ahead(*number) {
+                events.push(Event::Reached { node_id: node_id.clone(), sequence_id: *number });
+                self.reached = Some(*number);
+            }
+        }
+        let reached = self.reached;
+        self.nodes.retain(|(_, number, _)| reached.is_none_or(|reached| *number >= reached));
+    }
+}
+
+fn is_over(state: &State, action_id: &str) -> bool {
+    state.actions.iter().any(|action| action.action_id == action_id && action.status.is_over())
 }
 
 /// An error in a state that says that the last message of this order was not taken.

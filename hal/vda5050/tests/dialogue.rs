@@ -4,9 +4,10 @@
 
 mod support;
 
+use hal_units::Duration;
 use hal_vda5050::{
-    Connection, ConnectionState, Dialogue, Event, Grant, Header, Limits, Malformed, OverLimit, Refusal,
-    Response, State, StateFault, Version,
+    Connection, ConnectionState, Dialogue, Event, Grant, Header, Limits, Malformed, Memory, OverLimit,
+    Refusal, Response, State, StateFault, Version,
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -28,7 +29,8 @@ fn an_order_is_taken_carried_on_and_done() {
         assert_eq!(dialogue.on_state(&vehicle.state()).unwrap(), [Event::Took(0), reached("a", 0)]);
         vehicle.drives();
         vehicle.drives();
-        assert_eq!(dialogue.on_state(&vehicle.state()).unwrap(), [reached("b", 2)], "the horizon is no way");
+        let events = dialogue.on_state(&vehicle.state()).unwrap();
+        assert_eq!(events, [reached("b", 2), Event::Arrived], "the horizon is no way");
         vehicle.hears(&dialogue.extend(at(10), wall(), vec![leg("b", "d")], 1).unwrap());
         assert_eq!(dialogue.on_state(&vehicle.state()).unwrap(), [Event::Took(1)]);
         vehicle.drives();
@@ -208,6 +210,76 @@ fn headers_may_begin_again_after_the_largest_and_after_a_restart() {
 }
 
 #[test]
+fn an_order_that_somebody_else_has_ended_is_known_to_be_over() {
+    for version in BOTH {
+        let (mut dialogue, mut vehicle) = conversation(version, "a");
+        vehicle.hears(&begin(&mut dialogue));
+        dialogue.on_state(&vehicle.state()).unwrap();
+        vehicle.ahead.clear();
+        assert_eq!(dialogue.on_state(&vehicle.state()), Ok(vec![Event::Dropped]));
+        assert_eq!(dialogue.order(), None);
+    }
+}
+
+#[test]
+fn what_is_passed_before_the_echo_of_an_update_is_known_at_once() {
+    let (mut dialogue, mut vehicle) = conversation(Version::V3, "a");
+    vehicle.hears(&begin(&mut dialogue));
+    dialogue.on_state(&vehicle.state()).unwrap();
+    dialogue.extend(at(10), wall(), vec![leg("b", "d")], 1).unwrap();
+    vehicle.drives();
+    let reached = Event::Reached { node_id: "b".into(), sequence_id: 2 };
+    assert_eq!(dialogue.on_state(&vehicle.state()), Ok(vec![reached]));
+}
+
+#[test]
+fn somebody_who_does_not_hear_is_not_shouted_at() {
+    let (mut dialogue, _) = conversation(Version::V2, "a");
+    begin(&mut dialogue);
+    let sent: Vec<u64> = (0..60_000).filter(|ms| !dialogue.due(at(*ms), wall()).is_empty()).collect();
+    assert_eq!(sent, [500, 1_000, 1_500, 2_500, 4_500, 8_500, 16_500, 32_500, 48_500]);
+}
+
+#[test]
+fn a_vehicle_is_not_sent_orders_faster_than_its_factsheet_says() {
+    let limits = Limits { order_interval: Duration::from_secs(2), ..Limits::default() };
+    let mut dialogue = Dialogue::new(address(Version::V2), limits, support::RESEND);
+    dialogue.on_state(&Vehicle::on(Version::V2, "a").state()).unwrap();
+    begin(&mut dialogue);
+    let first = (0..9_000).find(|ms| !dialogue.due(at(*ms), wall()).is_empty());
+    assert_eq!(first, Some(2_000));
+}
+
+#[test]
+fn a_master_that_takes_over_sends_again_what_waited_and_then_one_update_of_its_own() {
+    for version in BOTH {
+        let (mut old, mut vehicle) = conversation(version, "a");
+        let first = begin(&mut old);
+        let memory = serde_json::to_string(&old.state()).unwrap();
+        let memory: Memory = serde_json::from_str(&memory).unwrap();
+        assert_eq!(memory, old.state());
+        let mut new = Dialogue::restore(address(version), Limits::default(), support::RESEND, memory);
+        assert!(!new.is_sealed() && new.due(at(0), wall()).is_empty(), "nothing before the vehicle is there");
+        new.on_state(&vehicle.state()).unwrap();
+        let again = new.due(at(0), wall());
+        assert_eq!((again.len(), again[0].topic.as_str()), (1, first.topic.as_str()));
+        vehicle.hears(&again[0]);
+        new.on_state(&vehicle.state()).unwrap();
+        let seal = new.due(at(1), wall());
+        vehicle.hears(&seal[0]);
+        assert!(!new.is_sealed());
+        new.on_state(&vehicle.state()).unwrap();
+        assert!(new.is_sealed() && new.due(at(2), wall()).is_empty());
+        let way = |vehicle: &Vehicle| vehicle.ahead.iter().map(|n| (n.node_id.clone(), n.released)).collect();
+        let way: Vec<(String, bool)> = way(&vehicle);
+        assert_eq!(way, [("b".to_owned(), true), ("c".to_owned(), false)], "the way is as it was");
+        vehicle.hears(&first);
+        let outdated = vehicle.rejections[0].0.error_type(version);
+        assert!(["orderUpdateError", "OUTDATED_ORDER_UPDATE"].contains(&outdated));
+    }
+}
+
+#[test]
 fn a_master_that_takes_over_goes_on_with_the_order_and_is_fenced_by_its_number() {
     let (mut old, mut vehicle) = conversation(Version::V3, "a");
     vehicle.hears(&begin(&mut old));
@@ -274,7 +346,7 @@ proptest! {
                     match event {
                         Event::Reached { sequence_id, .. } => reached.push(sequence_id),
                         Event::Done => done = true,
-                        Event::Took(_) => {}
+                        Event::Took(_) | Event::Arrived => {}
                         other => prop_assert!(false, "{other:?}"),
                     }
                 }
