@@ -202,11 +202,10 @@ fn run(seed: u64, motion: Motion, vehicles: u32, often: u32, late: u32, steps: u
         site.step();
         let held: Vec<_> = site.fleet.orders().collect();
         for (order, state) in held {
-            if let OrderState::Held(vehicle) = state {
-                if site.fleet.standing(vehicle) == Some(Standing::Driving) {
-                    site.real[usize::from(vehicle.0)].load = None;
-                    site.fleet.resolve(order, Resolution::Failed).unwrap();
-                }
+            let OrderState::Held(vehicle) = state else { continue };
+            if site.fleet.standing(vehicle) == Some(Standing::Driving) {
+                site.real[usize::from(vehicle.0)].load = None;
+                site.fleet.resolve(order, Resolution::Failed).unwrap();
             }
         }
     }
