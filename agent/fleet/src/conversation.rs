@@ -139,6 +139,18 @@ pub(crate) struct Conversation {
     node: Option<(Node, Heading)>,
     /// The order is to be sent again because this node has taken over.
     adopt: bool,
+    begin: Begin,
+}
+
+/// Whether a conversation has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// It goes on.
+    Done,
+    /// Nothing is known of the vehicle: if it has an order, that has to end first.
+    Unknown,
+    /// It was asked to give up whatever it has.
+    Asked,
 }
 
 impl Conversation {
@@ -153,7 +165,13 @@ impl Conversation {
             sent: None,
             node: None,
             adopt: false,
+            begin: Begin::Unknown,
         }
+    }
+
+    /// Whether the vehicle may still be moving for somebody else.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.said.connected && self.begin != Begin::Done
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -174,6 +192,7 @@ impl Conversation {
         self.dialogue = Dialogue::new(self.address.clone(), Limits::default(), RESEND_AFTER);
         self.state = state.clone();
         (self.task, self.gave_up, self.sent, self.adopt) = (None, None, None, true);
+        self.begin = Begin::Done;
     }
 
     /// Takes a message in.
@@ -235,6 +254,10 @@ impl Conversation {
             error: worst.map(|error| error.error_type.clone()),
         };
         self.node = node_of(state, places);
+        let idle = state.nodes.is_empty() && state.edges.is_empty() && !state.driving;
+        if idle {
+            self.begin = Begin::Done;
+        }
         let mut found = None;
         for event in events {
             found = self.take_event(now, event, state).or(found);
@@ -259,12 +282,16 @@ impl Conversation {
                 }
             }
             Event::Cancelled => self.end_course(),
+            Event::Dropped => {
+                self.state.stops += 1;
+                self.end_course();
+            }
             Event::Rejected { error_type } => {
                 self.said.error = Some(error_type);
                 self.state.stops += 1;
                 self.end_course();
             }
-            Event::NeedsBase | Event::InstantOver { .. } | Event::Requests(_) => {}
+            Event::NeedsBase | Event::Arrived | Event::InstantOver { .. } | Event::Requests(_) => {}
         }
         None
     }
@@ -311,7 +338,9 @@ impl Conversation {
 
     /// Where the vehicle stands, if it can join there.
     pub(crate) fn stands(&self) -> Option<(Node, Heading)> {
-        self.node.filter(|_| self.said.mode == Some(Mode::Automatic) && !self.said.driving)
+        let ready =
+            self.begin == Begin::Done && self.said.mode == Some(Mode::Automatic) && !self.said.driving;
+        self.node.filter(|_| ready)
     }
 
     /// What follows from the granted way: at most one message, to be sent when the other node knows.
@@ -325,6 +354,7 @@ impl Conversation {
         if self.adopt {
             return self.adopt_order(now, wall, places);
         }
+        self.follow_seal();
         if self.gave_up.is_some_and(|course| course != way.course) {
             self.gave_up = None;
         }
@@ -343,6 +373,34 @@ impl Conversation {
             self.sent = Some((now, way.order));
         }
         outgoing
+    }
+
+    /// Asks a vehicle that moves for somebody unknown to give that up.
+    pub(crate) fn settle(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
+        if self.begin != Begin::Unknown || self.said.heard.is_none() {
+            return None;
+        }
+        let id = format!("settle-{}", wall.as_millisecond());
+        let asked = self.dialogue.instant(now, wall, action("cancelOrder", id)).ok()?;
+        self.begin = Begin::Asked;
+        Some(asked)
+    }
+
+    /// An update that changed nothing but the number has gone out: see [`Dialogue::adopt`].
+    fn follow_seal(&mut self) {
+        let (Some(underway), Some(order)) = (self.state.underway.as_mut(), self.dialogue.order()) else {
+            return;
+        };
+        let Some(first) = order.nodes.first() else { return };
+        if order.order_update_id <= underway.update {
+            return;
+        }
+        underway.update = order.order_update_id;
+        let passed = first.sequence_id.saturating_sub(underway.sequence) / 2;
+        let passed = (passed as usize).min(underway.nodes.len());
+        underway.nodes.drain(..passed);
+        underway.sequence = first.sequence_id;
+        underway.released = underway.released.saturating_sub(passed as u32).max(1);
     }
 
     /// What has waited too long for its echo.
@@ -410,7 +468,9 @@ impl Conversation {
         let new: Vec<u32> = way.base.iter().filter(|(number, _)| *number > told).map(|(_, n)| *n).collect();
         let stitch = *underway.nodes.get(underway.released.checked_sub(1)? as usize)?;
         let announces = way.order.is_some() && way.order != underway.order;
-        if underway.cancels || underway.task.is_some() || (new.is_empty() && !announces) {
+        // What lies ahead of it is not true any more: without it the order ends, and another one can begin.
+        let closes = way.horizon.is_empty() && underway.nodes.len() > underway.released as usize;
+        if underway.cancels || underway.task.is_some() || (new.is_empty() && !announces && !closes) {
             return None;
         }
         let task = way.new_task(self.state.task_sent).filter(|_| !new.is_empty());

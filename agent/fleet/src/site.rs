@@ -18,6 +18,10 @@ use crate::conversation::{Conversation, ConversationState, Disbelief, Found, Way
 use crate::figures::Figures;
 use crate::places::Places;
 
+/// A fleet that begins waits so long for vehicles to be heard,
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+/// and so long for those that have an order to give it up.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 /// Orders whose dispatch is being timed.
 const TIMED_MAX: usize = 10_000;
 /// What an action of a vehicle takes, for estimates: a place of 1.5 m at 1.2 m/s.
@@ -70,6 +74,8 @@ pub struct SiteFleet {
     /// Orders that no vehicle has echoed yet, and when they were accepted.
     timed: HashMap<u64, Instant>,
     pub(crate) degraded: Vec<(Vehicle, Degradation)>,
+    /// Since when vehicles are asked to give up what somebody unknown has told them.
+    settling: Option<Instant>,
     /// Memory for states.
     scratch: Option<FleetState>,
     way: Way,
@@ -107,6 +113,7 @@ impl SiteFleet {
             figures: Figures::default(),
             timed: HashMap::new(),
             degraded: Vec::new(),
+            settling: None,
             scratch: None,
             way: Way::default(),
         })
@@ -232,6 +239,14 @@ impl SiteFleet {
 
     /// One step. The messages may leave when [`SiteFleet::state`] after it is held by whoever would go on.
     pub fn step(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        if let Some(since) = self.settling {
+            let unsettled = self.conversations.iter().any(Conversation::is_unsettled);
+            let waits = now.since(since) < if unsettled { SETTLED_WITHIN } else { HEARD_WITHIN };
+            if waits {
+                return self.settle(now, wall);
+            }
+            self.settling = None;
+        }
         self.controller.step(now);
         while let Some(event) = self.controller.next_event() {
             self.take_event(event);
@@ -247,12 +262,21 @@ impl SiteFleet {
                 messages.extend(conversation.tell(now, wall, &self.way, &self.places));
             }
         }
+        messages.extend(self.due(now, wall));
         messages
     }
 
-    /// What vehicles have not echoed in time. Nothing new: it may leave at once.
-    pub fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+    /// What vehicles have not echoed in time, and what makes them refuse another master.
+    fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
         self.conversations.iter_mut().flat_map(|conversation| conversation.due(now, wall)).collect()
+    }
+
+    /// Nothing is granted while vehicles may be moving for somebody unknown.
+    fn settle(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        let mut messages: Vec<Outgoing> =
+            self.conversations.iter_mut().filter_map(|conversation| conversation.settle(now, wall)).collect();
+        messages.extend(self.due(now, wall));
+        messages
     }
 
     /// The granted way of a vehicle, into the scratch; false if it has none.
@@ -333,6 +357,30 @@ impl SiteFleet {
     #[must_use]
     pub fn schema() -> u64 {
         u64::from_le_bytes(postcard_schema::key::Key::for_path::<SiteState>("takt/fleet-state").to_bytes())
+    }
+
+    /// Begins without knowing where vehicles are and what they were told: all that have an order are asked to
+    /// give it up, and nothing is granted until they have. Of `bytes`, a state that may be old, the orders are
+    /// taken that nobody had fetched yet; returns those whose load is somewhere on its way, which a person
+    /// has to look for.
+    pub fn begin(&mut self, now: Instant, bytes: Option<&[u8]>) -> Vec<u64> {
+        self.settling = Some(now);
+        let state = bytes.and_then(|bytes| postcard::from_bytes::<SiteState>(bytes).ok());
+        let mut on_the_way = Vec::new();
+        for (order, state) in state.iter().flat_map(|state| state.controller.orders()) {
+            let fetched = match state {
+                OrderState::Waiting | OrderState::Assigned(_) | OrderState::ToPick(_) => false,
+                // To do something at one node only can be begun anew.
+                OrderState::ToDrop(_) | OrderState::AtDrop(_) => order.pick.is_some(),
+                OrderState::AtPick(_) | OrderState::Held(_) => true,
+                OrderState::Over(_) => continue,
+            };
+            if fetched || self.controller.submit(now, order).is_err() {
+                on_the_way.push(order.id.0);
+                self.figures.failed += 1;
+            }
+        }
+        on_the_way
     }
 
     /// Goes on from the state of the other node. Vehicles are told again what they were told last.

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use sim_vehicles::{Happening, Said, Setup, Start, Truth, Vehicle, Yard};
 
 const TICK: Duration = Duration::from_millis(10);
-const STEP: Duration = Duration::from_millis(50);
+const STEP: Duration = Duration::from_millis(20);
 /// Vehicles whose centres are nearer than this collide, in metres; places are 1.5 m apart.
 const DIAMETER_METERS: f64 = 0.9;
 
@@ -68,7 +68,7 @@ struct Site {
 impl Site {
     fn with_vehicles(count: usize) -> Self {
         let hall = Hall::parse("hall.json", HALL, Selection::default()).unwrap();
-        let version = |at: usize| if at % 2 == 0 { Version::V2 } else { Version::V3 };
+        let version = |at: usize| if at.is_multiple_of(2) { Version::V2 } else { Version::V3 };
         let specs: Vec<VehicleSpec> = (0..count)
             .map(|at| VehicleSpec {
                 name: format!("agv-{at}"),
@@ -161,8 +161,6 @@ impl Site {
             self.last_state = self.fleet.state();
             self.tell(messages);
         }
-        let due = self.fleet.due(self.now, wall);
-        self.tell(due);
         while self.to_vehicles.front().is_some_and(|message| message.at <= self.now) {
             let OnItsWay { vehicle, topic, text, .. } = self.to_vehicles.pop_front().unwrap();
             let (_, topic) = Address::parse("uagv", &topic).unwrap();
@@ -190,7 +188,14 @@ impl Site {
         let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100).unwrap();
         next.restore(self.now, &self.last_state).unwrap();
         self.fleet = next;
-        self.seconds(0);
+    }
+
+    /// The node dies, and another one begins with a state that is too old to be gone on from.
+    fn begins_anew(&mut self, old_state: &[u8]) -> usize {
+        let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100).unwrap();
+        let on_the_way = next.begin(self.now, Some(old_state));
+        self.fleet = next;
+        on_the_way.len()
     }
 
     #[track_caller]
@@ -253,6 +258,21 @@ fn a_takeover_in_the_middle_loses_doubles_and_moves_nothing_that_it_should_not()
     site.until_done(40, 900);
     site.seconds(5);
     site.assert_in_order();
+}
+
+#[test]
+fn a_node_that_knows_too_little_lets_all_vehicles_stop_before_it_moves_one() {
+    let mut site = Site::with_vehicles(6).over_a_radio(Duration::from_millis(20), 5);
+    site.seconds(2);
+    (0..20).for_each(|_| site.order());
+    let old = site.last_state.clone();
+    site.seconds(20);
+    // Of the state before the first order was given nothing is on its way.
+    assert_eq!(site.begins_anew(&old), 0);
+    site.seconds(600);
+    let report = site.fleet.report("hall.json", true);
+    assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
+    assert_eq!(report.orders.waiting + report.orders.under_way + report.orders.failed, 0, "{report:#?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::{Ended, Record};
 use crate::controller::{Clock, FleetController};
+use crate::order::{Order, OrderState};
 use crate::vehicle::{Cart, Duty};
 
 /// All that a [`FleetController`] remembers.
@@ -35,6 +36,15 @@ impl FleetState {
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// The orders that were not over, with how far they were. Deadlines are left out: they were times of another
+    /// clock.
+    pub fn orders(&self) -> impl Iterator<Item = (Order, OrderState)> + '_ {
+        self.records.iter().map(|(_, record)| {
+            let Record { id, priority, pick, drop, class, load_kg, state, .. } = *record;
+            (Order { id, priority, deadline: None, pick, drop, class, load_kg }, state)
+        })
     }
 }
 

@@ -10,9 +10,9 @@ use super::check::{Checker, Names};
 use super::text::{FleetText, SiteText, VdaVersionText, VehicleText};
 use super::{FleetConfig, VehicleConfig};
 
-/// A fleet's control runs so often where the site does not say it: a fifth of the time in which a vehicle
-/// drives from one place to the next.
-const STEP_MS: u64 = 50;
+/// A fleet's control runs so often where the site does not say it: what a radio lost is said again within a few
+/// steps, and a place is left and reached in about a second.
+const STEP_MS: u64 = 20;
 /// Orders that are kept where the site does not say how many.
 const ORDERS_MAX: u32 = 1000;
 /// Vehicles of one fleet.

@@ -58,9 +58,29 @@ pub enum FleetStartError {
     Thread(#[from] std::io::Error),
 }
 
+/// What a fleet without a memory is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Blank {
+    hall: Hall,
+    map_id: String,
+    vehicles: Vec<VehicleSpec>,
+    config: FleetConfig,
+}
+
+impl Blank {
+    /// A fleet that knows nobody yet.
+    pub(crate) fn build(self) -> Result<SiteFleet, FleetStartError> {
+        let Self { hall, map_id, vehicles, config } = self;
+        SiteFleet::new(hall, &map_id, &vehicles, config.orders_max)
+            .map_err(|error| FleetStartError::Fleet { path: config.layout, error })
+    }
+}
+
 /// A fleet under construction.
 pub(crate) struct FleetPlan {
     fleet: SiteFleet,
+    blank: Blank,
+    keep: PathBuf,
     stations: Vec<Name>,
     options: PlainOptions,
     config: FleetConfig,
@@ -95,9 +115,10 @@ impl FleetPlan {
         // A grid has no name but its file's.
         let stem =
             config.layout.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        let map_id = if config.layout_id.is_empty() { &stem } else { &config.layout_id };
-        let fleet = SiteFleet::new(hall, map_id, &vehicles, config.orders_max)
-            .map_err(|error| FleetStartError::Fleet { path: path.clone(), error })?;
+        let map_id = if config.layout_id.is_empty() { stem } else { config.layout_id.clone() };
+        let blank = Blank { hall, map_id, vehicles, config: config.clone() };
+        let fleet = blank.clone().build()?;
+        let keep = site.state_dir.join("fleet.state");
         let broker = &config.broker;
         let options = PlainOptions {
             broker: BrokerUrl::parse(&broker.broker)?,
@@ -110,7 +131,7 @@ impl FleetPlan {
             last_will: None,
             queue: QUEUE,
         };
-        Ok(Some(Self { fleet, stations, options, config, epoch: site.epoch, pair: None }))
+        Ok(Some(Self { fleet, blank, keep, stations, options, config, epoch: site.epoch, pair: None }))
     }
 
     /// Where loads are fetched and brought.
@@ -131,6 +152,7 @@ impl FleetPlan {
     pub(crate) fn start(self, office: Office) -> Result<FleetThread, FleetStartError> {
         let wiring = Wiring {
             fleet: self.fleet,
+            blank: self.blank,
             link: PlainLink::new(self.options)?,
             interface: self.config.interface,
             layout: self.config.layout.display().to_string(),
@@ -138,6 +160,7 @@ impl FleetPlan {
             office,
             epoch: self.epoch,
             pair: self.pair,
+            keep: self.keep,
         };
         Ok(FleetThread::start(wiring)?)
     }

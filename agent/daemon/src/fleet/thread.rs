@@ -1,6 +1,7 @@
 //! The thread: steps, links and the other node.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -18,6 +19,7 @@ use hal_vda5050::Outgoing;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::plan::Blank;
 use crate::pair::{FleetNews, FleetWord};
 use crate::setup::drop_capabilities;
 
@@ -25,12 +27,15 @@ use crate::setup::drop_capabilities;
 const REQUESTS_MAX: usize = 1024;
 /// A step is made at once when orders have come, but not more often than this.
 const STEP_PAUSE: Duration = Duration::from_millis(5);
-/// A peer that holds no state for so long, though it is there, cannot: it has another version.
+/// Nothing leaves that the peer does not hold until it has held nothing for so long.
 const HELD_WITHIN: Duration = Duration::from_secs(2);
+/// A state of the peer that came longer ago than this may not be the last one that vehicles know of: shorter than
+/// the time before, with room for what is under way and for clocks.
+const FRESH_FOR: Duration = Duration::from_millis(1500);
+/// How often the state is kept on disk when nothing new was accepted.
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the report for people is renewed.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
-/// How often what was not echoed is looked for.
-const DUE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What an operator asks of the fleet.
 #[derive(Debug, Clone)]
@@ -60,6 +65,7 @@ pub(crate) struct PairEnds {
 /// What the thread is made of.
 pub(crate) struct Wiring {
     pub(crate) fleet: SiteFleet,
+    pub(crate) blank: Blank,
     pub(crate) link: PlainLink,
     pub(crate) interface: String,
     pub(crate) layout: String,
@@ -67,6 +73,8 @@ pub(crate) struct Wiring {
     pub(crate) office: Office,
     pub(crate) epoch: u32,
     pub(crate) pair: Option<PairEnds>,
+    /// The file that outlives this process.
+    pub(crate) keep: PathBuf,
 }
 
 /// The running thread.
@@ -136,15 +144,18 @@ struct FleetLoop {
     report: Arc<Mutex<Fleet>>,
     /// The epoch under which this node leads the fleet.
     term: Option<u32>,
-    /// The newest state of the other node.
-    peer: Option<Vec<u8>>,
-    held: u64,
+    blank: Blank,
+    /// The newest state of the other node, and when it came.
+    peer: Option<(Instant, Vec<u8>)>,
+    /// The newest step that the other node holds in this term, and when it said so.
+    held: Option<(Instant, u64)>,
+    keep: PathBuf,
+    keep_at: Instant,
     pending: VecDeque<Pending>,
     /// Answers to requests that no step was made since.
     fresh: Vec<FleetAnswer>,
     stepped: Instant,
     next_step: Instant,
-    next_due: Instant,
     next_report: Instant,
     gone: bool,
 }
@@ -156,7 +167,7 @@ impl FleetLoop {
         answers: Sender<FleetAnswer>,
         report: Arc<Mutex<Fleet>>,
     ) -> Self {
-        let Wiring { fleet, link, interface, layout, step, office, epoch, pair } = wiring;
+        let Wiring { fleet, blank, link, interface, layout, step, office, epoch, pair, keep } = wiring;
         Self {
             fleet,
             link,
@@ -170,13 +181,15 @@ impl FleetLoop {
             answers,
             report,
             term: None,
+            blank,
             peer: None,
-            held: 0,
+            held: None,
+            keep,
+            keep_at: Instant::ZERO,
             pending: VecDeque::new(),
             fresh: Vec::new(),
             stepped: Instant::ZERO,
             next_step: Instant::ZERO,
-            next_due: Instant::ZERO,
             next_report: Instant::ZERO,
             gone: false,
         }
@@ -203,7 +216,7 @@ impl FleetLoop {
     /// Until something comes or is due.
     fn wait(&self) {
         let at = now();
-        let next = if self.term.is_some() { self.next_step.min(self.next_due) } else { at + STEP_PAUSE };
+        let next = if self.term.is_some() { self.next_step } else { at + STEP_PAUSE };
         let wanted = if self.fresh.is_empty() { next } else { next.min(self.stepped + STEP_PAUSE) };
         let mut ready = Select::new();
         ready.recv(&self.requests);
@@ -218,9 +231,12 @@ impl FleetLoop {
         let Some(pair) = &self.pair else { return };
         for news in pair.news.try_iter() {
             match news {
-                FleetNews::Held { step } => self.held = self.held.max(step),
+                FleetNews::Held { step } => {
+                    let newest = self.held.map_or(step, |(_, held)| held.max(step));
+                    self.held = Some((now(), newest));
+                }
                 FleetNews::State { step, bytes } => {
-                    self.peer = Some(bytes);
+                    self.peer = Some((now(), bytes));
                     // Said when it is held: from now on it can be gone on from.
                     let _ = pair.words.try_send(FleetWord::Held { step });
                 }
@@ -239,20 +255,39 @@ impl FleetLoop {
         }
         self.pending.clear();
         self.fresh.clear();
-        self.held = 0;
+        self.held = None;
         self.term = term;
-        if term.is_some()
-            && let Some(bytes) = self.peer.take()
-        {
-            match self.fleet.restore(at, &bytes) {
-                Ok(()) => tracing::info!(step = self.fleet.steps(), "the fleet goes on here"),
-                Err(error) => {
-                    tracing::error!(?error, "the fleet's state cannot be continued: it begins anew")
-                }
-            }
+        if term.is_some() {
+            self.begin_term(at);
         }
         self.link.set_open(at, term.is_some());
         self.next_step = at;
+    }
+
+    /// Goes on from the peer's state if it is surely the last one that vehicles know of; otherwise anew.
+    fn begin_term(&mut self, at: Instant) {
+        let peer = self.peer.take();
+        if let Some((came, bytes)) = &peer
+            && at.since(*came) < FRESH_FOR
+        {
+            match self.fleet.restore(at, bytes) {
+                Ok(()) => {
+                    tracing::info!(step = self.fleet.steps(), "the fleet goes on here");
+                    return;
+                }
+                Err(error) => tracing::error!(?error, "the fleet's state cannot be continued"),
+            }
+        }
+        match self.blank.clone().build() {
+            Ok(fleet) => self.fleet = fleet,
+            Err(error) => tracing::error!(%error, "the fleet cannot begin anew"),
+        }
+        let kept = peer.map(|(_, bytes)| bytes).or_else(|| std::fs::read(&self.keep).ok());
+        let on_the_way = self.fleet.begin(at, kept.as_deref());
+        tracing::warn!("the fleet begins anew: vehicles are asked to give up what they were told");
+        if !on_the_way.is_empty() {
+            tracing::error!(orders = ?on_the_way, "loads of these orders are somewhere on their way: look for them");
+        }
     }
 
     fn take(&mut self, event: PlainEvent) {
@@ -321,15 +356,6 @@ impl FleetLoop {
             self.step(at);
         }
         self.release();
-        let at = now();
-        if at >= self.next_due {
-            self.next_due = at + DUE_INTERVAL;
-            if self.office.may_write(at) && self.link.is_connected() {
-                for Outgoing { topic, text } in self.fleet.due(at, Timestamp::now()) {
-                    self.link.send(&topic, text);
-                }
-            }
-        }
     }
 
     fn step(&mut self, at: Instant) {
@@ -337,13 +363,19 @@ impl FleetLoop {
         self.next_step = at + self.rhythm;
         let messages = self.fleet.step(at, Timestamp::now());
         let step = self.fleet.steps();
-        if let Some(pair) = &self.pair {
+        let answers = std::mem::take(&mut self.fresh);
+        let keeps = !answers.is_empty() || at >= self.keep_at;
+        if self.pair.is_some() || keeps {
             let bytes = self.fleet.state();
-            // A pair thread that is behind gets the next state.
-            let _ = pair.words.try_send(FleetWord::State { step, bytes });
+            if keeps {
+                self.keep(at, &bytes);
+            }
+            if let Some(pair) = &self.pair {
+                // A pair thread that is behind gets the next state.
+                let _ = pair.words.try_send(FleetWord::State { step, bytes });
+            }
         }
         self.fleet.note_times(Some(now().since(at)), None);
-        let answers = std::mem::take(&mut self.fresh);
         if !messages.is_empty() || !answers.is_empty() {
             self.pending.push_back(Pending { step, since: at, messages, answers });
         }
@@ -374,9 +406,19 @@ impl FleetLoop {
 
     fn outlives(&self, pending: &Pending, at: Instant) -> bool {
         let Some(pair) = &self.pair else { return true };
-        self.held >= pending.step
-            || !pair.peer_near.load(Ordering::Acquire)
-            || at.since(pending.since) > HELD_WITHIN
+        match self.held {
+            Some((when, step)) => step >= pending.step || at.since(when) > HELD_WITHIN,
+            // Nobody holds anything of this term: whoever takes over begins anew.
+            None => !pair.peer_near.load(Ordering::Acquire) || at.since(pending.since) > HELD_WITHIN,
+        }
+    }
+
+    /// Keeps the state where the next process finds it.
+    fn keep(&mut self, at: Instant, bytes: &[u8]) {
+        self.keep_at = at + KEEP_INTERVAL;
+        if let Err(error) = crate::durable::replace(&self.keep, bytes) {
+            tracing::error!(file = %self.keep.display(), %error, "the fleet's state cannot be kept");
+        }
     }
 
     fn show(&mut self, at: Instant) {
