@@ -391,3 +391,65 @@ impl FleetController {
         any
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing)]
+
+    extern crate std;
+
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    /// The least sum over all ways to give each row another column, or none.
+    fn least(matching: &Matching, row: usize, taken: &mut Vec<usize>) -> i64 {
+        if row > matching.len {
+            return 0;
+        }
+        let left = matching.left[row - 1];
+        let mut best = left + least(matching, row + 1, taken);
+        for column in 1..=matching.vehicles {
+            if !taken.contains(&column) && matching.pair(row, column) < NEVER {
+                taken.push(column);
+                best = best.min(matching.pair(row, column) + least(matching, row + 1, taken));
+                taken.pop();
+            }
+        }
+        best
+    }
+
+    proptest! {
+        #[test]
+        fn no_other_matching_costs_less(
+            vehicles in 1_usize..5,
+            costs in proptest::collection::vec(proptest::option::weighted(0.8, 0_i64..1_000), 1..20),
+            overdue in any::<u8>(),
+        ) {
+            let rows = (costs.len() / vehicles).min(5);
+            prop_assume!(rows > 0);
+            let mut matching = Matching::new(rows, vehicles);
+            for row in 0..rows {
+                let overdue = overdue >> row & 1 == 1;
+                let row = Row { slot: row as u16, overdue, urgency: row as i64, accepted: 9 - row as u64, has: NOBODY };
+                matching.offer(row, 0, rows);
+            }
+            for (index, cost) in costs.iter().take(rows * vehicles).enumerate() {
+                matching.set_cost(index / vehicles, index % vehicles, cost.unwrap_or(NEVER));
+            }
+            matching.price_left();
+            matching.solve();
+            let mut sum = 0;
+            let mut matched = vec![false; rows];
+            for vehicle in 0..vehicles {
+                let row = get(&matching.row_of, vehicle + 1);
+                if row > 0 && matching.row_for(vehicle).is_some() {
+                    prop_assert!(!std::mem::replace(&mut matched[row - 1], true), "a row twice");
+                    sum += matching.pair(row, vehicle + 1);
+                }
+            }
+            sum += matched.iter().zip(&matching.left).filter(|(matched, _)| !**matched).map(|(_, left)| left).sum::<i64>();
+            prop_assert_eq!(sum, least(&matching, 1, &mut Vec::new()));
+        }
+    }
+}

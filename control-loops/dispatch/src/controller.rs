@@ -104,7 +104,7 @@ impl FleetController {
             distances,
             place_distances,
             matching: Matching::new(2 * window, vehicles.len()),
-            traffic: Traffic::new(planner, setup.ahead, setup.patience),
+            traffic: Traffic::new(planner, setup.ahead, setup.patience, setup.stall_after),
             events: Events::new(4 * vehicles.len() + 2 * setup.orders_max),
             clock: Clock { nanos: 0, at: None },
             steps: 0,

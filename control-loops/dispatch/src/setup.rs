@@ -15,6 +15,8 @@ pub struct Setup {
     pub ahead: usize,
     /// When more than a few vehicles have no room for one more action, the plan waits for so many steps.
     pub patience: u32,
+    /// Who does not get on for so many steps although it may, is driven round until it does.
+    pub stall_after: u32,
     /// Nodes of the horizon.
     pub horizon: usize,
     /// What an action takes, for estimates.
@@ -45,10 +47,11 @@ impl Setup {
         Self {
             traffic: control_loops_fleet::Setup::usual(motion),
             ahead: match motion {
-                Motion::Pebble => 4,
-                Motion::Turning => 6,
+                Motion::Pebble => 3,
+                Motion::Turning => 4,
             },
             patience: 8,
+            stall_after: 24,
             horizon: 8,
             action_time: Duration::from_secs(1),
             orders_max: 1_000,

@@ -19,6 +19,7 @@ pub struct CartState {
     age: u32,
     pins: u8,
     stays: bool,
+    idle: u32,
     held: bool,
     absent: bool,
     stuck: bool,
@@ -96,6 +97,7 @@ impl Traffic {
                 age: planner.age.at(slot),
                 pins: self.pins.at(slot),
                 stays: self.stays.at(slot),
+                idle: self.idle.at(slot),
                 held: planner.held.at(slot),
                 absent: release.absent.at(slot),
                 stuck: release.stuck.at(slot),
@@ -131,6 +133,7 @@ impl Traffic {
         for (slot, cart) in state.vehicles.iter().enumerate() {
             self.pins.put(slot, cart.pins);
             self.stays.put(slot, cart.stays);
+            self.idle.put(slot, cart.idle);
             self.planner.pinned.put(slot, cart.pins != 0);
             self.planner.held.put(slot, cart.held);
         }

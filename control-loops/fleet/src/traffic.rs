@@ -23,7 +23,7 @@ use crate::setup::GoalError;
 use crate::store::Store;
 
 /// The plan goes on while at most one vehicle of so many has no room.
-const LATE_SHARE: usize = 16;
+const LATE_SHARE: usize = 32;
 
 /// Why a vehicle is pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Pin {
     Busy = 2,
     /// It does not take part now: it has failed, or nobody hears of it.
     Out = 4,
+    /// It has not got on for a while although it may.
+    Stalled = 8,
 }
 
 /// Plan and release of a fleet.
@@ -47,19 +49,25 @@ pub struct Traffic {
     pub(crate) stays: Store<bool>,
     /// Calls since somebody has no room.
     pub(crate) stalled: u32,
+    /// Calls since each vehicle has got on or had nothing promised.
+    pub(crate) idle: Store<u32>,
     /// After so many calls the plan goes on whoever has no room.
     patience: u32,
+    /// After so many calls without getting on a vehicle is driven round.
+    stall_after: u32,
 }
 
 impl Traffic {
     /// For a planner that has not moved yet and plans no rings. Each vehicle may be up to `ahead_max` actions
-    /// behind the plan; for more than a few that are, the plan waits for `patience` calls.
+    /// behind the plan; for more than a few that are, the plan waits for `patience` calls. Who does not get on
+    /// for `stall_after` calls although it may, is driven round until it does.
     #[must_use]
-    pub fn new(planner: Planner, ahead_max: usize, patience: u32) -> Self {
+    pub fn new(planner: Planner, ahead_max: usize, patience: u32, stall_after: u32) -> Self {
         let vehicles = planner.vehicles() as usize;
         let release = Release::new(&planner, ahead_max);
         let (pins, stays) = (Store::new(vehicles, 0), Store::new(vehicles, false));
-        Self { planner, release, pins, stays, stalled: 0, patience }
+        let idle = Store::new(vehicles, 0);
+        Self { planner, release, pins, stays, stalled: 0, idle, patience, stall_after }
     }
 
     /// The planner, to look at.
@@ -104,6 +112,7 @@ impl Traffic {
 
     /// Plans one step further, if nearly everybody has room. Whether it did.
     pub fn step(&mut self) -> bool {
+        self.watch_stalls();
         let mut without = 0;
         for vehicle in self.vehicles() {
             if self.release.has_room_for(vehicle) {
@@ -143,6 +152,8 @@ impl Traffic {
         if self.release.promised(vehicle) == 0 {
             return None;
         }
+        self.idle.put(vehicle.0 as usize, 0);
+        self.resume_from(vehicle, Pin::Stalled);
         let out = self.has_pin(vehicle, Pin::Out);
         if out {
             self.bar(vehicle, false);
@@ -168,21 +179,54 @@ impl Traffic {
 
     /// A vehicle may stay anywhere on its promised way: nobody plans to come there until it is resumed.
     pub fn suspend(&mut self, vehicle: Vehicle) {
-        if !self.release.is_there(vehicle) || self.has_pin(vehicle, Pin::Out) {
-            return;
-        }
-        self.release.set_stuck(vehicle, true);
-        self.recall(|other| other == vehicle);
-        self.pin(vehicle, Pin::Out);
-        self.bar(vehicle, true);
+        self.suspend_for(vehicle, Pin::Out);
     }
 
     /// A suspended vehicle goes on with what was promised to it.
     pub fn resume(&mut self, vehicle: Vehicle) {
-        if self.has_pin(vehicle, Pin::Out) {
+        self.resume_from(vehicle, Pin::Stalled);
+        self.resume_from(vehicle, Pin::Out);
+    }
+
+    fn suspend_for(&mut self, vehicle: Vehicle, pin: Pin) {
+        if !self.release.is_there(vehicle) || self.has_pin(vehicle, pin) {
+            return;
+        }
+        let barred = self.is_barred(vehicle);
+        self.pin(vehicle, pin);
+        if !barred {
+            self.release.set_stuck(vehicle, true);
+            self.recall(|other| other == vehicle);
+            self.bar(vehicle, true);
+        }
+    }
+
+    fn resume_from(&mut self, vehicle: Vehicle, pin: Pin) {
+        if !self.has_pin(vehicle, pin) {
+            return;
+        }
+        self.unpin(vehicle, pin);
+        if !self.is_barred(vehicle) {
             self.bar(vehicle, false);
             self.release.set_stuck(vehicle, false);
-            self.unpin(vehicle, Pin::Out);
+        }
+    }
+
+    /// Whether what a vehicle holds is closed for all others.
+    fn is_barred(&self, vehicle: Vehicle) -> bool {
+        self.has_pin(vehicle, Pin::Out) || self.has_pin(vehicle, Pin::Stalled)
+    }
+
+    /// Who does not get on is driven round.
+    fn watch_stalls(&mut self) {
+        for vehicle in self.vehicles() {
+            let slot = vehicle.0 as usize;
+            let idle =
+                if self.release.promised(vehicle) > 0 { self.idle.at(slot).saturating_add(1) } else { 0 };
+            self.idle.put(slot, idle);
+            if idle > self.stall_after {
+                self.suspend_for(vehicle, Pin::Stalled);
+            }
         }
     }
 
@@ -191,6 +235,7 @@ impl Traffic {
         if !self.release.is_there(vehicle) || self.release.promised(vehicle) == 0 {
             return;
         }
+        self.resume_from(vehicle, Pin::Stalled);
         let out = self.has_pin(vehicle, Pin::Out);
         if out {
             self.bar(vehicle, false);

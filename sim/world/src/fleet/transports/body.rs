@@ -16,6 +16,8 @@ enum Action {
     Stand,
     /// A quarter turn to the right (1) or to the left (3), on the way to a node.
     Turn(u32, Node, Heading),
+    /// Has turned, and goes on from the next tick.
+    Face(Node, Heading),
     Move(Node),
     Handle,
 }
@@ -76,6 +78,9 @@ impl Body {
             Pace::Random { longer } => random.unit() < longer,
             Pace::Continuous { .. } => false,
         };
+        if let Action::Face(node, heading) = self.action {
+            self.drive(node, heading);
+        }
         self.left -= if late { 0.0 } else { 1.0 };
         if self.left > 0.0 { Outcome::Busy } else { self.finish() }
     }
@@ -85,9 +90,10 @@ impl Body {
             Action::Stand => Outcome::Free,
             Action::Turn(quarters, node, heading) => {
                 self.heading = Heading::from_index(self.heading.index() + quarters);
-                self.drive(node, heading);
+                self.action = Action::Face(node, heading);
                 Outcome::Busy
             }
+            Action::Face(..) => Outcome::Busy,
             Action::Move(node) => {
                 self.node = node;
                 self.action = Action::Stand;
@@ -144,7 +150,7 @@ impl Body {
         let heading = self.heading.index();
         match self.action {
             Action::Move(node) => Pose { cell: cell(node), from: Some(cell(self.node)), heading },
-            Action::Stand | Action::Turn(..) | Action::Handle => {
+            Action::Stand | Action::Turn(..) | Action::Face(..) | Action::Handle => {
                 Pose { cell: cell(self.node), from: None, heading }
             }
         }

@@ -63,6 +63,7 @@ impl Takt {
             traffic,
             orders_max: ORDERS_MAX,
             patience: 2 * TICKS,
+            stall_after: 6 * TICKS,
             silent_after: Duration::from_secs(86_400),
             ..usual
         };
