@@ -14,11 +14,17 @@ use hal_units::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::address::{Address, Topic, Version};
+use crate::command::Command;
+use crate::header::Header;
 use crate::limits::Limits;
 use crate::order::{Action, Blocking, Edge, Node, Order, OrderFault, Response, Value};
 use crate::said::{Event, Outgoing, Refusal, StateFault};
 use crate::sending::{Sent, chained};
 use crate::state::{Connection, ConnectionState, State};
+use crate::zone::ZoneSet;
+
+/// Most zone sets that wait until the vehicle holds them.
+const ZONE_SETS_MAX: usize = 4;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Course {
@@ -41,6 +47,13 @@ pub(crate) struct Waiting {
     pub(crate) cancels: bool,
 }
 
+/// A zone set that waits until the vehicle holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Unheld {
+    pub(crate) zone_set: ZoneSet,
+    pub(crate) sent: Sent,
+}
+
 /// The conversation with one vehicle.
 #[derive(Debug, Clone)]
 pub struct Dialogue {
@@ -50,6 +63,7 @@ pub struct Dialogue {
     pub(crate) header_ids: [u32; 4],
     pub(crate) course: Option<Course>,
     pub(crate) instant: Vec<Waiting>,
+    pub(crate) zone_sets: Vec<Unheld>,
     pub(crate) last_header: Option<u32>,
     pub(crate) connected: bool,
     pub(crate) takes_orders: bool,
@@ -70,6 +84,7 @@ impl Dialogue {
             header_ids: [0; 4],
             course: None,
             instant: Vec::new(),
+            zone_sets: Vec::new(),
             last_header: None,
             connected: false,
             takes_orders: false,
@@ -225,6 +240,49 @@ impl Dialogue {
         self.send_instant(now, wall, action, false)
     }
 
+    /// Asks for something now, under a name that it draws, until that appears in a state.
+    ///
+    /// # Errors
+    /// As [`Dialogue::instant`], or if the vehicle's version has no such action.
+    pub fn command(&mut self, now: Instant, wall: Timestamp, command: Command) -> Result<Outgoing, Refusal> {
+        let action_id = format!("now-{}-{}", wall.as_millisecond(), self.actions_named + 1);
+        let action = command.into_action(action_id, self.address.version()).ok_or(Refusal::Version)?;
+        let outgoing = self.send_instant(now, wall, action, false)?;
+        self.actions_named += 1;
+        Ok(outgoing)
+    }
+
+    /// Sends a zone set until the vehicle holds it, or says that it does not take it; only in 3.0.
+    ///
+    /// It does not use it before [`Command::EnableZoneSet`]. A set that it holds cannot be sent anew: other
+    /// zones need another name.
+    ///
+    /// # Errors
+    /// If the vehicle is not there or speaks 2.1, the set is none or more than it can take, or too many wait.
+    pub fn publish_zone_set(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        zone_set: ZoneSet,
+    ) -> Result<Outgoing, Refusal> {
+        if self.address.version() == Version::V2 {
+            return Err(Refusal::Version);
+        }
+        if !self.connected {
+            return Err(Refusal::NotConnected);
+        }
+        if self.zone_sets.len() >= ZONE_SETS_MAX {
+            return Err(Refusal::TooMany);
+        }
+        zone_set.check().map_err(Refusal::Zones)?;
+        let largest = Header::new(&self.address, u32::MAX, wall);
+        self.limits.check_zones(&zone_set, &largest).map_err(Refusal::Over)?;
+        let outgoing = self.zone_set_message(wall, &zone_set);
+        self.zone_sets.retain(|other| other.zone_set.zone_set_id != zone_set.zone_set_id);
+        self.zone_sets.push(Unheld { zone_set, sent: Sent { at: now, times: 1 } });
+        Ok(outgoing)
+    }
+
     /// Answers a vehicle's requests; only in 3.0.
     ///
     /// # Errors
@@ -269,6 +327,7 @@ impl Dialogue {
         self.stands_on.clone_from(&state.last_node_id);
         let mut events = Vec::new();
         self.see_instant_actions(state, &mut events);
+        self.see_zone_sets(state, &mut events);
         self.see_order(state, &mut events);
         if !state.requests.is_empty() {
             events.push(Event::Requests(state.requests.clone()));

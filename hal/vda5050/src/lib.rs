@@ -14,7 +14,8 @@
 //! # Parts
 //!
 //! - [`Address`], [`Topic`]: where messages go. [`Header`]: what all begin with.
-//! - [`Order`], [`InstantActions`], [`Response`]: what the master sends, written for either version.
+//! - [`Order`], [`InstantActions`], [`Command`], [`ZoneSet`], [`Response`]: what the master sends, written for
+//!   either version.
 //! - [`State`], [`Connection`], [`Limits`]: what a vehicle says, read from either version.
 //! - [`judge()`]: whether a vehicle may take an order, with the standard's error types.
 //! - [`Dialogue`]: the conversation with one vehicle. [`Memory`]: what another master needs to go on with it.
@@ -37,9 +38,10 @@
 //! Instant actions have names that a vehicle does once; the new master knows them too. Beyond that, both nodes
 //! should use one client name at the broker, which then throws out the old one before it lets the new one in.
 //!
-//! Not written: trajectories, corridors, zone sets. A state that has them is read all the same.
+//! Not written: trajectories and corridors. A state that has them is read all the same.
 
 mod address;
+mod command;
 mod conversations;
 mod dialogue;
 mod header;
@@ -53,8 +55,11 @@ mod seen;
 mod sending;
 mod state;
 mod state_text;
+mod zone;
+mod zone_text;
 
 pub use address::{Address, AddressError, Topic, Version};
+pub use command::Command;
 pub use conversations::{
     AddError, Conversations, Counters, Heard, OUTBOX_MAX, RESENDS_MAX, VEHICLES_MAX, VehicleId,
 };
@@ -71,6 +76,7 @@ pub use state::{
     ActionState, ActionStatus, Connection, ConnectionState, EmergencyStop, Level, OperatingMode, Pose, State,
     VehicleError,
 };
+pub use zone::{Limitation, ReleaseLoss, Zone, ZoneAction, ZoneFault, ZoneKind, ZoneRule, ZoneSet};
 
 /// Why a text is no message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use crate::Malformed;
 use crate::address::Version;
 use crate::header::Header;
-use crate::order::{InstantActions, Order};
+use crate::order::{Action, InstantActions, Order};
+use crate::zone::ZoneSet;
 
 /// Limits of a vehicle; 0 is no limit, as in the standard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +30,14 @@ pub struct Limits {
     pub parameters: usize,
     /// Instant actions of a message.
     pub instant_actions: usize,
+    /// Zones of a set, in 3.0.
+    pub zones: usize,
+    /// Nodes of a base, beyond which the vehicle could not tell of them.
+    pub base_nodes: usize,
+    /// Characters of the types of actions and the keys of their parameters, in 2.1.
+    pub word_chars: usize,
+    /// Characters of the serial number in topics.
+    pub serial_chars: usize,
     /// Least time between two orders.
     pub order_interval: Duration,
 }
@@ -52,6 +61,14 @@ pub enum OverLimit {
     Parameters,
     /// Too many instant actions.
     InstantActions,
+    /// Too many zones.
+    Zones,
+    /// Too much base.
+    BaseNodes,
+    /// The type of an action or the key of a parameter is too long.
+    Word,
+    /// The serial number is too long.
+    Serial,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +105,10 @@ struct StringsText {
     id: usize,
     #[serde(rename = "idNumericalOnly")]
     numerical: bool,
+    #[serde(rename = "enumLen")]
+    word: usize,
+    #[serde(alias = "topicSerialLen", alias = "maximumTopicSerialLength")]
+    serial: usize,
 }
 
 #[derive(Deserialize, Default)]
@@ -105,6 +126,10 @@ struct ArraysText {
     parameters: usize,
     #[serde(rename = "instantActions")]
     instant_actions: usize,
+    #[serde(rename = "zoneSet.zones")]
+    zones: usize,
+    #[serde(rename = "state.nodeStates")]
+    base_nodes: usize,
 }
 
 impl Limits {
@@ -125,6 +150,10 @@ impl Limits {
             edge_actions: arrays.edge_actions,
             parameters: arrays.parameters,
             instant_actions: arrays.instant_actions,
+            zones: arrays.zones,
+            base_nodes: arrays.base_nodes,
+            word_chars: strings.word,
+            serial_chars: strings.serial,
             order_interval: Duration::try_from_secs_f64(timing.order_interval).unwrap_or_default(),
         };
         Ok((header, limits))
@@ -137,6 +166,9 @@ impl Limits {
     pub fn check(&self, order: &Order, header: &Header, version: Version) -> Result<(), OverLimit> {
         within(order.nodes.len(), self.nodes, OverLimit::Nodes)?;
         within(order.edges.len(), self.edges, OverLimit::Edges)?;
+        let base = order.nodes.iter().filter(|node| node.released).count();
+        within(base, self.base_nodes, OverLimit::BaseNodes)?;
+        within(header.serial_number.chars().count(), self.serial_chars, OverLimit::Serial)?;
         for node in &order.nodes {
             within(node.actions.len(), self.node_actions, OverLimit::NodeActions)?;
         }
@@ -144,7 +176,7 @@ impl Limits {
             within(edge.actions.len(), self.edge_actions, OverLimit::EdgeActions)?;
         }
         for action in order.actions() {
-            within(action.parameters.len(), self.parameters, OverLimit::Parameters)?;
+            self.check_action(action)?;
         }
         let nodes = order.nodes.iter().map(|node| &node.node_id);
         let edges = order.edges.iter().map(|edge| &edge.edge_id);
@@ -162,8 +194,31 @@ impl Limits {
     pub fn check_instant(&self, actions: &InstantActions) -> Result<(), OverLimit> {
         within(actions.actions.len(), self.instant_actions, OverLimit::InstantActions)?;
         for action in &actions.actions {
-            within(action.parameters.len(), self.parameters, OverLimit::Parameters)?;
+            self.check_action(action)?;
             self.check_id(&action.action_id)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the vehicle can take a zone set.
+    ///
+    /// # Errors
+    /// The first thing that is too much.
+    pub fn check_zones(&self, zones: &ZoneSet, header: &Header) -> Result<(), OverLimit> {
+        within(zones.zones.len(), self.zones, OverLimit::Zones)?;
+        for id in
+            [&zones.zone_set_id, &zones.map_id].into_iter().chain(zones.zones.iter().map(|z| &z.zone_id))
+        {
+            self.check_id(id)?;
+        }
+        within(zones.to_json(header).len(), self.message_bytes, OverLimit::Message)
+    }
+
+    fn check_action(&self, action: &Action) -> Result<(), OverLimit> {
+        within(action.parameters.len(), self.parameters, OverLimit::Parameters)?;
+        let keys = action.parameters.iter().map(|(key, _)| key);
+        for word in keys.chain([&action.action_type]) {
+            within(word.chars().count(), self.word_chars, OverLimit::Word)?;
         }
         Ok(())
     }

@@ -4,10 +4,11 @@ use hal_units::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
-use crate::dialogue::{Course, Dialogue, Waiting};
+use crate::dialogue::{Course, Dialogue, Unheld, Waiting};
 use crate::limits::Limits;
 use crate::order::{Action, Order};
 use crate::sending::Sent;
+use crate::zone::ZoneSet;
 
 /// All that a conversation remembers; when something was sent is not part of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -15,6 +16,7 @@ pub struct Memory {
     header_ids: [u32; 4],
     course: Option<CourseMemory>,
     instant: Vec<WaitingMemory>,
+    zone_sets: Vec<ZoneSet>,
     last_header: Option<u32>,
     stands_on: String,
     actions_named: u64,
@@ -56,6 +58,7 @@ impl Dialogue {
             header_ids: self.header_ids,
             course,
             instant: self.instant.iter().map(waiting).collect(),
+            zone_sets: self.zone_sets.iter().map(|unheld| unheld.zone_set.clone()).collect(),
             last_header: self.last_header,
             stands_on: self.stands_on.clone(),
             actions_named: self.actions_named,
@@ -69,7 +72,7 @@ impl Dialogue {
     /// refuses whatever the other master has sent of this order.
     #[must_use]
     pub fn restore(address: Address, limits: Limits, resend_after: Duration, memory: Memory) -> Self {
-        let Memory { header_ids, course, instant, last_header, stands_on, actions_named } = memory;
+        let Memory { header_ids, course, instant, zone_sets, last_header, stands_on, actions_named } = memory;
         let course = course.map(|course| {
             let CourseMemory { order, nodes, echoed, reached, arrived } = course;
             Course { order, nodes, sent: Sent::NOT_BY_US, echoed, reached, arrived }
@@ -83,6 +86,10 @@ impl Dialogue {
             header_ids,
             course,
             instant: instant.into_iter().map(waiting).collect(),
+            zone_sets: zone_sets
+                .into_iter()
+                .map(|zone_set| Unheld { zone_set, sent: Sent::NOT_BY_US })
+                .collect(),
             last_header,
             stands_on,
             actions_named,

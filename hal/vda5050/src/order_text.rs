@@ -84,7 +84,7 @@ struct ActionText {
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
 #[serde(rename_all = "UPPERCASE")]
-enum BlockingText {
+pub(crate) enum BlockingText {
     None,
     Soft,
     Single,
@@ -92,7 +92,7 @@ enum BlockingText {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ParameterText {
+pub(crate) struct ParameterText {
     key: String,
     value: Json,
 }
@@ -104,20 +104,29 @@ struct InstantActionsText {
     actions: Vec<ActionText>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct ResponsesText {
     #[serde(flatten)]
     header: Header,
     responses: Vec<ResponseText>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ResponseText {
     request_id: String,
-    grant_type: &'static str,
+    grant_type: GrantText,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_expiry: Option<String>,
+}
+
+#[derive(Serialize, Deserialize, Clone, Copy)]
+#[serde(rename_all = "UPPERCASE")]
+enum GrantText {
+    Granted,
+    Queued,
+    Revoked,
+    Rejected,
 }
 
 impl Order {
@@ -147,6 +156,37 @@ impl Order {
             edges.into_iter().enumerate().map(|(index, edge)| edge_of(edge, name(index), name(index + 1)));
         let edges = edges.collect();
         Ok((header, Self { order_id, order_update_id, nodes, edges }))
+    }
+}
+
+/// Optional fields of nodes' positions, nodes and edges that [`Order`] does not carry.
+const UNREAD: [&str; 12] = [
+    "trajectory",
+    "corridor",
+    "orientation",
+    "orientationType",
+    "direction",
+    "rotationAllowed",
+    "reachOrientationBeforeEntering",
+    "maxRotationSpeed",
+    "maxHeight",
+    "minHeight",
+    "maximumMobileRobotHeight",
+    "minimumLoadHandlingDeviceHeight",
+];
+
+impl Order {
+    /// The optional fields of an order that change how it is to be driven and that [`Order`] does not carry:
+    /// whoever cannot use them has to refuse it ([`crate::Rejection::UnsupportedParameter`]).
+    ///
+    /// # Errors
+    /// If the text is no JSON.
+    pub fn unread_fields(text: &str) -> Result<Vec<&'static str>, Malformed> {
+        let json: Json = serde_json::from_str(text)?;
+        let edges = json.get("edges").and_then(Json::as_array).into_iter().flatten();
+        let has =
+            |field: &&'static str| edges.clone().any(|edge| edge.get(*field).is_some_and(|f| !f.is_null()));
+        Ok(UNREAD.into_iter().filter(has).collect())
     }
 }
 
@@ -181,10 +221,10 @@ impl Response {
     pub fn to_json(responses: &[Self], header: &Header) -> String {
         let text = |response: &Self| {
             let (grant_type, until) = match response.grant {
-                Grant::Granted { until } => ("GRANTED", Some(until)),
-                Grant::Queued => ("QUEUED", None),
-                Grant::Revoked => ("REVOKED", None),
-                Grant::Rejected => ("REJECTED", None),
+                Grant::Granted { until } => (GrantText::Granted, Some(until)),
+                Grant::Queued => (GrantText::Queued, None),
+                Grant::Revoked => (GrantText::Revoked, None),
+                Grant::Rejected => (GrantText::Rejected, None),
             };
             let lease_expiry = until.map(|until| format!("{until:.3}"));
             ResponseText { request_id: response.request_id.clone(), grant_type, lease_expiry }
@@ -194,7 +234,7 @@ impl Response {
 }
 
 /// Strings, numbers and lists: writing them cannot fail.
-fn written(text: &impl Serialize) -> String {
+pub(crate) fn written(text: &impl Serialize) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
@@ -266,7 +306,7 @@ fn edge_of(text: EdgeText, before: String, after: String) -> Edge {
     }
 }
 
-fn blocking_text(blocking: Blocking, version: Version) -> BlockingText {
+pub(crate) fn blocking_text(blocking: Blocking, version: Version) -> BlockingText {
     match (blocking, version) {
         (Blocking::None, _) => BlockingText::None,
         (Blocking::Soft, _) => BlockingText::Soft,
@@ -276,24 +316,45 @@ fn blocking_text(blocking: Blocking, version: Version) -> BlockingText {
 }
 
 fn action_text(action: &Action, version: Version) -> ActionText {
-    let parameter = |(key, value): &(String, Value)| {
+    ActionText {
+        action_type: action.action_type.clone(),
+        action_id: action.action_id.clone(),
+        blocking_type: blocking_text(action.blocking, version),
+        action_parameters: action.parameters.iter().map(ParameterText::from).collect(),
+    }
+}
+
+fn action_of(text: ActionText) -> Action {
+    Action {
+        action_type: text.action_type,
+        action_id: text.action_id,
+        blocking: blocking_of(text.blocking_type),
+        parameters: text.action_parameters.into_iter().map(Into::into).collect(),
+    }
+}
+
+pub(crate) const fn blocking_of(text: BlockingText) -> Blocking {
+    match text {
+        BlockingText::None => Blocking::None,
+        BlockingText::Soft => Blocking::Soft,
+        BlockingText::Single => Blocking::Single,
+        BlockingText::Hard => Blocking::Hard,
+    }
+}
+
+impl From<&(String, Value)> for ParameterText {
+    fn from((key, value): &(String, Value)) -> Self {
         let value = match value {
             Value::Text(text) => Json::from(text.as_str()),
             Value::Number(number) => Json::from(*number),
             Value::Flag(flag) => Json::from(*flag),
         };
-        ParameterText { key: key.clone(), value }
-    };
-    ActionText {
-        action_type: action.action_type.clone(),
-        action_id: action.action_id.clone(),
-        blocking_type: blocking_text(action.blocking, version),
-        action_parameters: action.parameters.iter().map(parameter).collect(),
+        Self { key: key.clone(), value }
     }
 }
 
-fn action_of(text: ActionText) -> Action {
-    let parameter = |text: ParameterText| {
+impl From<ParameterText> for (String, Value) {
+    fn from(text: ParameterText) -> Self {
         let value = match text.value {
             Json::String(text) => Value::Text(text),
             Json::Bool(flag) => Value::Flag(flag),
@@ -302,16 +363,5 @@ fn action_of(text: ActionText) -> Action {
             other @ (Json::Null | Json::Array(_) | Json::Object(_)) => Value::Text(other.to_string()),
         };
         (text.key, value)
-    };
-    Action {
-        action_type: text.action_type,
-        action_id: text.action_id,
-        blocking: match text.blocking_type {
-            BlockingText::None => Blocking::None,
-            BlockingText::Soft => Blocking::Soft,
-            BlockingText::Single => Blocking::Single,
-            BlockingText::Hard => Blocking::Hard,
-        },
-        parameters: text.action_parameters.into_iter().map(parameter).collect(),
     }
 }

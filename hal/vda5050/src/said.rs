@@ -2,6 +2,7 @@
 
 use crate::limits::OverLimit;
 use crate::order::OrderFault;
+use crate::zone::ZoneFault;
 
 /// A message to be published with QoS 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,15 @@ pub enum Event {
     },
     /// It asks for zones or corridors, by the requests' names.
     Requests(Vec<String>),
+    /// It holds a zone set that was sent; using it is another step ([`crate::Command::EnableZoneSet`]).
+    ZoneSetHeld(String),
+    /// It did not take a zone set.
+    ZoneSetRefused {
+        /// The set.
+        zone_set_id: String,
+        /// The standard's word for why.
+        error_type: String,
+    },
 }
 
 /// Why something is not sent; nothing has changed.
@@ -74,8 +84,10 @@ pub enum Refusal {
     Over(OverLimit),
     /// Too many instant actions wait for their echo.
     TooMany,
-    /// The vehicle's version has no such message.
+    /// The vehicle's version has no such message, or no such action.
     Version,
+    /// What would be sent is no zone set.
+    Zones(ZoneFault),
 }
 
 /// Why a state is not believed; nothing has changed.
@@ -101,4 +113,13 @@ pub enum StateFault {
     Backwards(u32),
     /// It has released what was not. With the number of the node.
     NotReleased(u32),
+    /// The nodes or edges that it expects are not in the order of their numbers, or some are released behind
+    /// others that are not. With the number at which they are not.
+    Order(u32),
+    /// It has no order and yet an update, or nodes or edges to drive.
+    NoOrder,
+    /// It has passed no node, and yet one with a number.
+    NoNode,
+    /// It tells of one action twice.
+    DoubledAction,
 }

@@ -1,5 +1,7 @@
 //! What a vehicle's state tells of its order, and whether it can be believed.
 
+use std::collections::HashSet;
+
 use crate::address::Version;
 use crate::dialogue::{Course, Dialogue};
 use crate::judge::Rejection;
@@ -27,6 +29,7 @@ impl Dialogue {
         {
             return Err(StateFault::Number);
         }
+        consistent(state)?;
         let Some(course) = &self.course else { return Ok(()) };
         if state.order_id != course.order.order_id {
             // Until the echo it still has what it had before.
@@ -88,6 +91,23 @@ impl Dialogue {
         }
     }
 
+    pub(crate) fn see_zone_sets(&mut self, state: &State, events: &mut Vec<Event>) {
+        self.zone_sets.retain(|unheld| {
+            let id = &unheld.zone_set.zone_set_id;
+            if state.zone_sets.iter().any(|(held, ..)| held == id) {
+                events.push(Event::ZoneSetHeld(id.clone()));
+                return false;
+            }
+            let about = |error: &&VehicleError| error.reference("zoneSetId").is_some_and(|about| about == id);
+            let refused = state.errors.iter().find(about);
+            if let Some(error) = refused {
+                let (zone_set_id, error_type) = (id.clone(), error.error_type.clone());
+                events.push(Event::ZoneSetRefused { zone_set_id, error_type });
+            }
+            refused.is_none()
+        });
+    }
+
     pub(crate) fn see_order(&mut self, state: &State, events: &mut Vec<Event>) {
         let version = self.address.version();
         let cancels = self.instant.iter().any(|waiting| waiting.cancels);
@@ -129,6 +149,30 @@ impl Dialogue {
             events.push(Event::Arrived);
         }
     }
+}
+
+/// Whether a state agrees with itself, whatever was sent.
+fn consistent(state: &State) -> Result<(), StateFault> {
+    let idle = state.nodes.is_empty() && state.edges.is_empty();
+    if state.order_id.is_empty() && (state.order_update_id != 0 || !idle) {
+        return Err(StateFault::NoOrder);
+    }
+    if state.last_node_id.is_empty() && state.last_node_sequence_id != 0 {
+        return Err(StateFault::NoNode);
+    }
+    for list in [&state.nodes, &state.edges] {
+        for ((_, before, base), (_, after, released)) in list.iter().zip(list.iter().skip(1)) {
+            if after <= before || (*released && !base) {
+                return Err(StateFault::Order(*after));
+            }
+        }
+    }
+    let mut names = HashSet::new();
+    let mut actions = state.actions.iter().chain(&state.instant_actions);
+    if actions.any(|action| !names.insert(action.action_id.as_str())) {
+        return Err(StateFault::DoubledAction);
+    }
+    Ok(())
 }
 
 impl Course {

@@ -8,6 +8,7 @@ use crate::dialogue::{Course, Dialogue, Waiting};
 use crate::header::Header;
 use crate::order::{Action, Edge, InstantActions, Node, Order};
 use crate::said::{Outgoing, Refusal};
+use crate::zone::ZoneSet;
 
 /// Most instant actions that wait for their echo.
 const INSTANT_MAX: usize = 16;
@@ -67,6 +68,14 @@ impl Dialogue {
         }
         for action in actions {
             due.push(self.instant_message(wall, action));
+        }
+        let mut sets = Vec::new();
+        for unheld in self.zone_sets.iter_mut().filter(|unheld| unheld.sent.is_late(now, after)) {
+            unheld.sent.again(now);
+            sets.push(unheld.zone_set.clone());
+        }
+        for zone_set in sets {
+            due.push(self.zone_set_message(wall, &zone_set));
         }
         due
     }
@@ -145,6 +154,11 @@ impl Dialogue {
         let header = self.header(1, wall);
         let text = InstantActions { actions: vec![action] }.to_json(&header, self.address.version());
         Outgoing { topic: self.address.topic(Topic::InstantActions), text }
+    }
+
+    pub(crate) fn zone_set_message(&mut self, wall: Timestamp, zone_set: &ZoneSet) -> Outgoing {
+        let header = self.header(3, wall);
+        Outgoing { topic: self.address.topic(Topic::ZoneSet), text: zone_set.to_json(&header) }
     }
 
     /// The next header of a topic; headers count per topic.

@@ -47,6 +47,8 @@ pub struct State {
     pub field_violation: bool,
     /// Requests for zones and corridors that wait for an answer, in 3.0.
     pub requests: Vec<String>,
+    /// Name, map and use of the zone sets that it holds, in 3.0.
+    pub zone_sets: Vec<(String, String, bool)>,
 }
 
 /// Where a vehicle is.

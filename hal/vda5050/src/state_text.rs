@@ -40,6 +40,23 @@ struct StateText {
     zone_requests: Vec<RequestText>,
     #[serde(default)]
     edge_requests: Vec<RequestText>,
+    #[serde(default)]
+    zone_sets: Vec<ZoneSetText>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ZoneSetText {
+    zone_set_id: String,
+    map_id: String,
+    zone_set_status: SetStatusText,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "UPPERCASE")]
+enum SetStatusText {
+    Enabled,
+    Disabled,
 }
 
 #[derive(Deserialize)]
@@ -227,6 +244,11 @@ impl State {
             },
             field_violation: text.safety_state.field_violation,
             requests: requests.map(|request| request.request_id).collect(),
+            zone_sets: text
+                .zone_sets
+                .into_iter()
+                .map(|set| (set.zone_set_id, set.map_id, set.zone_set_status == SetStatusText::Enabled))
+                .collect(),
         })
     }
 }

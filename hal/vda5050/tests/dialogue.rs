@@ -6,8 +6,9 @@ mod support;
 
 use hal_units::Duration;
 use hal_vda5050::{
-    Connection, ConnectionState, Dialogue, Event, Grant, Header, Limits, Malformed, Memory, OverLimit,
-    Refusal, Response, State, StateFault, Version,
+    Command, Connection, ConnectionState, Dialogue, Event, Grant, Header, InstantActions, Limits, Malformed,
+    Memory, OverLimit, Refusal, Response, State, StateFault, Value, Version, Zone, ZoneFault, ZoneRule,
+    ZoneSet,
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -175,6 +176,99 @@ fn a_state_that_contradicts_what_was_sent_is_not_believed() {
     let horizon = |state: &mut Json| state["nodeStates"][0]["released"] = true.into();
     assert_eq!(refused(horizon), StateFault::NotReleased(4));
     assert_eq!(refused(|state| state["nodeStates"][0]["nodeId"] = "x".into()), StateFault::UnknownNode(4));
+}
+
+#[test]
+fn a_state_that_contradicts_itself_is_not_believed() {
+    let swapped = |state: &mut Json| {
+        let twice = state["nodeStates"][0].clone();
+        state["nodeStates"].as_array_mut().unwrap().push(twice);
+    };
+    assert_eq!(refused(swapped), StateFault::Order(4));
+    let later = |state: &mut Json| {
+        let more = json!({"edgeId": "e", "sequenceId": 5, "released": true});
+        state["edgeStates"].as_array_mut().unwrap().push(more);
+    };
+    assert_eq!(refused(later), StateFault::Order(5), "base behind a horizon");
+    assert_eq!(refused(|state| state["orderId"] = "".into()), StateFault::NoOrder);
+    assert_eq!(refused(|state| state["lastNodeId"] = "".into()), StateFault::NoNode);
+    let twice =
+        json!([{"actionId": "x", "actionStatus": "RUNNING"}, {"actionId": "x", "actionStatus": "FAILED"}]);
+    assert_eq!(refused(move |state| state["actionStates"] = twice.clone()), StateFault::DoubledAction);
+}
+
+#[test]
+fn number_0_of_the_last_node_says_nothing_before_the_first_node_is_named() {
+    let (mut dialogue, mut vehicle) = conversation(Version::V3, "a");
+    vehicle.hears(&begin(&mut dialogue));
+    let mut report = vehicle.report();
+    report["lastNodeId"] = "".into();
+    let events = dialogue.on_state(&State::from_json(&report.to_string()).unwrap());
+    assert_eq!(events, Ok(vec![Event::Took(0)]), "0 is also what a vehicle says that has passed none");
+    let reached = Event::Reached { node_id: "a".into(), sequence_id: 0 };
+    assert_eq!(dialogue.on_state(&vehicle.state()), Ok(vec![reached]));
+}
+
+#[test]
+fn a_last_will_counts_although_its_time_and_number_are_those_of_the_connection() {
+    let (mut dialogue, _) = conversation(Version::V3, "a");
+    let old = "2020-01-01T00:00:00Z".parse().unwrap();
+    let header = Header::new(&address(Version::V3), 0, old);
+    dialogue.on_connection(&Connection { header, state: ConnectionState::Broken });
+    assert!(!dialogue.is_connected());
+}
+
+#[test]
+fn a_version_has_the_commands_that_it_has() {
+    let (mut old, _) = conversation(Version::V2, "a");
+    assert_eq!(old.command(at(0), wall(), Command::Trigger), Err(Refusal::Version));
+    let sent = old.command(at(0), wall(), Command::StartPause).unwrap();
+    let other = old.command(at(0), wall(), Command::StopPause).unwrap();
+    let id = |outgoing: &hal_vda5050::Outgoing| {
+        serde_json::from_str::<Json>(&outgoing.text).unwrap()["actions"][0]["actionId"].clone()
+    };
+    assert_ne!(id(&sent), id(&other));
+}
+
+#[test]
+fn what_no_vehicle_could_take_as_zones_is_not_sent() {
+    let zone = |zone_id: &str| Zone {
+        zone_id: zone_id.to_owned(),
+        vertices: vec![[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]],
+        rule: ZoneRule::Blocked,
+    };
+    let set = |zones| ZoneSet { zone_set_id: "night".to_owned(), map_id: "hall".to_owned(), zones };
+    let (mut old, _) = conversation(Version::V2, "a");
+    assert_eq!(old.publish_zone_set(at(0), wall(), set(vec![zone("z")])), Err(Refusal::Version));
+    let (mut new, _) = conversation(Version::V3, "a");
+    let doubled = set(vec![zone("z"), zone("z")]);
+    assert_eq!(new.publish_zone_set(at(0), wall(), doubled), Err(Refusal::Zones(ZoneFault::Doubled(1))));
+    new.set_limits(Limits { zones: 1, ..Limits::default() });
+    let two = set(vec![zone("y"), zone("z")]);
+    assert_eq!(new.publish_zone_set(at(0), wall(), two), Err(Refusal::Over(OverLimit::Zones)));
+}
+
+#[test]
+fn every_limit_of_a_factsheet_is_kept() {
+    let mut way = order(&["a", "b", "c"], 0, 0, 1);
+    way.nodes[1].actions = vec![action("pick", "p1"), action("drop", "d1")];
+    way.edges[0].actions = vec![action("beep", "b1")];
+    way.nodes[1].actions[0].parameters = vec![("height".to_owned(), Value::Number(1.0))];
+    let header = Header::new(&address(Version::V2), 1, wall());
+    let check = |limits: Limits| limits.check(&way, &header, Version::V2);
+    let usual = Limits::default;
+    assert_eq!(check(usual()), Ok(()));
+    assert_eq!(check(Limits { nodes: 2, ..usual() }), Err(OverLimit::Nodes));
+    assert_eq!(check(Limits { edges: 1, ..usual() }), Err(OverLimit::Edges));
+    assert_eq!(check(Limits { base_nodes: 1, ..usual() }), Err(OverLimit::BaseNodes));
+    assert_eq!(check(Limits { node_actions: 1, ..usual() }), Err(OverLimit::NodeActions));
+    assert_eq!(check(Limits { word_chars: 3, ..usual() }), Err(OverLimit::Word));
+    assert_eq!(check(Limits { id_chars: 5, ..usual() }), Err(OverLimit::Id));
+    assert_eq!(check(Limits { id_numerical_only: true, ..usual() }), Err(OverLimit::Id));
+    assert_eq!(check(Limits { serial_chars: 3, ..usual() }), Err(OverLimit::Serial));
+    assert_eq!(check(Limits { message_bytes: 100, ..usual() }), Err(OverLimit::Message));
+    let more = InstantActions { actions: way.nodes[1].actions.clone() };
+    assert_eq!(Limits { instant_actions: 1, ..usual() }.check_instant(&more), Err(OverLimit::InstantActions));
 }
 
 #[test]

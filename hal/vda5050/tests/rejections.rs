@@ -4,7 +4,7 @@
 
 mod support;
 
-use hal_vda5050::{Held, Order, OrderFault, Position, Rejection, Taken, Version, judge};
+use hal_vda5050::{Header, Held, Level, Order, OrderFault, Position, Rejection, Taken, Version, judge};
 use support::{action, order};
 
 /// A vehicle before it hears an order.
@@ -181,10 +181,84 @@ fn an_update_that_does_not_begin_where_the_base_ends_is_rejected() {
 }
 
 #[test]
-fn the_remaining_reasons_have_their_words() {
+fn an_order_to_a_node_without_a_way_is_rejected() {
+    Case::idle_hears(order(&["a", "island"], 0, 0, 1)).is_rejected("noRouteError", "NO_ROUTE_TO_TARGET");
+}
+
+#[test]
+fn an_order_without_a_name_is_rejected() {
+    let nameless = Order { order_id: String::new(), ..order(&["a", "b"], 0, 0, 1) };
+    assert_eq!(nameless.check(), Err(OrderFault::NoName));
+    Case::idle_hears(nameless).is_rejected("validationError", "VALIDATION_FAILURE");
+}
+
+#[test]
+fn an_order_whose_first_node_is_not_released_is_rejected() {
+    let mut bad = order(&["a", "b"], 0, 0, 0);
+    bad.nodes[0].released = false;
+    assert_eq!(bad.check(), Err(OrderFault::Released(0)));
+    Case::idle_hears(bad).is_rejected("validationError", "VALIDATION_FAILURE");
+}
+
+#[test]
+fn a_new_order_while_a_horizon_waits_for_an_update_is_rejected() {
+    // The base is done; the horizon keeps the order open.
+    let other = Order { order_id: "transport-2".into(), ..order(&["a", "b"], 0, 0, 1) };
+    let waiting = Case { last: Some(order(&["a", "b"], 0, 1, 0)), ..Case::driving_hears(other) };
+    waiting.is_rejected("orderUpdateError", "OTHER_ORDER_ACTIVE");
+}
+
+#[test]
+fn an_update_of_an_order_that_is_done_is_taken_where_it_ended_and_nowhere_else() {
+    let done =
+        |heard| Case { last: Some(order(&["a", "b"], 0, 1, 1)), active: false, ..Case::idle_hears(heard) };
+    assert_eq!(done(order(&["b", "c"], 2, 2, 1)).outcome(Version::V2), Ok(Taken::Update));
+    done(order(&["a", "c"], 0, 2, 1)).is_rejected("orderUpdateError", "VALIDATION_FAILURE");
+}
+
+#[test]
+fn a_new_order_after_a_cancel_is_taken() {
+    let other = Order { order_id: "transport-2".into(), ..order(&["a", "b"], 0, 0, 1) };
+    let case = Case { cancelled: true, active: false, ..Case::driving_hears(other) };
+    assert_eq!(case.outcome(Version::V2), Ok(Taken::New));
+    assert_eq!(case.outcome(Version::V3), Ok(Taken::New));
+}
+
+#[test]
+fn an_order_that_is_cancelled_is_not_begun_again_by_an_old_message_of_it() {
+    let case = |update| Case {
+        cancelled: true,
+        active: false,
+        ..Case::driving_hears(order(&["a", "b"], 0, update, 1))
+    };
+    case(0).is_rejected("orderUpdateError", "OUTDATED_ORDER_UPDATE");
+    assert_eq!(case(1).outcome(Version::V2), Ok(Taken::Repeated));
+}
+
+#[test]
+fn an_order_with_a_field_that_a_vehicle_may_not_be_able_to_use_says_so() {
+    let header = Header::new(&support::address(Version::V3), 1, support::wall());
+    let text = order(&["a", "b"], 0, 0, 1).to_json(&header, Version::V3);
+    assert_eq!(Order::unread_fields(&text).unwrap(), Vec::<&str>::new());
+    let text = text.replace("\"edgeId\"", "\"corridor\":{\"leftWidth\":1,\"rightWidth\":1},\"edgeId\"");
+    assert_eq!(Order::unread_fields(&text).unwrap(), ["corridor"]);
+    let words = [Version::V2, Version::V3].map(|version| Rejection::UnsupportedParameter.error_type(version));
+    assert_eq!(words, ["orderError", "UNSUPPORTED_PARAMETER"]);
+    assert_eq!(Rejection::UnsupportedParameter.level(Version::V3), Level::Critical);
+}
+
+#[test]
+fn a_cancel_without_an_order_and_an_unknown_instant_action_have_their_words() {
     let words =
         |rejection: Rejection| [Version::V2, Version::V3].map(|version| rejection.error_type(version));
     assert_eq!(words(Rejection::NoOrderToCancel), ["noOrderToCancel", "NO_ORDER_TO_CANCEL"]);
-    assert_eq!(words(Rejection::NoRoute), ["noRouteError", "NO_ROUTE_TO_TARGET"]);
-    assert_eq!(words(Rejection::UnsupportedParameter), ["orderError", "UNSUPPORTED_PARAMETER"]);
+    assert_eq!(words(Rejection::InvalidInstantAction), ["instantActionError", "INVALID_INSTANT_ACTION"]);
+    for rejection in [Rejection::NoOrderToCancel, Rejection::InvalidInstantAction] {
+        assert!(
+            words(rejection)
+                .iter()
+                .zip([Version::V2, Version::V3])
+                .all(|(w, v)| !Rejection::is_of_order(w, v))
+        );
+    }
 }

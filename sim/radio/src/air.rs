@@ -74,6 +74,12 @@ impl<T> Air<T> {
         self.flying.push(Reverse(Flight { lands: (now + self.config.delay, self.number), message }));
     }
 
+    /// Something that is not in the air, but is to be thought of at a time.
+    pub(crate) fn remember(&mut self, at: Instant, message: T) {
+        self.number += 1;
+        self.flying.push(Reverse(Flight { lands: (at, self.number), message }));
+    }
+
     /// The next message that has arrived.
     pub(crate) fn land(&mut self, now: Instant) -> Option<T> {
         let lands = self.flying.peek().is_some_and(|Reverse(flight)| flight.lands.0 <= now);

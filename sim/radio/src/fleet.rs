@@ -84,6 +84,8 @@ struct Shared {
 enum Flying {
     ToVehicle(usize, Topic, Vec<u8>),
     ToBroker(usize, Said),
+    /// The vehicle has news that it could not tell at once.
+    Word(usize),
 }
 
 impl Fleet {
@@ -251,6 +253,14 @@ impl Shared {
                         vehicle.hear(now, wall, topic, &String::from_utf8_lossy(&payload), &mut out);
                     }
                     self.say(now, index, out);
+                    self.remember_word(index);
+                }
+                Flying::Word(index) => {
+                    let mut out = Vec::new();
+                    if let Some(vehicle) = self.vehicles.get_mut(index) {
+                        vehicle.speak(now, wall, &mut out);
+                    }
+                    self.say(now, index, out);
                 }
                 Flying::ToBroker(index, said) => {
                     let connection = self.connections.get(index).and_then(Option::as_ref);
@@ -274,6 +284,12 @@ impl Shared {
         }
         self.yard.see(self.vehicles.iter().map(Vehicle::truth));
         self.land(now, wall);
+    }
+
+    fn remember_word(&mut self, index: usize) {
+        if let Some(at) = self.vehicles.get(index).and_then(Vehicle::next_word) {
+            self.air.remember(at, Flying::Word(index));
+        }
     }
 
     fn say(&mut self, now: Instant, index: usize, out: Vec<Said>) {

@@ -99,6 +99,15 @@ impl Faults {
         }
     }
 
+    /// A zone set was not taken: one of its name is there, or it is none.
+    pub(crate) fn zone_set(&mut self, zone_set_id: &str, is_there: bool) {
+        let error_type = if is_there { "DUPLICATE_ZONE_SET" } else { "VALIDATION_FAILURE" };
+        let references = vec![("topic", "zoneSet".to_owned()), ("zoneSetId", zone_set_id.to_owned())];
+        let description = if is_there { "a zone set of this name is there" } else { "this is no zone set" };
+        let description = description.to_owned();
+        self.add(Fault { error_type, level: Level::Warning, references, description, until: Until::Order });
+    }
+
     pub(crate) fn order_taken(&mut self) {
         self.faults.retain(|fault| fault.until != Until::Order);
     }

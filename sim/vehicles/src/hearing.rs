@@ -3,12 +3,15 @@
 use hal_units::Instant;
 use hal_vda5050::{
     Action, ActionStatus, Header, Held, InstantActions, Malformed, Order, OrderFault, Rejection, Taken,
-    Topic, Value, Version, judge,
+    Topic, Value, Version, ZoneSet, judge,
 };
 use jiff::Timestamp;
 
 use crate::tasks::Times;
 use crate::vehicle::{INSTANT_MAX, Said, Vehicle};
+
+/// Zone sets that a vehicle has room for.
+const ZONE_SETS_MAX: usize = 8;
 
 impl Vehicle {
     /// Takes in a message of the master, and says what is to be said at once.
@@ -16,6 +19,7 @@ impl Vehicle {
         match topic {
             Topic::Order if !self.hibernates => self.hear_order(text),
             Topic::InstantActions => self.hear_instant(wall, text, out),
+            Topic::ZoneSet if self.version == Version::V3 && !self.hibernates => self.hear_zone_set(text),
             // It asks for nothing that is answered there.
             Topic::Responses | Topic::Order | Topic::ZoneSet => {}
             Topic::State | Topic::Visualization | Topic::Connection | Topic::Factsheet => {}
@@ -29,7 +33,12 @@ impl Vehicle {
             Ok(read) => read,
             Err(malformed) => return self.malformed("order", &malformed),
         };
-        match self.judge_order(&header, &order) {
+        let unread = Order::unread_fields(text).unwrap_or_default();
+        let judged = self.judge_order(&header, &order).and_then(|taken| match unread.as_slice() {
+            [] => Ok(taken),
+            _ => Err(Rejection::UnsupportedParameter),
+        });
+        match judged {
             Ok(Taken::Repeated) => self.tally.repeated += 1,
             Ok(Taken::New) => {
                 self.tally.orders += 1;
@@ -45,12 +54,15 @@ impl Vehicle {
             }
             Err(rejection) => {
                 self.tally.rejected += 1;
-                let references = vec![
+                let mut references = vec![
                     ("topic", "order".to_owned()),
                     ("headerId", header.header_id.to_string()),
                     ("orderId", order.order_id.clone()),
                     ("orderUpdateId", order.order_update_id.to_string()),
                 ];
+                if rejection == Rejection::UnsupportedParameter {
+                    references.extend(unread.iter().map(|field| ("parameter", (*field).to_owned())));
+                }
                 self.faults.reject(rejection, references, format!("{rejection:?}"), self.version);
             }
         }
@@ -165,6 +177,8 @@ impl Vehicle {
                 self.instant.retain(|(_, status)| !status.is_over());
             }
             ("clearZoneActions", Version::V3) => {}
+            ("enableZoneSet", Version::V3) => return done(self.enable_zone_set(action)),
+            ("deleteZoneSet", Version::V3) => return done(self.delete_zone_set(action)),
             ("startHibernation", Version::V3) => {
                 self.clear_order();
                 self.hibernates = true;
@@ -188,6 +202,47 @@ impl Vehicle {
         self.tasks.fail();
         self.cancelling = Some(action.action_id.clone());
         Ok(None)
+    }
+
+    fn hear_zone_set(&mut self, text: &str) {
+        self.news = true;
+        let (header, zone_set) = match ZoneSet::from_json(text) {
+            Ok(read) => read,
+            Err(malformed) => return self.malformed("zoneSet", &malformed),
+        };
+        let id = &zone_set.zone_set_id;
+        match self.zone_sets.iter().find(|(held, _)| held.zone_set_id == *id) {
+            _ if !self.is_for_me(&header) => {}
+            // It comes again, because the state that tells of it was lost.
+            Some((held, _)) if *held == zone_set => {}
+            Some(_) => self.faults.zone_set(id, true),
+            None if zone_set.check().is_err() || self.zone_sets.len() >= ZONE_SETS_MAX => {
+                self.faults.zone_set(id, false);
+            }
+            None => self.zone_sets.push((zone_set, false)),
+        }
+    }
+
+    fn enable_zone_set(&mut self, action: &Action) -> bool {
+        let Some(id) = text_of(action, "zoneSetId") else { return false };
+        let Some(map) =
+            self.zone_sets.iter().find(|(set, _)| set.zone_set_id == id).map(|(set, _)| &set.map_id)
+        else {
+            return false;
+        };
+        let map = map.clone();
+        for (set, enabled) in self.zone_sets.iter_mut().filter(|(set, _)| set.map_id == map) {
+            *enabled = set.zone_set_id == id;
+        }
+        true
+    }
+
+    /// One that is in use stays.
+    fn delete_zone_set(&mut self, action: &Action) -> bool {
+        let Some(id) = text_of(action, "zoneSetId") else { return false };
+        let before = self.zone_sets.len();
+        self.zone_sets.retain(|(set, enabled)| *enabled || set.zone_set_id != id);
+        self.zone_sets.len() < before
     }
 
     fn set_position(&mut self, action: &Action) -> bool {

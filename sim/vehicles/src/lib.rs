@@ -10,7 +10,8 @@
 //!
 //! # Limits
 //!
-//! Ways are straight lines between nodes; trajectories and corridors are passed over. Loads have no weight.
+//! Ways are straight lines between nodes: an order with trajectories or corridors is refused. Zone sets are
+//! kept, enabled and deleted, but not obeyed. Loads have no weight.
 
 mod factsheet;
 mod faults;

@@ -1,7 +1,9 @@
 //! What a vehicle says: states and connections, as JSON of its version.
 
 use hal_units::Instant;
-use hal_vda5050::{Action, ActionStatus, EmergencyStop, Header, Level, OperatingMode, Topic, Version};
+use hal_vda5050::{
+    Action, ActionStatus, EmergencyStop, Header, Level, OperatingMode, Topic, Version, ZoneSet,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -15,6 +17,8 @@ struct StateText<'a> {
     #[serde(flatten)]
     header: Header,
     maps: [Json; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone_sets: Option<Vec<Json>>,
     order_id: &'a str,
     order_update_id: u32,
     last_node_id: &'a str,
@@ -113,6 +117,18 @@ impl Vehicle {
         Said { topic: Topic::Connection, text: text.to_string() }
     }
 
+    /// When it has to be asked again, if it has news that it may not tell yet.
+    #[must_use]
+    pub fn next_word(&self) -> Option<Instant> {
+        let told = self.told.filter(|_| self.news && !self.hibernates)?;
+        Some(told + self.setup.state_pause)
+    }
+
+    /// Says what had to wait; see [`Vehicle::next_word`].
+    pub fn speak(&mut self, now: Instant, wall: Timestamp, out: &mut Vec<Said>) {
+        self.tell(now, wall, out);
+    }
+
     /// Sends a state if there is news, or it is time again.
     pub(crate) fn tell(&mut self, now: Instant, wall: Timestamp, out: &mut Vec<Said>) {
         let due = self.told.is_none_or(|told| {
@@ -158,6 +174,7 @@ impl Vehicle {
         let state = StateText {
             header,
             maps: [json!({"mapId": self.setup.start.map_id, "mapVersion": "1", "mapStatus": "ENABLED"})],
+            zone_sets: (!in_2).then(|| self.zone_sets.iter().map(zone_set_text).collect()),
             order_id: last.map_or("", |order| order.order_id.as_str()),
             order_update_id: last.map_or(0, |order| order.order_update_id),
             last_node_id: &self.last_node.0,
@@ -197,6 +214,11 @@ impl Vehicle {
         };
         json!({"x": x, "y": y, "theta": theta, "mapId": self.setup.start.map_id, known: !self.lost})
     }
+}
+
+fn zone_set_text((set, enabled): &(ZoneSet, bool)) -> Json {
+    let status = if *enabled { "ENABLED" } else { "DISABLED" };
+    json!({"zoneSetId": set.zone_set_id, "mapId": set.map_id, "zoneSetStatus": status})
 }
 
 fn node_text(leg: &Leg) -> NodeText<'_> {

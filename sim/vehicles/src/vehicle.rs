@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use hal_units::{Duration, Instant};
-use hal_vda5050::{Action, ActionStatus, Edge, EmergencyStop, Node, OperatingMode, Order, Topic, Version};
+use hal_vda5050::{
+    Action, ActionStatus, Edge, EmergencyStop, Node, OperatingMode, Order, Topic, Version, ZoneSet,
+};
 use jiff::Timestamp;
 use sim_plants::Random;
 
@@ -139,6 +141,8 @@ pub struct Vehicle {
     pub(crate) base_request: bool,
     /// The edge that it is on, and since when.
     on_edge: Option<(u32, Instant)>,
+    /// Zone sets that it holds, and whether each is enabled.
+    pub(crate) zone_sets: Vec<(ZoneSet, bool)>,
     pub(crate) tally: Tally,
 }
 
@@ -176,6 +180,7 @@ impl Vehicle {
             driving: false,
             base_request: false,
             on_edge: None,
+            zone_sets: Vec::new(),
             tally: Tally::default(),
             setup,
         }

@@ -5,7 +5,10 @@
 mod support;
 
 use hal_units::Duration;
-use hal_vda5050::{ActionStatus, Event, Limits, OperatingMode, State, Topic, Value, Version};
+use hal_vda5050::{
+    ActionStatus, Command, Event, Header, Level, Limits, OperatingMode, State, Topic, Value, Version, Zone,
+    ZoneRule, ZoneSet,
+};
 use proptest::prelude::*;
 use sim_vehicles::{Drive, Happening, Setup};
 use support::{BOTH, Scene, Talk, action, leg, node, order, setup, wall};
@@ -274,6 +277,53 @@ fn equal_seeds_say_the_same() {
         scene.said
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn an_order_with_fields_that_it_cannot_use_is_refused_by_name() {
+    for (version, word) in [(Version::V2, "orderError"), (Version::V3, "UNSUPPORTED_PARAMETER")] {
+        let mut scene = Scene::new(version);
+        let header = Header::new(scene.vehicle.address(), 0, wall(scene.now));
+        let text = order(&["a", "b"], 0, 1).to_json(&header, version);
+        let text = text.replace("\"edgeId\"", "\"trajectory\":{\"controlPoints\":[]},\"edgeId\"");
+        scene.hears(Topic::Order, &text);
+        let error = &scene.state().errors[0];
+        assert_eq!((error.error_type.as_str(), error.reference("parameter")), (word, Some("trajectory")));
+        assert_eq!(error.level == Level::Critical, version == Version::V3);
+        assert!(scene.vehicle.is_idle());
+    }
+}
+
+#[test]
+fn a_zone_set_is_sent_until_it_is_held_and_used_when_it_is_enabled() {
+    let mut talk = Talk::new(Version::V3);
+    let zone = Zone {
+        zone_id: "dock".to_owned(),
+        vertices: vec![[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]],
+        rule: ZoneRule::SpeedLimit(0.3),
+    };
+    let mut set = ZoneSet { zone_set_id: "night".to_owned(), map_id: "hall".to_owned(), zones: vec![zone] };
+    let clock = |talk: &Talk| (talk.scene.now, wall(talk.scene.now));
+    let (now, time) = clock(&talk);
+    let lost = talk.dialogue.publish_zone_set(now, time, set.clone()).unwrap();
+    assert!(lost.topic.ends_with("/zoneSet"));
+    talk.runs(0.2);
+    let (now, time) = clock(&talk);
+    let again = talk.dialogue.due(now, time);
+    assert_eq!(again.len(), 1);
+    talk.scene.hears(Topic::ZoneSet, &again[0].text);
+    talk.hear();
+    assert_eq!(talk.events, [Event::ZoneSetHeld("night".to_owned())]);
+    let (now, time) = clock(&talk);
+    let enable = talk.dialogue.command(now, time, Command::EnableZoneSet("night".to_owned())).unwrap();
+    talk.send(&enable);
+    assert_eq!(talk.scene.state().zone_sets, [("night".to_owned(), "hall".to_owned(), true)]);
+    // Other zones under the same name are no update.
+    set.zones[0].rule = ZoneRule::Blocked;
+    let (now, time) = clock(&talk);
+    let other = talk.dialogue.publish_zone_set(now, time, set).unwrap();
+    talk.scene.hears(Topic::ZoneSet, &other.text);
+    assert_eq!(talk.scene.error_types(), ["DUPLICATE_ZONE_SET"]);
 }
 
 #[test]
