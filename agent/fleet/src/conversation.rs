@@ -291,7 +291,12 @@ impl Conversation {
                 self.state.stops += 1;
                 self.end_course();
             }
-            Event::NeedsBase | Event::Arrived | Event::InstantOver { .. } | Event::Requests(_) => {}
+            Event::NeedsBase
+            | Event::Arrived
+            | Event::InstantOver { .. }
+            | Event::Requests(_)
+            | Event::ZoneSetHeld(_)
+            | Event::ZoneSetRefused { .. } => {}
         }
         None
     }
@@ -328,7 +333,8 @@ impl Conversation {
             at,
             mode,
             passed: self.state.passed,
-            node: self.node,
+            // On its way a vehicle says where it is by its waypoints, once it has echoed them.
+            node: self.node.filter(|_| mode != Mode::Automatic || self.state.underway.is_none()),
             toward: None,
             battery: (self.said.battery_percent * 10.0).round().clamp(0.0, 1000.0) as u16,
             task: self.task.filter(|done| Some(done.number) == task),
@@ -518,7 +524,7 @@ impl Conversation {
             | Refusal::Cancelling
             | Refusal::Elsewhere
             | Refusal::TooMany => {}
-            Refusal::Fault(_) | Refusal::Over(_) | Refusal::Version => {
+            Refusal::Fault(_) | Refusal::Over(_) | Refusal::Version | Refusal::Zones(_) => {
                 self.said.error = Some(format!("{refusal:?}"));
             }
         }
