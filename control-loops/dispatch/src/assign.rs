@@ -369,10 +369,7 @@ impl FleetController {
 
     /// Whether a vehicle is of a class and carries so much.
     pub(crate) fn can_carry(&self, vehicle: Vehicle, class: Option<Class>, load_kg: u32) -> bool {
-        let fixed = self.fixed.get(usize::from(vehicle.0));
-        fixed.is_some_and(|fixed| {
-            class.is_none_or(|class| class == fixed.class) && load_kg <= fixed.capacity_kg
-        })
+        self.fixed.get(usize::from(vehicle.0)).is_some_and(|fixed| fixed.can(class, load_kg))
     }
 
     /// Whether no vehicle that drives and could do an order gets to its first node.

@@ -98,6 +98,13 @@ pub struct VehicleSetup {
     pub start: Option<(Node, Heading)>,
 }
 
+impl VehicleSetup {
+    /// Whether it is of a class and carries so much.
+    pub(crate) fn can(&self, class: Option<Class>, load_kg: u32) -> bool {
+        class.is_none_or(|class| class == self.class) && load_kg <= self.capacity_kg
+    }
+}
+
 /// Why a fleet cannot be controlled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetupError {
