@@ -30,6 +30,8 @@ const LEFT: i64 = 1 << 40;
 /// And what that costs more for each order that is overdue and younger: more than all ways together.
 const LEFT_OVERDUE: i64 = 1 << 48;
 const NOBODY: u16 = u16::MAX;
+/// A loaded vehicle takes part if it is at its goal within so many steps.
+const SOON_STEPS: u32 = 20;
 
 /// An order that is matched.
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +47,14 @@ struct Row {
 const NO_ROW: Row = Row { slot: 0, overdue: false, urgency: 0, accepted: 0, has: NOBODY };
 
 /// Memory of the matching.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Matching {
     rows: Box<[Row]>,
     len: usize,
     vehicles: usize,
+    /// Vehicles that take part, and the column of each, counted from 1; 0 for none.
+    columns: usize,
+    column_of: Box<[usize]>,
     cost: Box<[i64]>,
     /// What it costs to leave each row without a vehicle.
     left: Box<[i64]>,
@@ -70,6 +75,8 @@ impl Matching {
             rows: vec![NO_ROW; rows].into_boxed_slice(),
             len: 0,
             vehicles,
+            columns: 0,
+            column_of: vec![0; vehicles].into_boxed_slice(),
             cost: vec![0; rows * vehicles].into_boxed_slice(),
             left: vec![0; rows].into_boxed_slice(),
             row_value: vec![0; rows + 1].into_boxed_slice(),
@@ -105,7 +112,18 @@ impl Matching {
         }
     }
 
+    /// Only these vehicles take part.
+    fn list_columns(&mut self, takes_part: impl Fn(usize) -> bool) {
+        self.columns = 0;
+        for vehicle in 0..self.vehicles {
+            let column = if takes_part(vehicle) { self.columns + 1 } else { 0 };
+            self.columns = self.columns.max(column);
+            set(&mut self.column_of, vehicle, column);
+        }
+    }
+
     fn set_cost(&mut self, row: usize, vehicle: usize, cost: i64) {
+        let Some(vehicle) = get(&self.column_of, vehicle).checked_sub(1) else { return };
         if let Some(slot) = self.cost.get_mut(row * self.vehicles + vehicle) {
             *slot = cost;
         }
@@ -113,7 +131,7 @@ impl Matching {
 
     /// What a row and a column cost together, both counted from 1.
     fn pair(&self, row: usize, column: usize) -> i64 {
-        if let Some(left) = (column - 1).checked_sub(self.vehicles) {
+        if let Some(left) = (column - 1).checked_sub(self.columns) {
             return if left + 1 == row { get(&self.left, left) } else { NEVER };
         }
         self.cost.get((row - 1) * self.vehicles + column - 1).copied().unwrap_or(NEVER)
@@ -134,7 +152,7 @@ impl Matching {
     /// Matches each row with a column so that the sum is least. One row after the other takes the cheapest
     /// way of changing places.
     fn solve(&mut self) {
-        let columns = self.vehicles + self.len;
+        let columns = self.columns + self.len;
         self.row_value.fill(0);
         self.column_value.fill(0);
         self.row_of.fill(0);
@@ -190,9 +208,9 @@ impl Matching {
 
     /// The row that a vehicle was matched with.
     fn row_for(&self, vehicle: usize) -> Option<Row> {
-        let row = get(&self.row_of, vehicle + 1).checked_sub(1)?;
-        (self.cost.get(row * self.vehicles + vehicle).copied().unwrap_or(NEVER) < NEVER)
-            .then(|| self.row(row))
+        let column = get(&self.column_of, vehicle).checked_sub(1)?;
+        let row = get(&self.row_of, column + 1).checked_sub(1)?;
+        (self.cost.get(row * self.vehicles + column).copied().unwrap_or(NEVER) < NEVER).then(|| self.row(row))
     }
 }
 
@@ -311,11 +329,17 @@ impl FleetController {
     fn price_pairs(&mut self) {
         let action_ms = self.setup.action_time.as_millis() as i64;
         let gain_ms = self.setup.reassign_gain.as_millis() as i64;
+        let mut matching = core::mem::take(&mut self.matching);
+        matching.list_columns(|vehicle| self.takes_part(Vehicle(vehicle as u16)));
+        self.matching = matching;
         for index in 0..self.matching.len {
             let row = self.matching.row(index);
             let Some(record) = self.book.at(row.slot).copied() else { continue };
             let mut reachable = false;
             for vehicle in self.all() {
+                if get(&self.matching.column_of, usize::from(vehicle.0)) == 0 {
+                    continue;
+                }
                 let mut cost = NEVER;
                 if let Some(steps) = self.way_to(vehicle, &record, row.overdue) {
                     cost = i64::from(steps) * action_ms;
@@ -331,6 +355,13 @@ impl FleetController {
                 self.say_blocked(row.slot, cut);
             }
         }
+    }
+
+    /// Whether a vehicle can begin an order now, or soon.
+    fn takes_part(&self, vehicle: Vehicle) -> bool {
+        let loaded = matches!(self.look(vehicle).duty, Duty::ToDrop(_) | Duty::AtDrop(_));
+        let near = || self.traffic.planner().steps_to_goal(vehicle).is_some_and(|steps| steps <= SOON_STEPS);
+        !self.is_busy(vehicle) || (loaded && near())
     }
 
     /// Steps until a vehicle could be at an order's first node; `None` if it cannot do it now.
@@ -369,10 +400,7 @@ impl FleetController {
 
     /// Whether a vehicle is of a class and carries so much.
     pub(crate) fn can_carry(&self, vehicle: Vehicle, class: Option<Class>, load_kg: u32) -> bool {
-        let fixed = self.fixed.get(usize::from(vehicle.0));
-        fixed.is_some_and(|fixed| {
-            class.is_none_or(|class| class == fixed.class) && load_kg <= fixed.capacity_kg
-        })
+        self.fixed.get(usize::from(vehicle.0)).is_some_and(|fixed| fixed.can(class, load_kg))
     }
 
     /// Whether no vehicle that drives and could do an order gets to its first node.
@@ -429,6 +457,7 @@ mod tests {
             let rows = (costs.len() / vehicles).min(5);
             prop_assume!(rows > 0);
             let mut matching = Matching::new(rows, vehicles);
+            matching.list_columns(|_| true);
             for row in 0..rows {
                 let overdue = overdue >> row & 1 == 1;
                 let row = Row { slot: row as u16, overdue, urgency: row as i64, accepted: 9 - row as u64, has: NOBODY };

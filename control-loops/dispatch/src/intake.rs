@@ -51,29 +51,32 @@ impl FleetController {
         Ok(())
     }
 
-    /// Whether some vehicle could do it over the ways that are open now. Vehicles that are not on the layout
-    /// may come.
+    /// Whether some vehicle could do it over the ways that are not closed by name. Vehicles that are not on the
+    /// layout may come.
     fn check_ways(&mut self, order: &Order) -> Result<(), OrderError> {
         if !self.all().any(|vehicle| self.can_carry(vehicle, order.class, order.load_kg)) {
             return Err(OrderError::NoVehicle);
         }
         let first = order.pick.unwrap_or(order.drop);
-        let (mut there, mut reached) = (false, false);
-        for vehicle in self.all() {
-            let drives = self.look(vehicle).standing == Standing::Driving;
-            if drives && self.can_carry(vehicle, order.class, order.load_kg) {
-                there = true;
-                let Self { distances, traffic, .. } = self;
-                reached |= distances.from_vehicle(traffic.planner(), vehicle, first).is_some();
-            }
-        }
-        if there && !reached {
+        let Self { distances, traffic, carts, fixed, .. } = self;
+        let able = |vehicle: &Vehicle| {
+            let drives =
+                carts.get(usize::from(vehicle.0)).map(|cart| cart.standing) == Some(Standing::Driving);
+            drives
+                && fixed
+                    .get(usize::from(vehicle.0))
+                    .is_some_and(|fixed| fixed.can(order.class, order.load_kg))
+        };
+        let mut able = (0..carts.len() as u16).map(Vehicle).filter(able).peekable();
+        let nobody = able.peek().is_none();
+        let nodes = able.map(|vehicle| traffic.planner().position(vehicle).0);
+        if !nobody && !distances.is_reached(traffic.planner(), first, nodes) {
             return Err(OrderError::Unreachable(first));
         }
-        let Self { distances, traffic, .. } = self;
-        match distances.between(traffic.planner(), first, order.drop) {
-            Some(_) => Ok(()),
-            None => Err(OrderError::Unreachable(order.drop)),
+        if distances.is_reached(traffic.planner(), order.drop, core::iter::once(first)) {
+            Ok(())
+        } else {
+            Err(OrderError::Unreachable(order.drop))
         }
     }
 

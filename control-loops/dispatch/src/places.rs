@@ -146,7 +146,7 @@ impl FleetController {
     pub(crate) fn shut_place(&mut self, place: u16, shut: bool) {
         if let Some(place) = self.places.get(usize::from(place)) {
             // A node of the layout, opened as often as closed.
-            let _ = self.traffic.set_node_closed(place.node, shut);
+            let _ = self.traffic.set_node_barred(place.node, shut);
         }
     }
 }

@@ -211,10 +211,10 @@ impl FleetController {
         }
         for node in nodes.into_iter().flatten() {
             // Nodes of the layout; each is opened as often as it is closed.
-            let _ = self.traffic.set_node_closed(node, true);
+            let _ = self.traffic.set_node_barred(node, true);
         }
         for node in before.into_iter().flatten() {
-            let _ = self.traffic.set_node_closed(node, false);
+            let _ = self.traffic.set_node_barred(node, false);
         }
         if let Some(cart) = self.cart_mut(vehicle) {
             cart.around = nodes;

@@ -6,6 +6,9 @@ use control_loops_fleet::{Heading, Motion, Node, PlannerError};
 
 use crate::order::Class;
 
+/// Nodes that the traffic control's searches may expand in one step: some 15 ms for 200 vehicles that turn.
+const EFFORT: u32 = 20_000;
+
 /// What is fixed about a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setup {
@@ -44,8 +47,10 @@ impl Setup {
     /// What has been found to work well for a way of moving, for vehicles that need a second for an action.
     #[must_use]
     pub const fn usual(motion: Motion) -> Self {
+        let traffic = control_loops_fleet::Setup::usual(motion);
         Self {
-            traffic: control_loops_fleet::Setup::usual(motion),
+            // Vehicles are late anyway: a perfect plan is worth less than a prompt one.
+            traffic: control_loops_fleet::Setup { effort: EFFORT, ..traffic },
             ahead: match motion {
                 Motion::Pebble => 3,
                 Motion::Turning => 4,
@@ -96,6 +101,13 @@ pub struct VehicleSetup {
     pub capacity_kg: u32,
     /// Where it stands at the beginning; `None` if it is not on the layout.
     pub start: Option<(Node, Heading)>,
+}
+
+impl VehicleSetup {
+    /// Whether it is of a class and carries so much.
+    pub(crate) fn can(&self, class: Option<Class>, load_kg: u32) -> bool {
+        class.is_none_or(|class| class == self.class) && load_kg <= self.capacity_kg
+    }
 }
 
 /// Why a fleet cannot be controlled.

@@ -51,11 +51,24 @@ impl Planner {
         if node.0 as usize >= self.graph.nodes() {
             return Err(CloseError::NoNode);
         }
-        let count = self.node_shut.at(node.0 as usize);
-        let after = if closed { count.checked_add(1) } else { count.checked_sub(1) };
-        self.node_shut.put(node.0 as usize, after.ok_or(CloseError::Open)?);
+        let after = counted(self.node_shut.at(node.0 as usize), closed)?;
+        self.node_shut.put(node.0 as usize, after);
         self.refresh(node.0);
         Ok(self.count_cut_off())
+    }
+
+    /// As [`Planner::set_node_closed`], but because of a vehicle: it will open again by itself.
+    ///
+    /// # Errors
+    /// If there is no such node, or it is not closed.
+    pub fn set_node_barred(&mut self, node: Node, barred: bool) -> Result<(), CloseError> {
+        if node.0 as usize >= self.graph.nodes() {
+            return Err(CloseError::NoNode);
+        }
+        let after = counted(self.node_barred.at(node.0 as usize), barred)?;
+        self.node_barred.put(node.0 as usize, after);
+        self.refresh(node.0);
+        Ok(())
     }
 
     /// Whether a way is closed now, by itself or with its end.
@@ -96,6 +109,11 @@ impl Planner {
 
     /// What an arc to this node costs now.
     pub(crate) fn cost_now(&self, arc: u32, to: u32) -> u16 {
+        if self.node_barred.at(to as usize) > 0 { CLOSED } else { self.cost_without_vehicles(arc, to) }
+    }
+
+    /// What it costs as far as ways are closed by name.
+    pub(crate) fn cost_without_vehicles(&self, arc: u32, to: u32) -> u16 {
         let shut = self.shut.at(arc as usize) || self.node_shut.at(to as usize) > 0;
         if shut { CLOSED } else { self.graph.cost(arc) }
     }
@@ -144,4 +162,10 @@ impl Planner {
     pub(crate) fn is_cut_off(&self, vehicle: u16) -> bool {
         self.fields.at(vehicle, self.window.state(vehicle, 0)) == UNREACHABLE
     }
+}
+
+/// One closing more or less.
+fn counted(count: u16, closed: bool) -> Result<u16, CloseError> {
+    let after = if closed { count.checked_add(1) } else { count.checked_sub(1) };
+    after.ok_or(CloseError::Open)
 }

@@ -18,6 +18,8 @@ struct Slot {
 #[derive(Debug, Clone)]
 pub struct Distances {
     fields: Fields,
+    /// One field for questions beyond what is closed because of vehicles.
+    open: Fields,
     slots: Store<Slot>,
     clock: u32,
 }
@@ -29,7 +31,8 @@ impl Distances {
         let empty = Slot { to: None, closings: 0, used: 0 };
         let count = count.clamp(1, u16::MAX as usize);
         let fields = Fields::new(&planner.graph, planner.setup.motion, count);
-        Self { fields, slots: Store::new(count, empty), clock: 0 }
+        let open = Fields::new(&planner.graph, planner.setup.motion, 1);
+        Self { fields, open, slots: Store::new(count, empty), clock: 0 }
     }
 
     /// Steps from where a vehicle will be at the end of its released way to a node; `None` if no way leads
@@ -48,6 +51,20 @@ impl Distances {
         let slot = self.slot(planner, to)?;
         let first = from.0 * planner.headings;
         (first..first + planner.headings).filter_map(|state| self.steps(slot, state)).min()
+    }
+
+    /// Whether a way leads to a node from any of these, over all that is not closed by name: what is closed
+    /// because of a vehicle opens again.
+    pub fn is_reached(&mut self, planner: &Planner, to: Node, mut from: impl Iterator<Item = Node>) -> bool {
+        if to.0 as usize >= planner.graph.nodes() {
+            return false;
+        }
+        self.open.compute(&planner.graph, 0, to, |arc, end| planner.cost_without_vehicles(arc, end));
+        from.any(|from| {
+            let first = from.0 * planner.headings;
+            let inside = (from.0 as usize) < planner.graph.nodes();
+            inside && (first..first + planner.headings).any(|state| self.open.at(0, state) != UNREACHABLE)
+        })
     }
 
     fn steps(&self, slot: u16, state: u32) -> Option<u32> {
@@ -69,7 +86,7 @@ impl Distances {
         let slot = known.or_else(|| (0..self.slots.len()).max_by_key(age))?;
         let fresh = known.is_some() && self.slots.at(slot).closings == planner.closings;
         if !fresh {
-            self.fields.compute(&planner.graph, slot as u16, to, |arc| planner.arc_cost.at(arc as usize));
+            self.fields.compute(&planner.graph, slot as u16, to, |arc, _| planner.arc_cost.at(arc as usize));
         }
         self.slots.put(slot, Slot { to: Some(to), closings: planner.closings, used: self.clock });
         Some(slot as u16)

@@ -74,13 +74,13 @@ impl Fields {
         self.to_go.at(vehicle as usize * self.states + state as usize)
     }
 
-    /// Computes one vehicle's costs to a goal; an arc's cost is what `cost` says. Returns the largest.
+    /// Computes one vehicle's costs to a goal; an arc's cost is what `cost` says of it and its end. Returns the largest.
     pub(crate) fn compute(
         &mut self,
         graph: &Graph,
         vehicle: u16,
         goal: Node,
-        cost: impl Fn(u32) -> u16,
+        cost: impl Fn(u32, u32) -> u16,
     ) -> u32 {
         let offset = vehicle as usize * self.states;
         self.to_go.part_mut(offset, self.states).fill(UNREACHABLE);
@@ -113,7 +113,7 @@ impl Fields {
                 }
             }
             for link in graph.links_to(node) {
-                let price = cost(link.arc);
+                let price = cost(link.arc, node);
                 if price != CLOSED && (headings == 1 || u32::from(link.heading) == heading) {
                     let before = link.node * headings + heading;
                     let total = now + u32::from(price).min(BUCKETS as u32 - 1);

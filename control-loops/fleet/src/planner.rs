@@ -54,6 +54,8 @@ pub struct Planner {
     /// Arcs that are closed by name, and how often each node is.
     pub(crate) shut: Store<bool>,
     pub(crate) node_shut: Store<u16>,
+    /// How often each node is closed because of a vehicle.
+    pub(crate) node_barred: Store<u16>,
     /// Grows with each change of what is closed.
     pub(crate) closings: u32,
     /// Vehicles that are taken out of the plan, with the states to rest in.
@@ -116,6 +118,7 @@ impl Planner {
             pinned: Store::new(count, false),
             shut: Store::new(graph.arcs(), false),
             node_shut: Store::new(graph.spots(), 0),
+            node_barred: Store::new(graph.spots(), 0),
             closings: 0,
             lifted: Store::new(count, (NOBODY, 0)),
             placed: Store::new(count, 0),
@@ -260,7 +263,7 @@ impl Planner {
 
     pub(crate) fn compute_field(&mut self, vehicle: Vehicle, goal: Node) {
         let Self { fields, graph, arc_cost, .. } = self;
-        let farthest = fields.compute(graph, vehicle.0, goal, |arc| arc_cost.at(arc as usize));
+        let farthest = fields.compute(graph, vehicle.0, goal, |arc, _| arc_cost.at(arc as usize));
         let cheapest = (0..graph.arcs()).map(|arc| arc_cost.at(arc)).min().unwrap_or(UNIT).max(1);
         self.hops_max = self.hops_max.max(farthest / u32::from(cheapest));
     }

@@ -51,8 +51,8 @@ pub struct TrafficState {
     owners: Vec<u16>,
     /// Arcs closed by name.
     shut: Vec<u32>,
-    /// Closed nodes, with how often.
-    node_shut: Vec<(u32, u16)>,
+    /// Closed nodes, with how often by name, and because of vehicles.
+    node_shut: Vec<(u32, u16, u16)>,
     random: u64,
     guard_left: u32,
     oldest: Option<Vehicle>,
@@ -114,8 +114,9 @@ impl Traffic {
         into.shut.clear();
         into.shut.extend((0..planner.graph.arcs() as u32).filter(|arc| planner.shut.at(*arc as usize)));
         into.node_shut.clear();
-        let shut = (0..planner.graph.nodes() as u32).map(|node| (node, planner.node_shut.at(node as usize)));
-        into.node_shut.extend(shut.filter(|(_, count)| *count > 0));
+        let shut = (0..planner.graph.nodes() as u32)
+            .map(|node| (node, planner.node_shut.at(node as usize), planner.node_barred.at(node as usize)));
+        into.node_shut.extend(shut.filter(|(_, shut, barred)| *shut > 0 || *barred > 0));
         into.random = planner.random.state();
         (into.guard_left, into.oldest, into.leader) =
             (planner.guard.left, planner.guard.oldest, planner.guard.leader);
@@ -155,7 +156,7 @@ impl Traffic {
             && state.plan.iter().all(|at| *at < states)
             && state.actions.iter().all(|action| action.node < nodes && action.heading < 4)
             && state.shut.iter().all(|arc| (*arc as usize) < planner.graph.arcs())
-            && state.node_shut.iter().all(|(node, _)| *node < nodes)
+            && state.node_shut.iter().all(|(node, ..)| *node < nodes)
             && [state.oldest, state.leader].iter().flatten().all(|vehicle| vehicle.0 < planner.vehicles);
         let cart = |cart: &CartState| {
             cart.node < nodes
@@ -199,7 +200,11 @@ impl Planner {
         self.shut.fill(false);
         state.shut.iter().for_each(|arc| self.shut.put(*arc as usize, true));
         self.node_shut.fill(0);
-        state.node_shut.iter().for_each(|(node, count)| self.node_shut.put(*node as usize, *count));
+        self.node_barred.fill(0);
+        for (node, shut, barred) in &state.node_shut {
+            self.node_shut.put(*node as usize, *shut);
+            self.node_barred.put(*node as usize, *barred);
+        }
         self.reprice();
         for (vehicle, cart) in (0_u16..).zip(&state.vehicles) {
             self.goal.put(usize::from(vehicle), cart.goal);

@@ -306,6 +306,16 @@ impl Traffic {
         Ok(result)
     }
 
+    /// Closes a node because a vehicle may be there, or takes one such closing back.
+    ///
+    /// # Errors
+    /// If there is no such node, or it is not closed.
+    pub fn set_node_barred(&mut self, node: Node, barred: bool) -> Result<(), CloseError> {
+        self.planner.set_node_barred(node, barred)?;
+        self.avoid_closed();
+        Ok(())
+    }
+
     /// Closes the nodes that a suspended vehicle holds for all others, or opens them.
     fn bar(&mut self, vehicle: Vehicle, closed: bool) {
         let ahead = self.release.promised(vehicle);
@@ -318,7 +328,7 @@ impl Traffic {
                 }
             };
             // All of them are nodes of the layout, and as often opened as closed.
-            let _ = self.planner.set_node_closed(node, closed);
+            let _ = self.planner.set_node_barred(node, closed);
         }
         if closed {
             self.avoid_closed();

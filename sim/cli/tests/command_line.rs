@@ -294,6 +294,24 @@ fn a_fleet_is_busy_and_its_figures_and_ways_are_written() {
 }
 
 #[test]
+fn transport_orders_are_done_in_both_ways_and_compared() {
+    let desk = Desk::new().with_file("hall.map", HALL);
+    let fleet = "fleet --map hall.map --agents 5 --steps 600 --orders 40/900";
+    let report = desk.done(&format!("{fleet} --json out.json"));
+    assert!(report.contains("takt to nearest"), "{report}");
+    let figures: serde_json::Value = serde_json::from_str(&desk.text("out.json")).unwrap();
+    for way in ["takt", "nearest"] {
+        assert_eq!(figures[way]["done"], 40, "{figures}");
+        assert_eq!(figures[way]["collisions"], 0, "{figures}");
+        assert!(figures[way]["utilisation"].as_f64().unwrap() > 0.0, "{figures}");
+    }
+    assert!(figures["ratio"]["utilisation"].as_f64().unwrap() > 0.0, "{figures}");
+    desk.done(&format!("{fleet} --dispatch takt --json out.json"));
+    let figures: serde_json::Value = serde_json::from_str(&desk.text("out.json")).unwrap();
+    assert!(figures["nearest"].is_null() && figures["ratio"].is_null(), "{figures}");
+}
+
+#[test]
 fn equal_arguments_give_equal_ways_of_a_fleet() {
     let desk = Desk::new().with_file("hall.map", HALL);
     for model in ["pebble", "turning --delay 0.3 --stop 0.01:20", "continuous"] {
@@ -323,4 +341,5 @@ fn bad_input_for_a_fleet_is_refused_with_its_place() {
     assert!(refused("--map hall.map").contains("--agents"));
     assert!(refused("--map none.map --agents 2").contains("none.map"));
     assert!(refused("--map hall.map --agents 2 --stop 2:x").contains("from 0 to 0.99"));
+    assert!(refused("--map hall.map --agents 2 --orders many").contains("500/1200"));
 }

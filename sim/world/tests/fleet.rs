@@ -7,6 +7,9 @@ use control_loops_layouts::grid::Grid;
 use control_loops_layouts::robot_runners::{Instance, parse_cells};
 use control_loops_layouts::{ggo, movingai};
 use sim_world::fleet::errands::Random;
+use sim_world::fleet::transports::nearest::Nearest;
+use sim_world::fleet::transports::takt::Takt;
+use sim_world::fleet::transports::{Figures, Shift};
 use sim_world::fleet::{Delays, Errands, InStep, Late, Pace, Tally, Verdict};
 
 /// What moving against a lane costs more, in eighths of a step.
@@ -98,6 +101,57 @@ fn vehicles_with_speeds_of_their_own_keep_a_cell_apart() {
         assert!(run.distance_min() > 0.7, "{}", run.distance_min());
     }
     assert!(run.tally().goals > 20, "{:?}", run.tally());
+}
+
+/// Orders that come faster than they can be done, on the hall.
+fn shift(vehicles: usize, turning: bool, stop_probability: f64) -> Shift {
+    let mut random = Random::new(5);
+    let grid = hall();
+    Shift {
+        starts: random.places(&grid, vehicles),
+        jobs: Shift::draw(&grid, 60, 600.0, &mut random),
+        turning,
+        lanes: LANES,
+        delays: Delays { pace: Pace::Random { longer: 0.2 }, stop_probability, stop_steps: 30 },
+        handling: 5,
+        seed: 5,
+    }
+}
+
+fn under_takt(shift: Shift) -> Figures {
+    let mut run = Takt::new(hall().graph("test", LANES).unwrap(), hall(), shift, None).unwrap();
+    for _ in 0..60_000 {
+        run.tick();
+        if run.is_over() {
+            return run.figures();
+        }
+    }
+    panic!("not done: {:?}", run.figures());
+}
+
+#[test]
+fn all_transport_orders_are_done_however_late_vehicles_are_and_nothing_collides() {
+    for turning in [false, true] {
+        for stops in [0.0, 0.003] {
+            let figures = under_takt(shift(10, turning, stops));
+            assert_eq!((figures.done, figures.faults, figures.deadlocks), (60, 0, 0), "{figures:?}");
+            assert!(figures.productive <= figures.busy && figures.busy <= figures.ticks * figures.vehicles);
+        }
+    }
+}
+
+#[test]
+fn the_simple_control_does_all_orders_too_and_uses_the_vehicles_less() {
+    let mut nearest = Nearest::new(&hall(), shift(10, false, 0.0));
+    for _ in 0..60_000 {
+        nearest.tick();
+        if nearest.is_over() {
+            break;
+        }
+    }
+    assert!(nearest.is_over(), "{:?}", nearest.figures());
+    let takt = under_takt(shift(10, false, 0.0));
+    assert!(takt.utilisation() > nearest.figures().utilisation(), "{takt:?} {:?}", nearest.figures());
 }
 
 #[test]

@@ -145,8 +145,7 @@ fn stops(text: &str) -> Result<(f64, u32), String> {
 }
 
 impl Arguments {
-    fn traffic(&self, rings: bool) -> Setup {
-        let usual = Setup::usual(self.model.motion());
+    fn traffic(&self, rings: bool, usual: Setup) -> Setup {
         Setup {
             rings,
             seed: self.seed,
@@ -246,7 +245,7 @@ fn set_up(arguments: &Arguments) -> Result<Run, Failure> {
     let file = arguments.map.display().to_string();
     let motion = arguments.model.motion();
     let late = arguments.delay.is_some() || arguments.stop.is_some() || arguments.model == Model::Continuous;
-    let setup = arguments.traffic(!late);
+    let setup = arguments.traffic(!late, Setup::usual(motion));
     let starts: Vec<(Node, Heading)> = starts.into_iter().map(|node| (node, Heading::East)).collect();
     let planner = Planner::new(grid.graph(&file, arguments.lanes)?, &starts, setup)
         .map_err(|error| input::no_traffic(&file, error))?;

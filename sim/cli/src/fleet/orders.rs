@@ -99,7 +99,8 @@ pub(crate) fn run(arguments: &Arguments, orders: Orders) -> Result<(), Failure> 
     let mut report = Report { steps: arguments.steps, takt: None, nearest: None, ratio: None };
     if arguments.dispatch != Dispatch::Nearest {
         let graph = grid.graph(&file, arguments.lanes)?;
-        let traffic = arguments.traffic(false);
+        let usual = control_loops_dispatch::Setup::usual(arguments.model.motion());
+        let traffic = arguments.traffic(false, usual.traffic);
         let mut run = Takt::new(graph, grid.clone(), shift.clone(), Some(traffic))
             .map_err(|error| no_fleet(&file, error))?;
         report.takt = Some(measure(ticks, &mut run, Takt::tick, Takt::is_over, Takt::figures));

@@ -7,8 +7,8 @@
 //! it waits. Who is idle steps aside for whoever waits for its node.
 //!
 //! Two-way traffic on fixed routes runs into rings of vehicles that wait for each other. Each is counted. One
-//! of them gets another way round everybody who stands still, or steps aside; if that cannot be, a person
-//! carries one to the nearest free node.
+//! of them gets another way round everybody who stands still, or steps aside; if that does not help, a person
+//! carries it to the nearest free node.
 
 use std::collections::VecDeque;
 
@@ -23,6 +23,8 @@ use crate::fleet::errands::Random;
 const PATIENCE_TICKS: u32 = 3 * TICKS;
 /// After so many ticks in rings a person comes.
 const PERSON_TICKS: u32 = 60 * TICKS;
+/// And after so many rings between two loads.
+const RINGS_MAX: u32 = 8;
 /// What a person needs, in actions.
 const PERSON_ACTIONS: u32 = 30;
 
@@ -41,6 +43,8 @@ struct Cart {
     stage: Stage,
     route: VecDeque<(Node, Heading)>,
     waited: u32,
+    /// Rings that it was in since it last did something for an order.
+    rings: u32,
 }
 
 /// A run under the simple control.
@@ -78,7 +82,7 @@ impl Nearest {
         let mut carts = Vec::new();
         for (index, node) in shift.starts.iter().enumerate() {
             let body = Body::new(*node, shift.turning, &shift.delays, &mut random);
-            carts.push(Cart { body, stage: Stage::Idle, route: VecDeque::new(), waited: 0 });
+            carts.push(Cart { body, stage: Stage::Idle, route: VecDeque::new(), waited: 0, rings: 0 });
             if let Some(lock) = lock.get_mut(node.0 as usize) {
                 *lock = Some(index);
             }
@@ -170,6 +174,7 @@ impl Nearest {
 
     fn handled(&mut self, index: usize) {
         let Some(cart) = self.carts.get_mut(index) else { return };
+        cart.rings = 0;
         match cart.stage {
             Stage::AtPick(job) => cart.stage = Stage::ToDrop(job),
             Stage::AtDrop(job) => {
@@ -230,48 +235,54 @@ impl Nearest {
                 self.step_aside(by);
             }
             let waited = self.carts.get(index).map_or(0, |cart| cart.waited);
-            if waited % PATIENCE_TICKS != PATIENCE_TICKS - 1 || !self.is_stuck(index) {
+            if waited % PATIENCE_TICKS != PATIENCE_TICKS - 1 {
                 continue;
             }
+            let Some(by) = self.stuck_by(index) else { continue };
             self.figures.deadlocks += u64::from(waited < PATIENCE_TICKS);
+            let rings = self.carts.get_mut(index).map_or(0, |cart| {
+                cart.rings += 1;
+                cart.rings
+            });
+            if rings > RINGS_MAX || waited >= PERSON_TICKS {
+                self.figures.interventions += 1;
+                self.carry(by);
+                continue;
+            }
             let standing: Vec<bool> =
                 self.lock.iter().map(|lock| lock.is_some_and(|by| by != index)).collect();
             let barred = |node: Node| standing.get(node.0 as usize).copied().unwrap_or(true);
-            if self.route(index, barred) || self.step_aside(index) {
-                continue;
-            }
-            if waited >= PERSON_TICKS {
-                self.figures.interventions += 1;
-                self.carry(index);
+            if !self.route(index, barred) {
+                self.step_aside(index);
             }
         }
     }
 
-    /// Whether a vehicle waits for a ring, or is in one.
-    fn is_stuck(&self, index: usize) -> bool {
+    /// Who keeps a vehicle from getting on: itself if it waits for a ring, or an idle one that cannot step aside.
+    fn stuck_by(&self, index: usize) -> Option<usize> {
         let mut at = index;
         for _ in 0..self.carts.len() {
-            match self.waits_for(at) {
-                Some(next) => at = next,
-                None => return false,
-            }
+            let Some(next) = self.waits_for(at) else {
+                let last = self.carts.get(at)?;
+                return (last.stage == Stage::Idle && !last.body.works()).then_some(at);
+            };
+            at = next;
         }
-        true
+        Some(index)
     }
 
     /// Moves to a free neighbour, and goes on from there.
-    fn step_aside(&mut self, index: usize) -> bool {
-        let Some(cart) = self.carts.get(index) else { return false };
+    fn step_aside(&mut self, index: usize) {
+        let Some(cart) = self.carts.get(index) else { return };
         let ways = self.out.get(cart.body.node().0 as usize).map_or(&[][..], Vec::as_slice);
         let free: Vec<&Arc> =
             ways.iter().filter(|arc| self.lock.get(arc.to.0 as usize).is_some_and(Option::is_none)).collect();
         let drawn = self.random.below(free.len() as u64) as usize;
-        let Some((to, heading)) = free.get(drawn).map(|arc| (arc.to, arc.heading)) else { return false };
+        let Some((to, heading)) = free.get(drawn).map(|arc| (arc.to, arc.heading)) else { return };
         if let Some(cart) = self.carts.get_mut(index) {
             cart.route.clear();
             cart.route.push_back((to, heading));
         }
-        true
     }
 
     /// A person carries a vehicle to the nearest free node.
@@ -289,7 +300,7 @@ impl Nearest {
         }
         if let Some(cart) = self.carts.get_mut(index) {
             cart.body.carry(Node(node as u32), PERSON_ACTIONS);
-            cart.waited = 0;
+            (cart.waited, cart.rings) = (0, 0);
         }
         self.route(index, |_| false);
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use control_loops_dispatch::{
-    Class, Event, FleetController, Mode, Order, OrderError, OrderId, Setup, SetupError, TaskKind, TaskReport,
-    TaskResult, Vehicle, VehicleReport, VehicleSetup,
+    Class, Event, FleetController, Mode, Order, OrderError, OrderId, Setup, SetupError, Task, TaskKind,
+    TaskReport, TaskResult, Vehicle, VehicleReport, VehicleSetup,
 };
 use control_loops_fleet::{Graph, Heading, Motion};
 use control_loops_layouts::grid::Grid;
@@ -166,11 +166,12 @@ impl Takt {
         let Some(grant) = fleet.grant(vehicle) else { return };
         if let Some(next) = fleet.base(vehicle).nth(1) {
             cart.body.drive(next.node, next.heading);
-        } else if let Some(task) = grant.task.filter(|_| grant.task_granted) {
-            if matches!(task.kind, TaskKind::Pick | TaskKind::Drop) {
-                cart.task = Some(TaskReport { number: task.number, result: TaskResult::Running });
-                cart.body.handle(shift.handling);
-            }
+            return;
+        }
+        let handles = |task: &Task| matches!(task.kind, TaskKind::Pick | TaskKind::Drop);
+        if let Some(task) = grant.task.filter(|task| grant.task_granted && handles(task)) {
+            cart.task = Some(TaskReport { number: task.number, result: TaskResult::Running });
+            cart.body.handle(shift.handling);
         }
     }
 
