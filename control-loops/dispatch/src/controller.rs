@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use control_loops_fleet::{Distances, Graph, Heading, Node, Planner, Traffic, Vehicle};
 use hal_units::Instant;
 
-use crate::assign::Matching;
 use crate::book::Book;
 use crate::event::{Event, Events};
+use crate::matching::Matching;
 use crate::order::{OrderId, OrderState};
 use crate::places::{Place, PlaceKind};
 use crate::setup::{Setup, SetupError, VehicleSetup};

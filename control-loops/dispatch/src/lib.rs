@@ -39,6 +39,7 @@ mod event;
 mod explain;
 mod grant;
 mod intake;
+mod matching;
 mod order;
 mod places;
 mod reports;
