@@ -1,11 +1,11 @@
 //! The site's fleet and its step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use control_loops_dispatch::{
-    CancelError, Cancelled, Degradation, Event, FleetController, FleetState, JoinError, Motion, Node, Order,
-    OrderError, OrderId, OrderState, Outcome, RestoreError, Setup, SetupError, Standing, Vehicle,
-    VehicleSetup,
+    CancelError, Cancelled, Class, Degradation, Event, FleetController, FleetState, Heading, JoinError,
+    Motion, Node, Order, OrderError, OrderId, OrderState, Outcome, RestoreError, Setup, SetupError, Standing,
+    Vehicle, VehicleSetup,
 };
 use control_loops_layouts::hall::Hall;
 use hal_units::{Duration, Instant};
@@ -26,6 +26,9 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 const TIMED_MAX: usize = 10_000;
 /// What an action of a vehicle takes, for estimates: a place of 1.5 m at 1.2 m/s.
 const ACTION_TIME: std::time::Duration = std::time::Duration::from_millis(1250);
+
+/// A vehicle that does not get on for so long, though it may, is driven round.
+const STALLED_AFTER: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// A vehicle as the site names it.
 #[derive(Debug, Clone)]
@@ -74,6 +77,8 @@ pub struct SiteFleet {
     /// Orders that no vehicle has echoed yet, and when they were accepted.
     timed: HashMap<u64, Instant>,
     pub(crate) degraded: Vec<(Vehicle, Degradation)>,
+    /// Most orders, and how often a step is made.
+    size: (usize, Duration),
     /// Since when vehicles are asked to give up what somebody unknown has told them.
     settling: Option<Instant>,
     /// Memory for states.
@@ -82,7 +87,7 @@ pub struct SiteFleet {
 }
 
 impl SiteFleet {
-    /// A fleet in its hall. Vehicles take part from when they are heard.
+    /// A fleet in its hall, that makes a step so often. Vehicles take part from when they are heard.
     ///
     /// # Errors
     /// See [`FleetError`].
@@ -91,18 +96,17 @@ impl SiteFleet {
         map_id: &str,
         vehicles: &[VehicleSpec],
         orders_max: usize,
+        rhythm: Duration,
     ) -> Result<Self, FleetError> {
         if u16::try_from(vehicles.len()).is_err() {
             return Err(FleetError::Vehicles);
         }
-        let absent = VehicleSetup { class: Default::default(), capacity_kg: u32::MAX, start: None };
-        let setup = Setup { orders_max, action_time: ACTION_TIME, ..Setup::usual(Motion::Turning) };
-        let carts = vec![absent; vehicles.len()];
-        let controller =
-            FleetController::new(hall.graph.clone(), &carts, &hall.chargers, &hall.parking, setup)
-                .map_err(FleetError::Setup)?;
+        let places = Places::new(hall, map_id);
+        let starts = vec![None; vehicles.len()];
+        let controller = controller(&places, &starts, (orders_max, rhythm)).map_err(FleetError::Setup)?;
         Ok(Self {
-            places: Places::new(hall, map_id),
+            places,
+            size: (orders_max, rhythm),
             names: vehicles.iter().map(|vehicle| vehicle.name.clone()).collect(),
             by_topic: vehicles.iter().zip(0..).map(|(vehicle, at)| (prefix(&vehicle.address), at)).collect(),
             conversations: vehicles
@@ -156,7 +160,8 @@ impl SiteFleet {
     fn take_report(&mut self, at: usize) {
         let vehicle = Vehicle(at as u16);
         let Some(conversation) = self.conversations.get(at) else { return };
-        if self.controller.standing(vehicle) == Some(Standing::Absent)
+        if self.settling.is_none()
+            && self.controller.standing(vehicle) == Some(Standing::Absent)
             && let Some((node, heading)) = conversation.stands()
             && let Err(error) = self.controller.join(vehicle, node, heading)
         {
@@ -166,6 +171,9 @@ impl SiteFleet {
                     self.figures.refuse(format!("join: {error:?}"));
                 }
             }
+        }
+        if self.controller.standing(vehicle) == Some(Standing::Absent) {
+            return;
         }
         let course = self.controller.grant(vehicle).map_or(0, |grant| grant.course);
         let task = self.controller.task(vehicle).map(|task| task.number);
@@ -246,6 +254,7 @@ impl SiteFleet {
                 return self.settle(now, wall);
             }
             self.settling = None;
+            self.seat_all(now);
         }
         self.controller.step(now);
         while let Some(event) = self.controller.next_event() {
@@ -269,6 +278,25 @@ impl SiteFleet {
     /// What vehicles have not echoed in time, and what makes them refuse another master.
     fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
         self.conversations.iter_mut().flat_map(|conversation| conversation.due(now, wall)).collect()
+    }
+
+    /// Puts all vehicles that have settled where they stand, at once: one after the other would have to make
+    /// sure each time that nobody else comes there. Orders stay.
+    fn seat_all(&mut self, now: Instant) {
+        let mut taken = HashSet::new();
+        let seat =
+            |conversation: &Conversation| conversation.stands().filter(|(node, _)| taken.insert(node.0));
+        let starts: Vec<_> = self.conversations.iter().map(seat).collect();
+        let Ok(seated) = controller(&self.places, &starts, self.size) else { return };
+        let before = std::mem::replace(&mut self.controller, seated);
+        for (order, _) in before.state().orders() {
+            if self.controller.submit(now, order).is_err() {
+                self.figures.failed += 1;
+            }
+        }
+        for at in 0..self.conversations.len() {
+            self.take_report(at);
+        }
     }
 
     /// Nothing is granted while vehicles may be moving for somebody unknown.
@@ -399,6 +427,32 @@ impl SiteFleet {
         self.timed.clear();
         Ok(())
     }
+}
+
+/// A controller for vehicles that stand there; the others are not on the layout.
+fn controller(
+    places: &Places,
+    starts: &[Option<(Node, Heading)>],
+    (orders_max, rhythm): (usize, Duration),
+) -> Result<FleetController, SetupError> {
+    let steps = |time: std::time::Duration| {
+        (time.as_secs_f64() / rhythm.as_secs_f64().max(1e-3)).ceil().clamp(1.0, 1e6) as u32
+    };
+    let setup = Setup {
+        orders_max,
+        action_time: ACTION_TIME,
+        patience: steps(ACTION_TIME),
+        stall_after: steps(STALLED_AFTER),
+        ..Setup::usual(Motion::Turning)
+    };
+    let cart = |start: &Option<(Node, Heading)>| VehicleSetup {
+        class: Class::default(),
+        capacity_kg: u32::MAX,
+        start: *start,
+    };
+    let carts: Vec<VehicleSetup> = starts.iter().map(cart).collect();
+    let hall = &places.hall;
+    FleetController::new(hall.graph.clone(), &carts, &hall.chargers, &hall.parking, setup)
 }
 
 /// A vehicle's topics without their last level.

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use sim_vehicles::{Happening, Said, Setup, Start, Truth, Vehicle, Yard};
 
 const TICK: Duration = Duration::from_millis(10);
-const STEP: Duration = Duration::from_millis(20);
+const STEP: Duration = Duration::from_millis(40);
 /// Vehicles whose centres are nearer than this collide, in metres; places are 1.5 m apart.
 const DIAMETER_METERS: f64 = 0.9;
 
@@ -75,7 +75,8 @@ impl Site {
                 address: Address::new("uagv", version(at), "takt", &format!("agv-{at}")).unwrap(),
             })
             .collect();
-        let fleet = SiteFleet::new(hall.clone(), "hall", &specs, 100).unwrap();
+        let mut fleet = SiteFleet::new(hall.clone(), "hall", &specs, 100, STEP).unwrap();
+        assert!(fleet.begin(Instant::ZERO + Duration::from_secs(1), None).is_empty());
         let free = hall.nodes.len() / count;
         let vehicles = specs.iter().enumerate().map(|(at, spec)| {
             let (name, place) = hall.nodes[at * free].clone();
@@ -185,14 +186,14 @@ impl Site {
 
     /// The node dies and another one goes on from its last state; nothing that was on its way is lost by that.
     fn takeover(&mut self) {
-        let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100).unwrap();
+        let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100, STEP).unwrap();
         next.restore(self.now, &self.last_state).unwrap();
         self.fleet = next;
     }
 
     /// The node dies, and another one begins with a state that is too old to be gone on from.
     fn begins_anew(&mut self, old_state: &[u8]) -> usize {
-        let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100).unwrap();
+        let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100, STEP).unwrap();
         let on_the_way = next.begin(self.now, Some(old_state));
         self.fleet = next;
         on_the_way.len()
@@ -282,8 +283,9 @@ fn a_vehicle_that_fails_delays_its_own_order_alone() {
     (0..20).for_each(|_| site.order());
     site.seconds(10);
     site.vehicles[2].happen(Happening::EmergencyStop(hal_vda5050::EmergencyStop::Manual));
-    site.seconds(300);
-    assert!(site.done() >= 17, "{} are done", site.done());
+    site.seconds(600);
+    // Those whose station it does not stand on.
+    assert!(site.done() >= 12, "{} are done", site.done());
     site.vehicles[2].happen(Happening::EmergencyStop(hal_vda5050::EmergencyStop::None));
     site.until_done(20, 600);
     site.seconds(5);

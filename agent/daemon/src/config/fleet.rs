@@ -12,7 +12,7 @@ use super::{FleetConfig, VehicleConfig};
 
 /// A fleet's control runs so often where the site does not say it: what a radio lost is said again within a few
 /// steps, and a place is left and reached in about a second.
-const STEP_MS: u64 = 20;
+const STEP_MS: u64 = 40;
 /// Orders that are kept where the site does not say how many.
 const ORDERS_MAX: u32 = 1000;
 /// Vehicles of one fleet.

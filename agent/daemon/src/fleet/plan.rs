@@ -71,7 +71,7 @@ impl Blank {
     /// A fleet that knows nobody yet.
     pub(crate) fn build(self) -> Result<SiteFleet, FleetStartError> {
         let Self { hall, map_id, vehicles, config } = self;
-        SiteFleet::new(hall, &map_id, &vehicles, config.orders_max)
+        SiteFleet::new(hall, &map_id, &vehicles, config.orders_max, config.step)
             .map_err(|error| FleetStartError::Fleet { path: config.layout, error })
     }
 }
