@@ -19,8 +19,12 @@ fuzz_target!(|input: (&str, &[u8])| {
             let _ = all.hear(&address.topic(topic), payload);
         }
         let Ok(text) = std::str::from_utf8(payload) else { continue };
-        let start =
-            Start { node_id: "a".to_owned(), map_id: "hall".to_owned(), at: [0.0, 0.0], heading: Radians(0.0) };
+        let start = Start {
+            node_id: "a".to_owned(),
+            map_id: "hall".to_owned(),
+            at: [0.0, 0.0],
+            heading: Radians(0.0),
+        };
         let mut vehicle = Vehicle::new(Setup::usual(address, start));
         let (mut now, mut out) = (Instant::ZERO, Vec::new());
         for topic in [Topic::Order, Topic::InstantActions, Topic::ZoneSet, Topic::Responses] {
