@@ -45,20 +45,33 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("control-loops-rotor", &[]),
     ("control-loops-tuning", &["control-loops-controllers", "control-loops-rotor"]),
     ("control-loops-fleet", &[]),
+    ("control-loops-dispatch", &["control-loops-fleet"]),
     ("control-loops-layouts", &["control-loops-fleet"]),
     ("failover-protocol", &[]),
     ("failover-link", &["failover-protocol", "hal-field-bus", "hal-linux-rt", "hal-modbus"]),
     ("agent-plan", &["hal-process-image"]),
+    (
+        "agent-fleet",
+        &[
+            "agent-status",
+            "control-loops-dispatch",
+            "control-loops-fleet",
+            "control-loops-layouts",
+            "hal-vda5050",
+        ],
+    ),
     ("agent-status", &["agent-plan", "hal-process-image"]),
     ("agent-cycle", &["agent-plan", "control-loops-controllers", "hal-field-bus", "hal-process-image"]),
     (
         "agent-daemon",
         &[
             "agent-cycle",
+            "agent-fleet",
             "agent-plan",
             "agent-status",
             "control-loops-blocks",
             "control-loops-controllers",
+            "control-loops-layouts",
             "failover-link",
             "failover-protocol",
             "hal-field-bus",
@@ -66,6 +79,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "hal-modbus",
             "hal-mqtt",
             "hal-process-image",
+            "hal-vda5050",
         ],
     ),
     (
@@ -90,6 +104,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "agent-cycle",
             "agent-plan",
             "control-loops-controllers",
+            "control-loops-dispatch",
             "control-loops-fleet",
             "control-loops-layouts",
             "sim-plants",
@@ -101,6 +116,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "control-loops-controllers",
             "control-loops-tuning",
             "hal-linux-rt",
+            "control-loops-dispatch",
             "control-loops-fleet",
             "control-loops-layouts",
             "sim-broker",
@@ -119,12 +135,13 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const PROGRAMS: [&str; 5] = ["agent-daemon", "agent-cli", "failover-model", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
-const REAL_TIME_PATH: [&str; 6] = [
+const REAL_TIME_PATH: [&str; 7] = [
     "hal-units",
     "hal-process-image",
     "control-loops-blocks",
     "control-loops-controllers",
     "control-loops-fleet",
+    "control-loops-dispatch",
     "failover-protocol",
 ];
 

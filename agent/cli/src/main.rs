@@ -10,8 +10,10 @@ mod completion;
 mod demo;
 mod doctor;
 mod drill;
+mod fleet;
 mod pair;
 mod plan;
+mod simulated_hall;
 mod simulated_site;
 mod status;
 mod turbine;
@@ -33,6 +35,7 @@ pub(crate) struct Cli {
 enum Command {
     Status(status::Args),
     Pair(pair::Args),
+    Fleet(fleet::Args),
     Plan(plan::Args),
     Turbine(turbine::Args),
     Demo(demo::Args),
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Status(args) => status::run(&args),
         Command::Pair(args) => pair::run(&args),
+        Command::Fleet(args) => fleet::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Turbine(args) => turbine::run(&args),
         Command::Demo(args) => demo::run(&args),

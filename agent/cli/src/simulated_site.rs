@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::simulated_hall;
+
 const PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
 /// Any key does, as long as both nodes have the same.
 const KEY: &str = "5f1c0e9b7a3d24688642d3a7b9e0c1f55f1c0e9b7a3d24688642d3a7b9e0c1f5";
@@ -25,6 +27,8 @@ pub(crate) struct NodeSpec<'a> {
     pub(crate) turbines: &'a [SocketAddr],
     /// Its place in the pair, if it has one.
     pub(crate) pair: Option<PairSpec>,
+    /// Vehicles of its fleet; 0 for none.
+    pub(crate) vehicles: u16,
 }
 
 /// A node's place in a pair; the first turbine carries the arbiter.
@@ -70,7 +74,9 @@ pub(crate) fn write(folder: &Path, node: &NodeSpec<'_>) -> Result<NodeFiles, Fil
     };
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let (config, plan) = texts(node);
+    let hall = simulated_hall::json(node.vehicles);
     let texts = [
+        ("hall.json", hall.as_str()),
         ("site.toml", config.as_str()),
         ("plan.toml", &plan),
         ("nrel5mw-plc.toml", PROFILE),
@@ -93,7 +99,7 @@ pub(crate) fn write(folder: &Path, node: &NodeSpec<'_>) -> Result<NodeFiles, Fil
 
 /// Configuration and plan of a node. Writing into a text cannot fail.
 fn texts(node: &NodeSpec<'_>) -> (String, String) {
-    let NodeSpec { site, broker, listen, core, turbines, pair } = node;
+    let NodeSpec { site, broker, listen, core, turbines, pair, vehicles } = node;
     let listen = listen.map_or_else(String::new, |listen| format!("listen = \"{listen}\"\n"));
     let mut config = format!(
         r#"# Written by `takt`.
@@ -154,6 +160,17 @@ priority = 60
         );
         let _ = write!(plan, "\n[[unit]]\nname = \"{name}\"\nrequest = \"run\"\n");
     }
+    if *vehicles > 0 {
+        config.push_str("\n[fleet]\nlayout = \"hall.json\"\n");
+    }
+    for at in 1..=*vehicles {
+        // The simulator's vehicles speak both versions in turn.
+        let version = if at % 2 == 1 { "2.1" } else { "3.0" };
+        let _ = write!(
+            config,
+            "\n[[fleet.vehicle]]\nname = \"v{at:04}\"\nmanufacturer = \"takt\"\nversion = \"{version}\"\n"
+        );
+    }
     (config, plan)
 }
 
@@ -166,7 +183,15 @@ mod tests {
         let (c, d) = ("10.77.2.1:7700".parse().unwrap(), "10.77.2.2:7700".parse().unwrap());
         let links = if node == "a" { [(a, b), (c, d)] } else { [(b, a), (d, c)] };
         let pair = Some(PairSpec { node, links, function: "fc23", gate: "preferred" });
-        NodeSpec { site: "drill", broker: "mqtt://10.77.0.2:1883", listen: None, core: 1, turbines, pair }
+        NodeSpec {
+            site: "drill",
+            broker: "mqtt://10.77.0.2:1883",
+            listen: None,
+            core: 1,
+            turbines,
+            pair,
+            vehicles: 0,
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The report as tables for people.
 
-use agent_status::{Commands, Device, Distribution, Group, Pair, Phase, Report, Unit};
+use agent_status::{Commands, Device, Distribution, Fleet, Group, Pair, Phase, Report, Unit};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
@@ -26,9 +26,15 @@ impl View {
         if let Some(pair) = &report.pair {
             text.push_str(&self::pair(pair));
         }
+        if let Some(fleet) = &report.fleet {
+            text.push_str(&self::fleet(fleet));
+        }
         text.push('\n');
         self.table(&mut text, self.groups(&report.groups));
         self.table(&mut text, self.units(&report.units));
+        if let Some(fleet) = &report.fleet {
+            self.table(&mut text, self.vehicles(fleet));
+        }
         self.table(&mut text, self.devices(&report.devices));
         text.push_str(&commands(&report.commands));
         text
@@ -129,6 +135,32 @@ impl View {
         table
     }
 
+    /// The vehicles of a fleet.
+    pub(crate) fn vehicles(self, fleet: &Fleet) -> Table {
+        let heads = ["VEHICLE", "SPEAKS", "STATE", "AT", "BATTERY %", "STOPS", "TASK", "WHY"];
+        let mut table = self.new_table(&heads, 4);
+        for at in [6, 7] {
+            if let Some(column) = table.column_mut(at) {
+                column.set_cell_alignment(CellAlignment::Left);
+            }
+        }
+        for vehicle in fleet.vehicles.iter().take(self.rows_max) {
+            let fine = !matches!(vehicle.state.as_str(), "lost" | "failed");
+            table.add_row([
+                Cell::new(&vehicle.name),
+                Cell::new(&vehicle.speaks),
+                self.mark(&vehicle.state, fine),
+                Cell::new(&vehicle.at),
+                Cell::new(format!("{:.0}", vehicle.battery_percent)),
+                Cell::new(vehicle.stops),
+                Cell::new(&vehicle.task),
+                Cell::new(vehicle.why.first().map_or("", String::as_str)),
+            ]);
+        }
+        more(&mut table, fleet.vehicles.len(), self.rows_max);
+        table
+    }
+
     fn devices(self, devices: &[Device]) -> Table {
         let heads = [
             "DEVICE",
@@ -181,6 +213,27 @@ pub(crate) fn pair(pair: &Pair) -> String {
         pair.heartbeat_gap_max_us / 1e3,
         pair.states_verified,
         pair.states_diverged,
+    )
+}
+
+/// The fleet in two lines.
+pub(crate) fn fleet(fleet: &Fleet) -> String {
+    let orders = fleet.orders;
+    format!(
+        "  fleet: {} vehicles, {} orders waiting, {} under way, {} done, {} failed, {} cancelled, utilisation {:.0} %\n  \
+         fleet: dispatch ms p50/p99/max {:.0} / {:.0} / {:.0}, step us {}, {} steps\n",
+        fleet.vehicles.len(),
+        orders.waiting,
+        orders.under_way,
+        orders.done,
+        orders.failed,
+        orders.cancelled,
+        fleet.utilisation_percent,
+        fleet.dispatch.p50_us / 1e3,
+        fleet.dispatch.p99_us / 1e3,
+        fleet.dispatch.max_us / 1e3,
+        three(&fleet.step_time),
+        fleet.steps,
     )
 }
 

@@ -61,6 +61,7 @@ fn report() -> Report {
         plan: Plan { name: "evening".to_owned(), epoch: 3, ..Plan::default() },
         realtime: Realtime { wanted: "required".to_owned(), obtained: true, ..Realtime::default() },
         pair: None,
+        fleet: None,
     }
 }
 

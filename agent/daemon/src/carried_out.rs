@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use agent_cycle::Executed;
 use hal_units::{Duration, Instant};
 
-/// How many are remembered.
+/// How many are remembered: far fewer than a client keeps for commands that it has not seen yet.
 const REMEMBERED_MAX: usize = 1024;
+const _: () = assert!(2 * REMEMBERED_MAX <= hal_mqtt::client::MARKS_MAX);
 /// How long: a command that lives longer is refused by the gate.
 const REMEMBERED_FOR: Duration = Duration::from_secs(660);
 

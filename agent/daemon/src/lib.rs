@@ -10,6 +10,7 @@
 //! - the field thread: buses and pacers ([`field`]);
 //! - the MQTT thread of `hal-mqtt`;
 //! - with a peer, the pair thread (`pair`);
+//! - with a fleet, the fleet thread (`fleet`);
 //! - the admin thread: HTTP ([`admin`]);
 //! - the main thread: signals, telemetry, commands, plans ([`run`]).
 //!
@@ -24,6 +25,7 @@ mod carried_out;
 pub mod config;
 pub mod durable;
 pub mod field;
+mod fleet;
 pub mod images;
 pub mod keeper;
 mod operators;
@@ -36,5 +38,6 @@ mod setup;
 mod supervise;
 pub mod telemetry;
 
+pub use fleet::FleetStartError;
 pub use pair::{Charge, PairError, WireError};
 pub use supervise::{Outcome, StartError, run};

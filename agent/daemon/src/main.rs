@@ -140,7 +140,7 @@ fn check(site: &SiteConfig) -> ExitCode {
 fn fail(error: &StartError) -> ExitCode {
     eprintln!("takt-agent: {error}");
     ExitCode::from(match error {
-        StartError::Text(_) | StartError::Binding(_) | StartError::Pair(_) => 2,
+        StartError::Text(_) | StartError::Binding(_) | StartError::Pair(_) | StartError::Fleet(_) => 2,
         StartError::Admission(_) | StartError::Realtime { .. } => 3,
         StartError::Thread(_)
         | StartError::Overrides(_)

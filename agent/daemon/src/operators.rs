@@ -11,7 +11,7 @@
 //! In a pair both nodes receive each command, and the one that is not active keeps silent about it: see
 //! `hal_mqtt::client`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use agent_cycle::{Command, CommandAction, Executed};
 use agent_status::{Commands, MqttLink};
@@ -31,10 +31,13 @@ use jiff::Timestamp;
 
 use crate::carried_out::CarriedOut;
 use crate::config::{MqttConfig, SiteConfig};
+use crate::fleet::{FleetAnswer, FleetRequest, FleetThread};
 use crate::overrides::OverrideStore;
 use crate::pair::Learned;
 use crate::supervise::GroupControl;
 
+/// The unit that takes commands to the fleet.
+const FLEET: &str = "fleet";
 /// Commands under way at a time; further ones wait in the client, which refuses them as busy when full.
 const UNDER_WAY_MAX: usize = 64;
 /// A unit's state is published at most so often when it changes,
@@ -71,27 +74,34 @@ pub(crate) struct Operators {
 
 impl Operators {
     /// Opens outbox and journal and starts the client, if there is a broker.
-    pub(crate) fn start(site: &SiteConfig, overrides: OverrideStore) -> Result<Self, OperatorsError> {
-        let link = site.mqtt.as_ref().map(|mqtt| Link::open(site, mqtt)).transpose()?;
+    /// `stations` are those of the fleet, if there is one.
+    pub(crate) fn start(
+        site: &SiteConfig,
+        overrides: OverrideStore,
+        stations: Option<BTreeSet<Name>>,
+    ) -> Result<Self, OperatorsError> {
+        let link = site.mqtt.as_ref().map(|mqtt| Link::open(site, mqtt, stations)).transpose()?;
         Ok(Self { overrides, link, active: site.pair.is_none() })
     }
 
-    /// One round: hand commands to the cycles, conclude those that were carried out in a cycle that
-    /// `outlives` this node.
+    /// One round: hand commands to the cycles and to the fleet, conclude those that were carried out in a cycle
+    /// that `outlives` this node. Returns what the fleet has carried out: the other node has to be told.
     pub(crate) fn turn(
         &mut self,
         site: &SiteConfig,
         controls: &mut [GroupControl],
+        fleet: Option<&FleetThread>,
         outlives: impl Fn(u64, Instant) -> bool,
-    ) {
-        let Some(link) = &mut self.link else { return };
+    ) -> Vec<Executed> {
+        let Some(link) = &mut self.link else { return Vec::new() };
         link.pass_on();
         link.take_executed(controls);
+        let of_fleet = fleet.map(|fleet| link.take_fleet(fleet)).unwrap_or_default();
         link.conclude(outlives);
-        if !self.active {
-            return;
+        if self.active {
+            link.hand_out(site, controls, fleet, &mut self.overrides);
         }
-        link.hand_out(site, controls, &mut self.overrides);
+        of_fleet
     }
 
     /// Whether this node speaks to operators and carries out their commands, or follows one that does.
@@ -217,7 +227,11 @@ struct Link {
 }
 
 impl Link {
-    fn open(site: &SiteConfig, config: &MqttConfig) -> Result<Self, OperatorsError> {
+    fn open(
+        site: &SiteConfig,
+        config: &MqttConfig,
+        stations: Option<BTreeSet<Name>>,
+    ) -> Result<Self, OperatorsError> {
         let topics = Topics::new(Name::new(&site.name)?);
         let mut options = MqttOptions::new(BrokerUrl::parse(&config.broker)?, config.client_id.clone());
         options.credentials =
@@ -237,6 +251,9 @@ impl Link {
             let name = Name::new(&turbine.name)?;
             units.insert(name.clone(), UnitKind::Turbine { rated_power: turbine.parameters.rated_power });
             states.insert(turbine.name.clone(), (name, state_filter()));
+        }
+        if let Some(stations) = stations {
+            units.insert(Name::new(FLEET)?, UnitKind::Fleet { stations });
         }
         let (outbox, _) = Outbox::open(
             FileStorage::open(&site.state_dir.join("outbox"))?,
@@ -312,6 +329,29 @@ impl Link {
         }
     }
 
+    /// What became of commands to the fleet. The fleet says so when it outlives this node.
+    fn take_fleet(&mut self, fleet: &FleetThread) -> Vec<Executed> {
+        let mut all = Vec::new();
+        for answer in fleet.answers.try_iter() {
+            let (number, outcome) = match answer {
+                FleetAnswer::Done { number, executed } => {
+                    self.under_way.remove(&executed.token);
+                    self.executed += 1;
+                    self.carried_out.note(now(), executed);
+                    all.push(executed);
+                    let execution = Execution { epoch: executed.epoch, cycle: executed.cycle };
+                    (number, Outcome::Executed(Some(execution)))
+                }
+                FleetAnswer::Impossible { number, why } => {
+                    self.under_way.retain(|_, known| *known != number);
+                    (number, Outcome::Failed { text: why })
+                }
+            };
+            self.concluded.push_back(Concluded { number, outcome, executed: None, since: now() });
+        }
+        all
+    }
+
     /// Tells what became of commands, but of none that this node alone knows to be carried out: should it
     /// die, its successor would carry it out again.
     fn conclude(&mut self, outlives: impl Fn(u64, Instant) -> bool) {
@@ -328,12 +368,22 @@ impl Link {
         }
     }
 
-    fn hand_out(&mut self, site: &SiteConfig, controls: &mut [GroupControl], overrides: &mut OverrideStore) {
+    fn hand_out(
+        &mut self,
+        site: &SiteConfig,
+        controls: &mut [GroupControl],
+        fleet: Option<&FleetThread>,
+        overrides: &mut OverrideStore,
+    ) {
         while self.under_way.len() + self.concluded.len() < UNDER_WAY_MAX {
             let Some(command) = self.held.take().or_else(|| self.mqtt.commands().try_recv().ok()) else {
                 return;
             };
-            let outcome = match self.hand_over(&command, site, controls, overrides) {
+            let handed = match fleet_request(&command) {
+                Some(request) => self.hand_to_fleet(&command, request, fleet),
+                None => self.hand_over(&command, site, controls, overrides),
+            };
+            let outcome = match handed {
                 HandOver::Done => continue,
                 HandOver::Later => {
                     self.held = Some(command);
@@ -348,6 +398,27 @@ impl Link {
                 since: now(),
             });
         }
+    }
+
+    fn hand_to_fleet(
+        &mut self,
+        command: &IncomingCommand,
+        request: FleetRequest,
+        fleet: Option<&FleetThread>,
+    ) -> HandOver {
+        let Some(fleet) = fleet else {
+            return HandOver::Never(Outcome::Failed { text: "this site has no fleet".to_owned() });
+        };
+        if command.expires_at <= Timestamp::now() {
+            return HandOver::Never(Outcome::Expired);
+        }
+        if !fleet.has_room() || !fleet.ask(request) {
+            return HandOver::Later;
+        }
+        let name = command.command.name();
+        tracing::debug!(command = name, issuer = %command.issuer, id = %command.id, "fleet");
+        self.under_way.insert(command.key.0, command.number);
+        HandOver::Done
     }
 
     fn hand_over(
@@ -434,6 +505,25 @@ enum HandOver {
     Later,
     /// It is over.
     Never(Outcome),
+}
+
+/// What a command asks of the fleet; `None` if it is for another unit.
+fn fleet_request(command: &IncomingCommand) -> Option<FleetRequest> {
+    let (number, key) = (command.number, command.key);
+    match &command.command {
+        command::Command::Transport(transport) => {
+            Some(FleetRequest::Submit { number, key, transport: transport.clone() })
+        }
+        command::Command::Cancel { order } => {
+            let order = CommandKey::of(&command.issuer, order);
+            Some(FleetRequest::Cancel { number, key, order })
+        }
+        command::Command::Derate { .. }
+        | command::Command::Start
+        | command::Command::Stop
+        | command::Command::EmergencyStop
+        | command::Command::Reset => None,
+    }
 }
 
 /// What a turbine is told; `None` for what no turbine can be told.

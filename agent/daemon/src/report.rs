@@ -62,6 +62,7 @@ impl<'a> Reporter<'a> {
             },
             realtime: self.realtime.clone(),
             pair: None,
+            fleet: None,
         }
     }
 

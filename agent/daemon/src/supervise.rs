@@ -20,6 +20,7 @@ use crate::admin::{self, AdminError, Listeners, SharedReport};
 use crate::assembly::Assembly;
 use crate::config::SiteConfig;
 use crate::field::{FieldThread, GroupField};
+use crate::fleet::{FleetPlan, FleetStartError, FleetThread};
 use crate::operators::{Operators, OperatorsError};
 use crate::overrides::{OverrideStore, OverridesError};
 use crate::pair::{Charge, News, Order, PairError, PairPlan, PairThread};
@@ -80,6 +81,9 @@ pub enum StartError {
         /// What the file system answered.
         error: std::io::Error,
     },
+    /// The fleet cannot be set up.
+    #[error("{0}")]
+    Fleet(#[from] FleetStartError),
     /// The pair cannot be set up.
     #[error("{0}")]
     Pair(#[from] PairError),
@@ -126,6 +130,12 @@ pub fn run(
     let mut controls = Vec::new();
     let mut pair = charge.map(|charge| PairPlan::new(site, charge, origin)).transpose()?;
     let office = pair.as_mut().map_or_else(Office::alone, PairPlan::office);
+    let mut fleet = FleetPlan::read(site)?;
+    let stations = fleet.as_ref().map(|fleet| fleet.stations().collect());
+    if let (Some(pair), Some(fleet)) = (&mut pair, &mut fleet) {
+        pair.take_fleet(fleet.in_pair());
+    }
+    let fleet_office = office.clone();
     for ((group, config), response) in assembly.groups.into_iter().zip(&site.groups).zip(&responses) {
         let mut executive = group.executive;
         if let Some(pair) = &mut pair {
@@ -162,10 +172,11 @@ pub fn run(
     if let Some(pair) = &pair {
         set_up.thread(pair.settings())?;
     }
+    let fleet = fleet.map(|fleet| fleet.start(fleet_office)).transpose()?;
     drop_capabilities();
 
     let reporter = Reporter::new(site, assembly.counters, set_up.status(), now());
-    let operators = Operators::start(site, overrides)?;
+    let operators = Operators::start(site, overrides, stations)?;
     let report =
         SharedReport::new(reporter.report(&controls, &operators, &first_plan, Phase::Starting, now()));
     let switchover = pair.as_ref().map(PairThread::switchover);
@@ -183,12 +194,15 @@ pub fn run(
         next_report: Instant::ZERO,
         role: Role::Init,
         pair,
+        fleet,
         left_pair: None,
+        left_fleet: None,
     };
     let outcome = watch.until_told_to_end(signals);
     // The loops run on meanwhile: without them a pair would give up the office that the safe actions need.
     field.stop(now() + SAFE_WRITES_WITHIN);
     watch.leave_pair();
+    watch.leave_fleet();
     end.store(true, Ordering::Relaxed);
     join(loops);
     watch.last_report(report_file);
@@ -268,6 +282,9 @@ struct Watch<'a> {
     pair: Option<PairThread>,
     /// The pair as it was when this node left it.
     left_pair: Option<agent_status::Pair>,
+    fleet: Option<FleetThread>,
+    /// The fleet as it was when this node left it.
+    left_fleet: Option<agent_status::Fleet>,
     /// What this node is in its pair.
     role: Role,
 }
@@ -324,12 +341,17 @@ impl Watch<'_> {
             }
         }
         let outlives = |cycle, since| self.pair.as_ref().is_none_or(|pair| pair.outlives(cycle, since));
-        self.operators.turn(self.site, &mut self.controls, outlives);
+        let of_fleet = self.operators.turn(self.site, &mut self.controls, self.fleet.as_ref(), outlives);
+        if let Some(pair) = self.pair.as_ref().filter(|_| !of_fleet.is_empty()) {
+            // If it is not taken the successor finds the orders in the fleet's state.
+            let _ = pair.order(Order::Tell(of_fleet));
+        }
         let now = now();
         if now >= self.next_report {
             self.next_report = now + REPORT_INTERVAL;
             let mut report = self.reporter.report(&self.controls, &self.operators, &self.plan, phase, now);
             report.pair = self.pair.as_ref().map(PairThread::report);
+            report.fleet = self.fleet.as_ref().map(FleetThread::report);
             self.operators.publish(self.site, &self.controls);
             self.report.set(report);
         }
@@ -396,6 +418,14 @@ impl Watch<'_> {
         pair.stop();
     }
 
+    /// Ends the fleet's control: vehicles stop where their granted way ends.
+    fn leave_fleet(&mut self) {
+        if let Some(fleet) = self.fleet.take() {
+            self.left_fleet = Some(fleet.report());
+            fleet.stop();
+        }
+    }
+
     fn stop(&mut self) {
         tracing::info!("bringing all units to rest");
         for control in &self.controls {
@@ -447,6 +477,7 @@ impl Watch<'_> {
         let mut report =
             self.reporter.report(&self.controls, &self.operators, &self.plan, Phase::Stopping, now());
         report.pair = self.left_pair.take();
+        report.fleet = self.left_fleet.take();
         let Some(file) = file else { return };
         let written = serde_json::to_vec_pretty(&report)
             .map_err(std::io::Error::other)

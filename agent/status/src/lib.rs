@@ -35,6 +35,72 @@ pub struct Report {
     /// The pair, if the agent is one of two.
     #[serde(default)]
     pub pair: Option<Pair>,
+    /// The fleet, if the site has one.
+    #[serde(default)]
+    pub fleet: Option<Fleet>,
+}
+
+/// A fleet of vehicles.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Fleet {
+    /// File of the layout.
+    pub layout: String,
+    /// Steps of the fleet's control that were made, on both nodes of a pair together.
+    pub steps: u64,
+    /// How long a step takes.
+    pub step_time: Distribution,
+    /// From a step until its results left, the peer's word among it.
+    pub release_time: Distribution,
+    /// Whether the vehicles' broker is connected; false also where this node only follows.
+    pub connected: bool,
+    /// Transport orders.
+    pub orders: FleetOrders,
+    /// From an order's acceptance until a vehicle has echoed it.
+    pub dispatch: Distribution,
+    /// Share of the vehicles' time in which they work on an order, in percent.
+    pub utilisation_percent: f64,
+    /// The vehicles, in the order of the configuration.
+    pub vehicles: Vec<Vehicle>,
+    /// Messages from vehicles that were refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// What keeps the fleet from being what it should be, in words.
+    pub degraded: Vec<String>,
+}
+
+/// Transport orders of a fleet by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FleetOrders {
+    /// Accepted, and no vehicle is on its way for them.
+    pub waiting: u64,
+    /// A vehicle works on them.
+    pub under_way: u64,
+    /// Done.
+    pub done: u64,
+    /// Could not be done.
+    pub failed: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+}
+
+/// A vehicle.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Vehicle {
+    /// Name.
+    pub name: String,
+    /// `vda5050 2.1`, `vda5050 3.0` or the name of the drive's profile.
+    pub speaks: String,
+    /// `driving`, `idle`, `charging`, `manual`, `lost` and the like.
+    pub state: String,
+    /// The node that it is on, or was on last.
+    pub at: String,
+    /// What it is doing, in words.
+    pub task: String,
+    /// Charge of its battery.
+    pub battery_percent: f64,
+    /// Times that it stopped for a fault or by its own protection.
+    pub stops: u64,
+    /// Why it is where it is, one cause after the other.
+    pub why: Vec<String>,
 }
 
 /// One node's view of the pair.
@@ -312,6 +378,7 @@ impl Report {
             reasons.push(format!("no connection to the broker {}", mqtt.broker));
         }
         reasons.extend(self.pair.iter().flat_map(|pair| pair.degraded.iter().cloned()));
+        reasons.extend(self.fleet.iter().flat_map(|fleet| fleet.degraded.iter().cloned()));
         reasons.extend(self.plan.refused.as_ref().map(|why| format!("plan refused: {why}")));
         reasons
     }

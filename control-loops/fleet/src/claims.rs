@@ -21,14 +21,50 @@ impl Planner {
             return;
         }
         for step in 0..=self.window.steps() {
-            let Some(branch) = self.yard.branch_of(self.window.node(vehicle, step)) else { continue };
-            let owner = self.yard.owner(branch);
-            if owner == NOBODY {
-                self.yard.give(branch, vehicle);
-            } else if owner != vehicle && step == 0 {
-                self.yard.give(branch, CROWD);
+            self.claim_at(vehicle, step);
+        }
+    }
+
+    fn claim_at(&mut self, vehicle: u16, step: usize) {
+        let Some(branch) = self.yard.branch_of(self.window.node(vehicle, step)) else { return };
+        let owner = self.yard.owner(branch);
+        if owner == NOBODY {
+            self.yard.give(branch, vehicle);
+        } else if owner != vehicle && step == 0 {
+            self.yard.give(branch, CROWD);
+        }
+    }
+
+    /// Says anew whose each branch is, from where everybody is now.
+    pub(crate) fn claim_standing(&mut self) {
+        for branch in 0..self.yard.branches() {
+            // A crowd is one until it is out.
+            let inside = |vehicle: u16| self.yard.branch_of(self.window.node(vehicle, 0)) == Some(branch);
+            if self.yard.owner(branch) != CROWD || !(0..self.vehicles).any(inside) {
+                self.yard.give(branch, NOBODY);
             }
         }
+        for vehicle in 0..self.vehicles {
+            self.claim_at(vehicle, 0);
+        }
+    }
+
+    /// After that, the branches that somebody plans to enter.
+    pub(crate) fn claim_all(&mut self) {
+        for vehicle in 0..self.vehicles {
+            self.claim(vehicle);
+        }
+    }
+
+    /// Whether a vehicle plans to enter a branch that is another one's.
+    pub(crate) fn intrudes(&self, vehicle: u16) -> bool {
+        let here = self.yard.branch_of(self.window.node(vehicle, 0));
+        let mut branches =
+            (1..=self.window.steps()).filter_map(|step| self.yard.branch_of(self.window.node(vehicle, step)));
+        branches.any(|branch| {
+            let owner = self.yard.owner(branch);
+            Some(branch) != here && owner != NOBODY && owner != vehicle
+        })
     }
 
     /// The branches that the path only plans to enter are free again.

@@ -2,11 +2,14 @@
 //!
 //! While ways are closed the promise of `guard.rs` holds as far as the open layout allows: collisions
 //! stay impossible, and an errand whose goal cannot be reached keeps nobody else waiting.
+//!
+//! Only those whom it concerns plan anew. A field stays what it was if no state's cost to go rests on what is
+//! closed alone, or gets less by what is opened: looking at the ends of the arcs suffices, because costs are
+//! positive, so the nearest state that changes is always at such an end.
 
 use crate::field::{CLOSED, UNREACHABLE};
-use crate::graph::{Node, Vehicle};
+use crate::graph::{Link, Node, UNIT, Vehicle};
 use crate::planner::Planner;
-use crate::window::Path;
 
 /// What has become of the fleet's errands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,48 +23,125 @@ pub struct Closed {
 pub enum CloseError {
     /// No arc leads from the one node to the other.
     NoArc,
+    /// No such node.
+    NoNode,
+    /// The node is open already.
+    Open,
 }
 
 impl Planner {
     /// Closes the way from one node to the other, or opens it again; the opposite way is one of its own.
     ///
-    /// All plans begin anew from where everybody is; who is on the way to the other node by now gets there.
+    /// Who is on the way to the other node by now gets there.
     ///
     /// # Errors
     /// If there is no such way.
     pub fn set_closed(&mut self, from: Node, to: Node, closed: bool) -> Result<Closed, CloseError> {
+        let arc = self.arc_between(from, to).ok_or(CloseError::NoArc)?;
+        self.shut.put(arc as usize, closed);
+        self.refresh(to.0);
+        Ok(self.count_cut_off())
+    }
+
+    /// Closes a node for whoever is not on it, or takes one closing back; several add up.
+    ///
+    /// # Errors
+    /// If there is no such node, or it is not closed.
+    pub fn set_node_closed(&mut self, node: Node, closed: bool) -> Result<Closed, CloseError> {
+        if node.0 as usize >= self.graph.nodes() {
+            return Err(CloseError::NoNode);
+        }
+        let count = self.node_shut.at(node.0 as usize);
+        let after = if closed { count.checked_add(1) } else { count.checked_sub(1) };
+        self.node_shut.put(node.0 as usize, after.ok_or(CloseError::Open)?);
+        self.refresh(node.0);
+        Ok(self.count_cut_off())
+    }
+
+    /// Whether a way is closed now, by itself or with its end.
+    #[must_use]
+    pub fn is_closed(&self, from: Node, to: Node) -> bool {
+        self.arc_between(from, to).is_some_and(|arc| self.arc_cost.at(arc as usize) == CLOSED)
+    }
+
+    pub(crate) fn arc_between(&self, from: Node, to: Node) -> Option<u32> {
         let inside = (from.0 as usize) < self.graph.nodes();
         let links = if inside { self.graph.out_of(from.0) } else { &[] };
-        let arc =
-            links.iter().find(|link| link.node == to.0).map(|link| link.arc).ok_or(CloseError::NoArc)?;
-        let cost = if closed { CLOSED } else { self.graph.cost(arc) };
-        self.arc_cost.put(arc as usize, cost);
-        self.stop_all();
-        let mut cut_off = 0;
-        for vehicle in (0..self.vehicles).map(Vehicle) {
-            if let Some(goal) = self.goal(vehicle) {
-                self.compute_field(vehicle, goal);
-                cut_off += u16::from(self.is_cut_off(vehicle.0));
+        links.iter().find(|link| link.node == to.0).map(|link| link.arc)
+    }
+
+    /// Brings costs, fields and plans into agreement with what is closed at the end of these arcs.
+    fn refresh(&mut self, to: u32) {
+        let (mut shuts, mut opens) = (false, false);
+        for index in 0..self.graph.links_to(to).len() {
+            let Some(link) = self.graph.links_to(to).get(index).copied() else { break };
+            let (before, now) = (self.arc_cost.at(link.arc as usize), self.cost_now(link.arc, to));
+            self.arc_cost.put(link.arc as usize, now);
+            shuts |= before != CLOSED && now == CLOSED;
+            opens |= before == CLOSED && now != CLOSED;
+        }
+        if !shuts && !opens {
+            return;
+        }
+        self.closings = self.closings.wrapping_add(1);
+        for vehicle in 0..self.vehicles {
+            if let Some(goal) = self.goal(Vehicle(vehicle)).filter(|_| self.is_touched(vehicle, to)) {
+                self.compute_field(Vehicle(vehicle), goal);
             }
         }
-        Ok(Closed { cut_off })
+        if shuts {
+            self.rest(|planner, vehicle| planner.takes_closed(vehicle, to));
+        }
+    }
+
+    /// What an arc to this node costs now.
+    pub(crate) fn cost_now(&self, arc: u32, to: u32) -> u16 {
+        let shut = self.shut.at(arc as usize) || self.node_shut.at(to as usize) > 0;
+        if shut { CLOSED } else { self.graph.cost(arc) }
+    }
+
+    /// Whether a field has to be computed anew after arcs to this node have changed.
+    fn is_touched(&self, vehicle: u16, to: u32) -> bool {
+        self.graph.links_to(to).iter().any(|link| {
+            let heading = if self.headings > 1 { u32::from(link.heading) } else { 0 };
+            let state = link.node * self.headings + heading;
+            let value = self.fields.at(vehicle, state);
+            value != 0 && value != self.best_step(vehicle, state)
+        })
+    }
+
+    /// What is to go from a state by its neighbours' values.
+    fn best_step(&self, vehicle: u16, state: u32) -> u16 {
+        let (node, heading) = (state / self.headings, state % self.headings);
+        let after = |state: u32, price: u16| {
+            let value = self.fields.at(vehicle, state);
+            if value == UNREACHABLE { UNREACHABLE } else { value.saturating_add(price).min(UNREACHABLE - 1) }
+        };
+        let turns = [(heading + 1) % 4, (heading + 3) % 4].into_iter().filter(|_| self.headings > 1);
+        let turned = turns.map(|turned| after(node * self.headings + turned, UNIT)).min();
+        let ahead = |link: &&Link| self.headings == 1 || u32::from(link.heading) == heading;
+        let driven = self.graph.out_of(node).iter().filter(ahead).filter_map(|link| {
+            let price = self.arc_cost.at(link.arc as usize);
+            (price != CLOSED).then(|| after(link.node * self.headings + heading, price))
+        });
+        driven.chain(turned).min().unwrap_or(UNREACHABLE)
+    }
+
+    /// Whether a vehicle's plan enters this node over an arc that is closed.
+    fn takes_closed(&self, vehicle: u16, to: u32) -> bool {
+        (1..=self.window.steps()).any(|step| {
+            let (from, at) = (self.window.node(vehicle, step - 1), self.window.node(vehicle, step));
+            at == to && from != to && self.is_closed(Node(from), Node(at))
+        })
+    }
+
+    fn count_cut_off(&self) -> Closed {
+        let cut = |vehicle: &u16| self.goal(Vehicle(*vehicle)).is_some() && self.is_cut_off(*vehicle);
+        Closed { cut_off: (0..self.vehicles).filter(cut).count() as u16 }
     }
 
     /// Whether a vehicle's goal cannot be reached from where it is.
     pub(crate) fn is_cut_off(&self, vehicle: u16) -> bool {
         self.fields.at(vehicle, self.window.state(vehicle, 0)) == UNREACHABLE
-    }
-
-    /// Everybody's plan is to stay: that is always free of conflicts.
-    pub(crate) fn stop_all(&mut self) {
-        for vehicle in 0..self.vehicles {
-            self.lift(vehicle);
-        }
-        for vehicle in 0..self.vehicles {
-            let path = Path::resting(self.window.state(vehicle, 0));
-            self.lay(vehicle, &path);
-        }
-        self.guard.left = 0;
-        self.held.fill(false);
     }
 }

@@ -21,6 +21,8 @@ pub enum Cause {
     Arrived,
     /// No open way leads to its goal.
     Unreachable,
+    /// It has to stay where it is.
+    Pinned,
     /// Another one has waited for too long, and this one must not change its plan meanwhile.
     MakesWay {
         /// Who has the right of way.
@@ -61,7 +63,12 @@ impl Cause {
             Self::DeadEnd { owner } => owner,
             Self::Held { by, .. } => Some(by),
             Self::GivesWay { to, .. } => Some(to),
-            Self::Moves { .. } | Self::Idle | Self::Arrived | Self::Unreachable | Self::Later { .. } => None,
+            Self::Moves { .. }
+            | Self::Idle
+            | Self::Arrived
+            | Self::Unreachable
+            | Self::Pinned
+            | Self::Later { .. } => None,
         }
     }
 }
@@ -89,6 +96,9 @@ impl Planner {
         let (state, here) = (self.window.state(id, 0), self.window.node(id, 0));
         if self.window.state(id, 1) != state {
             return Cause::Moves { to: Node(self.window.node(id, 1)) };
+        }
+        if self.pinned.at(slot) {
+            return Cause::Pinned;
         }
         let leader = self.right_of_way().filter(|leader| *leader != vehicle && self.held.at(slot));
         if let Some(of) = leader {

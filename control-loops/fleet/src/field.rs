@@ -50,7 +50,7 @@ pub(crate) struct Fields {
 impl Fields {
     pub(crate) fn new(graph: &Graph, motion: Motion, vehicles: usize) -> Self {
         let headings = motion.headings() as usize;
-        let states = graph.nodes() * headings;
+        let states = graph.spots() * headings;
         // Every arc of the graph of states is relaxed once, and each goal state begins once.
         let entries = graph.arcs() * headings + states * 3;
         Self {
@@ -112,7 +112,7 @@ impl Fields {
                     self.offer(offset, before, now + u32::from(UNIT), &mut used, &mut queued);
                 }
             }
-            for link in graph.into(node) {
+            for link in graph.links_to(node) {
                 let price = cost(link.arc);
                 if price != CLOSED && (headings == 1 || u32::from(link.heading) == heading) {
                     let before = link.node * headings + heading;

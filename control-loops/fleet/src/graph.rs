@@ -7,18 +7,21 @@
 //! - heading: the direction in which a vehicle drives along an arc, in quarters of a turn.
 //! - state: a node, and in the turning model the heading on it.
 
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
 use crate::store::Store;
 
 /// A place where one vehicle fits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Schema)]
 pub struct Node(pub u32);
 
 /// A vehicle of the fleet, by its index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Schema)]
 pub struct Vehicle(pub u16);
 
 /// A direction of travel, in quarters of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 #[repr(u8)]
 pub enum Heading {
     /// Along growing x (columns of a grid map).
@@ -128,6 +131,8 @@ const NO_LINK: Link = Link { node: 0, heading: 0, arc: 0 };
 #[derive(Debug, Clone)]
 pub struct Graph {
     nodes: usize,
+    /// Places off the layout, after its nodes, where vehicles are that do not take part.
+    aside: usize,
     out_start: Store<u32>,
     out: Store<Link>,
     in_start: Store<u32>,
@@ -157,6 +162,7 @@ impl Graph {
         }
         let mut graph = Self {
             nodes,
+            aside: 0,
             out_start: Store::new(nodes + 1, 0),
             out: Store::new(arcs.len(), NO_LINK),
             in_start: Store::new(nodes + 1, 0),
@@ -186,10 +192,25 @@ impl Graph {
         Ok(self)
     }
 
+    /// The same layout, with so many places beside it that no arc touches.
+    pub(crate) fn with_aside(mut self, aside: usize) -> Self {
+        let spots = self.nodes + aside;
+        self.out_start = longer(&self.out_start, spots + 1);
+        self.in_start = longer(&self.in_start, spots + 1);
+        self.aside = aside;
+        self
+    }
+
     /// How many nodes there are.
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.nodes
+    }
+
+    /// Nodes and places off the layout.
+    #[inline]
+    pub(crate) fn spots(&self) -> usize {
+        self.nodes + self.aside
     }
 
     /// How many arcs there are.
@@ -215,7 +236,7 @@ impl Graph {
     }
 
     #[inline]
-    pub(crate) fn into(&self, node: u32) -> &[Link] {
+    pub(crate) fn links_to(&self, node: u32) -> &[Link] {
         part(&self.in_start, &self.into, node)
     }
 
@@ -229,6 +250,16 @@ impl Graph {
 fn part<'a>(start: &Store<u32>, links: &'a Store<Link>, node: u32) -> &'a [Link] {
     let (from, to) = (start.at(node as usize) as usize, start.at(node as usize + 1) as usize);
     links.part(from, to.saturating_sub(from))
+}
+
+/// A table of starts, carried on by entries that begin nothing.
+fn longer(start: &Store<u32>, len: usize) -> Store<u32> {
+    let last = start.len().checked_sub(1).map_or(0, |last| start.at(last));
+    let mut longer = Store::new(len, last);
+    for index in 0..start.len() {
+        longer.put(index, start.at(index));
+    }
+    longer
 }
 
 /// Sorts the arcs by their first end (counting sort).

@@ -15,6 +15,9 @@
 //!
 //! The errand then ends after as many rounds as its way has nodes. Its vehicle starts anew with age zero, so
 //! each of the others is older than it at most once: see [`Planner::wait_max`].
+//!
+//! A vehicle that is pinned ([`Planner::set_pinned`]) stays where it is: whoever has the right of way goes
+//! round it or waits for as long as that lasts, and the bound grows by as much.
 
 use crate::aim::Aim;
 use crate::field::CLOSED;
@@ -58,10 +61,13 @@ impl Planner {
         if self.guard.left > 0 {
             return;
         }
-        self.held.fill(false);
+        self.release_held();
         self.guard.oldest = self.oldest();
         self.guard.leader = self.guard.oldest.map(|oldest| Vehicle(self.leader(oldest.0)));
         let Some(Vehicle(leader)) = self.guard.leader else { return };
+        if self.pinned.at(leader as usize) {
+            return;
+        }
         if let Some(steps) = self.progress(leader) {
             self.held.put(leader as usize, true);
             self.guard.left = steps;
@@ -75,6 +81,7 @@ impl Planner {
             self.goal.at(*vehicle as usize).is_some()
                 && self.age.at(*vehicle as usize) >= self.setup.guard_age
                 && !self.is_cut_off(*vehicle)
+                && !self.pinned.at(*vehicle as usize)
         };
         let oldest = (0..self.vehicles)
             .filter(waiting)
@@ -130,7 +137,8 @@ impl Planner {
         let aim = Aim::new(&scene, vehicle, node, self.goal.at(vehicle as usize));
         let now = self.nearest(&aim, node)?;
         let links = self.graph.out_of(node).iter().filter(|link| {
-            self.arc_cost.at(link.arc as usize) != CLOSED && self.yard.may_pass(vehicle, node, link.node)
+            let open = self.arc_cost.at(link.arc as usize) != CLOSED && !self.is_pinned_at(link.node);
+            open && self.yard.may_pass(vehicle, node, link.node)
         });
         // Costs may have changed since the field was computed; to go on must be nearer by the field.
         let value = |link: &&crate::graph::Link| {
@@ -142,6 +150,12 @@ impl Planner {
         links.filter(|link| value(link).is_some()).min_by_key(value).map(|link| link.node)
     }
 
+    /// Whether somebody stands there who stays.
+    fn is_pinned_at(&self, node: u32) -> bool {
+        let holder = self.window.holder(0, node);
+        holder != NOBODY && self.pinned.at(holder as usize)
+    }
+
     /// What is to go from a node, however the vehicle stands on it.
     fn nearest(&self, aim: &Aim<'_>, node: u32) -> Option<u32> {
         let first = node * self.headings;
@@ -151,7 +165,7 @@ impl Planner {
     /// The nearest free node from `next` on, in breadth, without passing the leader. The way back is kept.
     fn free_node(&mut self, leader: u16, next: u32) -> Option<u32> {
         let from = self.window.node(leader, 0);
-        let Self { guard, window, graph, arc_cost, yard, .. } = self;
+        let Self { guard, window, graph, arc_cost, yard, pinned, .. } = self;
         guard.before.fill(NO_NODE);
         guard.before.put(next as usize, from);
         guard.queue.put(0, next);
@@ -162,6 +176,9 @@ impl Planner {
             let holder = window.holder(0, node);
             if holder == NOBODY {
                 return Some(node);
+            }
+            if pinned.at(holder as usize) {
+                continue;
             }
             for link in graph.out_of(node) {
                 let known = guard.before.at(link.node as usize) != NO_NODE || link.node == from;
@@ -213,7 +230,7 @@ impl Planner {
     fn along_chain(&mut self, leader: u16, next: u32, end: u32, mut each: impl FnMut(&mut Self, u16, u32)) {
         let from = self.window.node(leader, 0);
         let mut to = end;
-        for _ in 0..self.graph.nodes() {
+        for _ in 0..self.graph.spots() {
             let at = if to == next { from } else { self.guard.before.at(to as usize) };
             let vehicle = self.window.holder(0, at);
             if vehicle != NOBODY {

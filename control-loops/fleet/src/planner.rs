@@ -1,6 +1,7 @@
 //! The traffic control: who goes where in the next step, and in the window after it.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::aim::Aim;
 use crate::field::{CLOSED, Fields, Motion, UNREACHABLE};
@@ -48,6 +49,15 @@ pub struct Planner {
     pub(crate) best: Store<u32>,
     /// Who may not be moved now, because somebody has the right of way.
     pub(crate) held: Store<bool>,
+    /// Who stays where it is, whatever the others need.
+    pub(crate) pinned: Store<bool>,
+    /// Arcs that are closed by name, and how often each node is.
+    pub(crate) shut: Store<bool>,
+    pub(crate) node_shut: Store<u16>,
+    /// Grows with each change of what is closed.
+    pub(crate) closings: u32,
+    /// Vehicles that are taken out of the plan, with the states to rest in.
+    pub(crate) lifted: Store<(u16, u32)>,
     pub(crate) placed: Store<u32>,
     pub(crate) round: u32,
     pub(crate) group: Group,
@@ -56,7 +66,7 @@ pub struct Planner {
     order: Box<[u16]>,
     rollout: Option<Rollout>,
     yielding: Option<Yielding>,
-    hops_max: u32,
+    pub(crate) hops_max: u32,
 }
 
 impl Planner {
@@ -65,13 +75,27 @@ impl Planner {
     /// # Errors
     /// If traffic on this layout, with so many vehicles, could come to a standstill; see [`PlannerError`].
     pub fn new(graph: Graph, starts: &[(Node, Heading)], setup: Setup) -> Result<Self, PlannerError> {
+        let starts: Vec<_> = starts.iter().copied().map(Some).collect();
+        Self::with_absent(graph, &starts, setup)
+    }
+
+    /// As [`Planner::new`]; a vehicle without a start is not on the layout until [`Planner::relocate`].
+    ///
+    /// # Errors
+    /// As if all vehicles were there.
+    pub fn with_absent(
+        graph: Graph,
+        starts: &[Option<(Node, Heading)>],
+        setup: Setup,
+    ) -> Result<Self, PlannerError> {
+        let graph = graph.with_aside(starts.len());
         let yard = Yard::new(&graph, starts.len()).map_err(PlannerError::Layout)?;
         let (core_nodes, count) = (yard.core_nodes(), starts.len());
         if count >= core_nodes || count >= CROWD as usize {
             return Err(PlannerError::Full { vehicles: count, core_nodes });
         }
         let headings = setup.motion.headings();
-        let window = Window::new(graph.nodes(), headings, count, setup.window);
+        let window = Window::new(graph.spots(), headings, count, setup.window);
         let mut arc_cost = Store::new(graph.arcs(), UNIT);
         for arc in 0..graph.arcs() {
             arc_cost.put(arc, graph.cost(arc as u32));
@@ -89,13 +113,18 @@ impl Planner {
             cost: Store::new(count, 0),
             best: Store::new(count, 0),
             held: Store::new(count, false),
+            pinned: Store::new(count, false),
+            shut: Store::new(graph.arcs(), false),
+            node_shut: Store::new(graph.spots(), 0),
+            closings: 0,
+            lifted: Store::new(count, (NOBODY, 0)),
             placed: Store::new(count, 0),
             round: 0,
             group: Group::new(),
-            guard: Guard::new(graph.nodes()),
+            guard: Guard::new(graph.spots()),
             random: Random::new(setup.seed),
             order: (0..count as u16).collect(),
-            rollout: pebble.then(|| Rollout::new(graph.nodes(), count)),
+            rollout: pebble.then(|| Rollout::new(graph.spots(), count)),
             yielding: (!pebble).then(|| Yielding::new(count)),
             hops_max: 0,
             graph,
@@ -107,8 +136,12 @@ impl Planner {
         Ok(planner)
     }
 
-    fn settle(&mut self, starts: &[(Node, Heading)]) -> Result<(), PlannerError> {
-        for (vehicle, (node, heading)) in (0_u16..).zip(starts) {
+    fn settle(&mut self, starts: &[Option<(Node, Heading)>]) -> Result<(), PlannerError> {
+        for (vehicle, start) in (0_u16..).zip(starts) {
+            let Some((node, heading)) = start else {
+                self.lay(vehicle, &Path::resting(self.aside(vehicle)));
+                continue;
+            };
             if node.0 as usize >= self.graph.nodes() {
                 return Err(PlannerError::UnknownNode { vehicle: Vehicle(vehicle) });
             }
@@ -125,6 +158,12 @@ impl Planner {
     #[must_use]
     pub fn vehicles(&self) -> u16 {
         self.vehicles
+    }
+
+    /// Whether a vehicle is on the layout.
+    #[must_use]
+    pub fn is_there(&self, vehicle: Vehicle) -> bool {
+        (self.window.node(vehicle.0, 0) as usize) < self.graph.nodes()
     }
 
     /// The layout.
@@ -153,7 +192,7 @@ impl Planner {
         self.goal.at(vehicle.0 as usize)
     }
 
-    /// Steps since a vehicle got its goal.
+    /// Steps since a vehicle got its goal, or was there.
     #[must_use]
     pub fn age(&self, vehicle: Vehicle) -> u32 {
         self.age.at(vehicle.0 as usize)
@@ -184,6 +223,39 @@ impl Planner {
         self.yard.set_aim(vehicle.0, goal);
         self.age.put(vehicle.0 as usize, 0);
         Ok(())
+    }
+
+    /// Steps from where a vehicle will be at the end of its released way to its goal, without the others.
+    #[must_use]
+    pub fn steps_to_goal(&self, vehicle: Vehicle) -> Option<u32> {
+        self.goal(vehicle)?;
+        let cost = self.fields.at(vehicle.0, self.window.state(vehicle.0, 0));
+        (cost != UNREACHABLE).then(|| u32::from(cost / UNIT))
+    }
+
+    /// Whether no open way leads to a vehicle's goal.
+    #[must_use]
+    pub fn is_cut_off_from_goal(&self, vehicle: Vehicle) -> bool {
+        self.goal(vehicle).is_some() && self.is_cut_off(vehicle.0)
+    }
+
+    /// The node after this one on a shortest way to a vehicle's goal, and how it arrives there. `None` at the
+    /// goal, without one, or if no way leads there.
+    #[must_use]
+    pub fn next_toward_goal(&self, vehicle: Vehicle, from: Node) -> Option<(Node, Heading)> {
+        let goal = self.goal(vehicle)?;
+        if goal == from || from.0 as usize >= self.graph.nodes() {
+            return None;
+        }
+        let nearest = |link: &&crate::graph::Link| {
+            let price = self.arc_cost.at(link.arc as usize);
+            let heading = if self.headings > 1 { u32::from(link.heading) } else { 0 };
+            let to_go = self.fields.at(vehicle.0, link.node * self.headings + heading);
+            let open = price != CLOSED && to_go != UNREACHABLE;
+            if open { u32::from(to_go) + u32::from(price) } else { u32::MAX }
+        };
+        let link = self.graph.out_of(from.0).iter().min_by_key(nearest)?;
+        (nearest(&link) != u32::MAX).then(|| (Node(link.node), Heading::from_index(u32::from(link.heading))))
     }
 
     pub(crate) fn compute_field(&mut self, vehicle: Vehicle, goal: Node) {
@@ -250,7 +322,7 @@ impl Planner {
         let mut rollout = self.rollout.take();
         if let Some(memory) = rollout.as_mut().filter(|_| self.guard.left == 0) {
             let mut random = self.random;
-            memory.run(&self.scene(), &self.goal, order, &mut random);
+            memory.run(&self.scene(), &self.goal, &self.pinned, order, &mut random);
             self.random = random;
             let before = self.total();
             self.exchange(memory);
@@ -280,15 +352,16 @@ impl Planner {
         }
     }
 
-    /// Everybody takes its first planned step. Ages grow by one.
+    /// Everybody takes its first planned step. Ages grow by one; of those at their goals they are 0.
     pub fn advance(&mut self) {
         for vehicle in 0..self.vehicles {
             self.leave_branch(vehicle);
         }
         self.window.shift(0..self.vehicles);
         for vehicle in 0..self.vehicles {
+            let arrived = self.goal.at(vehicle as usize) == Some(Node(self.window.node(vehicle, 0)));
             let age = self.age.at(vehicle as usize);
-            self.age.put(vehicle as usize, age.saturating_add(1));
+            self.age.put(vehicle as usize, if arrived { 0 } else { age.saturating_add(1) });
             self.claim(vehicle);
         }
     }

@@ -30,29 +30,39 @@ pub struct Action {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Planned {
-    action: Action,
-    ticket: u32,
+pub(crate) struct Planned {
+    pub(crate) action: Action,
+    pub(crate) ticket: u32,
 }
 
-const NOTHING: Planned =
+pub(crate) const NOTHING: Planned =
     Planned { action: Action { node: Node(0), heading: Heading::East, at_goal: false }, ticket: 0 };
 
 /// What each vehicle has still to do, and whom each node serves.
 #[derive(Debug, Clone)]
 pub struct Release {
-    ahead_max: usize,
-    queue: Store<Planned>,
-    first: Store<u32>,
-    len: Store<u32>,
-    /// Where each vehicle was when it did its last action.
-    node: Store<u32>,
+    pub(crate) ahead_max: usize,
+    pub(crate) queue: Store<Planned>,
+    pub(crate) first: Store<u32>,
+    pub(crate) len: Store<u32>,
+    /// Where each vehicle was when it did its last action, and how it stood then.
+    pub(crate) node: Store<u32>,
+    pub(crate) heading: Store<u32>,
     /// Where each vehicle is when all is done.
-    end: Store<(u32, u32)>,
+    pub(crate) end: Store<(u32, u32)>,
     /// Whether the first action has begun.
-    under_way: Store<bool>,
-    tickets: Store<u32>,
-    left: Store<u32>,
+    pub(crate) under_way: Store<bool>,
+    /// How many actions are promised to the vehicle and cannot be taken back.
+    pub(crate) promised: Store<u32>,
+    /// Who is not on the layout.
+    pub(crate) absent: Store<bool>,
+    /// Who keeps every node that it holds, because it may stay anywhere on its way.
+    pub(crate) stuck: Store<bool>,
+    pub(crate) tickets: Store<u32>,
+    pub(crate) left: Store<u32>,
+    /// For recalls: who loses what is not promised, and the nodes that they keep.
+    pub(crate) recalled: Store<bool>,
+    pub(crate) kept: Store<bool>,
 }
 
 impl Release {
@@ -67,14 +77,25 @@ impl Release {
             first: Store::new(vehicles, 0),
             len: Store::new(vehicles, 0),
             node: Store::new(vehicles, 0),
+            heading: Store::new(vehicles, 0),
             end: Store::new(vehicles, (0, 0)),
             under_way: Store::new(vehicles, false),
+            promised: Store::new(vehicles, 0),
+            absent: Store::new(vehicles, false),
+            stuck: Store::new(vehicles, false),
             tickets: Store::new(nodes, 0),
             left: Store::new(nodes, 0),
+            recalled: Store::new(vehicles, false),
+            kept: Store::new(nodes, false),
         };
         for vehicle in 0..planner.vehicles() {
+            if !planner.is_there(Vehicle(vehicle)) {
+                release.absent.put(vehicle as usize, true);
+                continue;
+            }
             let (node, heading) = planner.position(Vehicle(vehicle));
             release.node.put(vehicle as usize, node.0);
+            release.heading.put(vehicle as usize, heading.index());
             release.end.put(vehicle as usize, (node.0, heading.index()));
             release.tickets.put(node.0 as usize, 1);
         }
@@ -84,13 +105,22 @@ impl Release {
     /// Whether every vehicle has room for one more action: only then the planner may advance.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        (0..self.len.len()).all(|vehicle| (self.len.at(vehicle) as usize) < self.ahead_max)
+        (0..self.len.len() as u16).all(|vehicle| self.has_room_for(Vehicle(vehicle)))
+    }
+
+    /// Whether a vehicle has room for one more action.
+    #[must_use]
+    pub fn has_room_for(&self, vehicle: Vehicle) -> bool {
+        (self.len.at(vehicle.0 as usize) as usize) < self.ahead_max
     }
 
     /// Takes over the step that the planner has just advanced by.
     pub fn take_over(&mut self, planner: &Planner) {
         for vehicle in 0..planner.vehicles() {
             let slot = vehicle as usize;
+            if self.absent.at(slot) {
+                continue;
+            }
             let (node, heading) = planner.position(Vehicle(vehicle));
             let (end, end_heading) = self.end.at(slot);
             if (node.0, heading.index()) == (end, end_heading) || self.len.at(slot) as usize >= self.ahead_max
@@ -111,14 +141,14 @@ impl Release {
         }
     }
 
-    fn planned(&self, vehicle: Vehicle, index: u32) -> Option<Planned> {
+    pub(crate) fn planned(&self, vehicle: Vehicle, index: u32) -> Option<Planned> {
         let slot = vehicle.0 as usize;
         let place = (self.first.at(slot) + index) as usize % self.ahead_max;
         (index < self.len.at(slot)).then(|| self.queue.at(slot * self.ahead_max + place))
     }
 
     /// A vehicle's planned actions from the next one on.
-    pub fn actions(&self, vehicle: Vehicle) -> impl Iterator<Item = Action> + '_ {
+    pub fn actions(&self, vehicle: Vehicle) -> impl Iterator<Item = Action> + Clone + '_ {
         (0..self.len.at(vehicle.0 as usize))
             .filter_map(move |index| Some(self.planned(vehicle, index)?.action))
     }
@@ -127,6 +157,12 @@ impl Release {
     #[must_use]
     pub fn node(&self, vehicle: Vehicle) -> Node {
         Node(self.node.at(vehicle.0 as usize))
+    }
+
+    /// How a vehicle stood after its last action.
+    #[must_use]
+    pub fn heading(&self, vehicle: Vehicle) -> Heading {
+        Heading::from_index(self.heading.at(vehicle.0 as usize))
     }
 
     /// Begins a vehicle's next action, if there is one and its turn has come.
@@ -174,6 +210,8 @@ impl Release {
         }
         let action = self.planned(vehicle, 0)?.action;
         self.under_way.put(slot, false);
+        self.promised.put(slot, self.promised.at(slot).saturating_sub(1));
+        self.heading.put(slot, action.heading.index());
         self.first.put(slot, (self.first.at(slot) + 1) % self.ahead_max as u32);
         self.len.put(slot, self.len.at(slot) - 1);
         let before = self.node.at(slot);

@@ -73,6 +73,7 @@ impl Rollout {
         &mut self,
         scene: &Scene<'_>,
         goals: &Store<Option<Node>>,
+        pinned: &Store<bool>,
         order: &[u16],
         random: &mut Random,
     ) {
@@ -87,6 +88,11 @@ impl Rollout {
             for vehicle in order.iter().copied() {
                 self.here.put(self.node.at(vehicle as usize) as usize, vehicle);
                 self.next.put(vehicle as usize, NO_NODE);
+                if pinned.at(vehicle as usize) {
+                    let node = self.node.at(vehicle as usize);
+                    self.taken.put(node as usize, vehicle);
+                    self.next.put(vehicle as usize, node);
+                }
             }
             // Whoever has reached its goal comes after all others.
             for done in [false, true] {

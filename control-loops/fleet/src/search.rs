@@ -72,7 +72,7 @@ pub(crate) struct Search {
 
 impl Search {
     pub(crate) fn new(graph: &Graph, headings: u32, steps: usize) -> Self {
-        let states = graph.nodes() as u32 * headings;
+        let states = graph.spots() as u32 * headings;
         let keys = states as usize * (steps + 1) * 2;
         Self {
             round: 0,
@@ -273,7 +273,7 @@ pub(crate) fn conflicts(scene: &Scene<'_>, from: u32, to: u32, step: usize) -> [
     if !scene.rings {
         let first = leaving;
         // A ring is at most as long as the fleet, and each vehicle in it moves.
-        for _ in 0..scene.graph.nodes() {
+        for _ in 0..scene.graph.spots() {
             let next = window.node(leaving, step + 1);
             if next == from {
                 return [holder, first];

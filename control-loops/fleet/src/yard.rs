@@ -62,8 +62,8 @@ impl Yard {
             return Err(LayoutError::NoCore);
         }
         let mut yard = Self {
-            branch: Store::new(graph.nodes(), CORE),
-            depth: Store::new(graph.nodes(), 0),
+            branch: Store::new(graph.spots(), CORE),
+            depth: Store::new(graph.spots(), 0),
             owner: Store::new(0, NOBODY),
             aim: Store::new(vehicles, CORE),
             core_nodes,
@@ -109,6 +109,10 @@ impl Yard {
         self.owner.put(branch as usize, vehicle);
     }
 
+    pub(crate) fn branches(&self) -> u16 {
+        self.owner.len() as u16
+    }
+
     /// The vehicle's goal lies there.
     pub(crate) fn set_aim(&mut self, vehicle: u16, goal: Option<Node>) {
         self.aim.put(vehicle as usize, goal.map_or(CORE, |goal| self.branch.at(goal.0 as usize)));
@@ -144,7 +148,7 @@ impl Yard {
         let mut next = 0;
         while let Some(node) = queue.get(next).copied() {
             next += 1;
-            for link in graph.into(node) {
+            for link in graph.links_to(node) {
                 if !inside(&known, link.node) {
                     mark(&mut known, link.node);
                     self.depth.put(link.node as usize, self.depth(node).saturating_add(1));
@@ -168,7 +172,7 @@ impl Yard {
             let mut waiting = vec![first];
             while let Some(node) = waiting.pop() {
                 self.branch.put(node as usize, branches);
-                for link in graph.out_of(node).iter().chain(graph.into(node)) {
+                for link in graph.out_of(node).iter().chain(graph.links_to(node)) {
                     if !inside(&known, link.node) {
                         mark(&mut known, link.node);
                         waiting.push(link.node);
@@ -273,7 +277,8 @@ fn largest_block(graph: &Graph) -> Vec<bool> {
         set(&mut low, root, clock);
         stack.push((root, u32::MAX, 0));
         while let Some((node, parent, tried)) = stack.pop() {
-            let links = graph.out_of(node).iter().chain(graph.into(node)).map(|link| link.node).nth(tried);
+            let links =
+                graph.out_of(node).iter().chain(graph.links_to(node)).map(|link| link.node).nth(tried);
             if let Some(other) = links {
                 stack.push((node, parent, tried + 1));
                 if other == parent {

@@ -19,6 +19,10 @@ pub enum Cell {
     Workstation,
     /// A free place beside a shelf.
     Endpoint,
+    /// A free place where a battery is charged.
+    Charger,
+    /// A free place where nobody is in the way.
+    Parking,
 }
 
 /// A grid map. Columns count from the left, rows from the top, both from 0.
@@ -65,7 +69,7 @@ impl Grid {
             for (column, character) in row.chars().enumerate() {
                 let Some(cell) = Cell::from_char(character) else {
                     let what = format!("{character:?} is no cell");
-                    return wrong(column + 1, what, "use . or G (free), w, e, and @, O or T (blocked)");
+                    return wrong(column + 1, what, "use . or G (free), w, e, c, p, and @, O or T (blocked)");
                 };
                 grid.push(cell);
             }
@@ -107,6 +111,12 @@ impl Grid {
     #[must_use]
     pub fn cell_of(&self, node: Node) -> Option<usize> {
         self.cell.get(node.0 as usize).copied()
+    }
+
+    /// What the cell of a node is for.
+    #[must_use]
+    pub fn kind_of(&self, node: Node) -> Option<Cell> {
+        self.cells.get(self.cell_of(node)?).copied()
     }
 
     /// All nodes on cells of a kind.
@@ -161,12 +171,14 @@ impl Grid {
 }
 
 impl Cell {
-    /// The characters of MovingAI maps, and `w` and `e` of the warehouse maps.
+    /// The characters of MovingAI maps, `w` and `e` of the warehouse maps, and two of our own.
     const fn from_char(character: char) -> Option<Self> {
         match character {
             '.' | 'G' => Some(Self::Free),
             'w' => Some(Self::Workstation),
             'e' => Some(Self::Endpoint),
+            'c' => Some(Self::Charger),
+            'p' => Some(Self::Parking),
             '@' | 'O' | 'T' => Some(Self::Blocked),
             _ => None,
         }

@@ -6,10 +6,12 @@
 //! - [`movingai`]: grid maps in the format of the MovingAI benchmarks (`type octile`).
 //! - [`ggo`]: grid maps in JSON with work stations and endpoints (arXiv:2402.01446).
 //! - [`robot_runners`]: instances of the League of Robot Runners: map, starts and tasks.
+//! - [`hall`]: places and ways by name, from a LIF or a grid: what a site works with.
 //! - [`lif`]: the Layout Interchange Format of VDMA for VDA 5050 fleets.
 
 pub mod ggo;
 pub mod grid;
+pub mod hall;
 pub mod lif;
 pub mod movingai;
 pub mod robot_runners;

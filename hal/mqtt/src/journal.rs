@@ -131,8 +131,9 @@ fn encode_memory(memory: &Memory) -> Vec<u8> {
         Memory::Floor { next_number, forgotten_until } => {
             write_time(Writer::of_kind(KIND_FLOOR).u64(next_number.0), *forgotten_until).finish()
         }
-        Memory::Issuer { issuer, last_seq, expires_max } => {
-            write_time(Writer::of_kind(KIND_ISSUER).text(issuer).u64(*last_seq), *expires_max).finish()
+        Memory::Issuer { issuer, unit, last_seq, expires_max } => {
+            let writer = Writer::of_kind(KIND_ISSUER).text(issuer).text(unit.as_str());
+            write_time(writer.u64(*last_seq), *expires_max).finish()
         }
         Memory::Command(Remembered { number, record, outcome }) => {
             encode_command(*number, record, outcome.as_ref())
@@ -205,6 +206,7 @@ impl Entry {
             }),
             KIND_ISSUER => Self::Memory(Memory::Issuer {
                 issuer: reader.text()?,
+                unit: Name::new(&reader.text()?).ok()?,
                 last_seq: reader.u64()?,
                 expires_max: read_time(&mut reader)?,
             }),

@@ -146,6 +146,8 @@ impl Dialogue {
         if self.course.is_some() {
             return Err(Refusal::Busy);
         }
+        // Once it is echoed, an update of our own makes the vehicle refuse whatever the other one sends late.
+        self.unsealed = true;
         Ok(self.send_order(now, wall, order, Vec::new()))
     }
 

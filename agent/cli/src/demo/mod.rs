@@ -5,6 +5,7 @@
 //! operator's script sends a few commands over MQTT, so that the table has something to show; anybody else
 //! may send more, and Enter kills the active agent.
 
+mod fleet;
 mod nodes;
 mod operator;
 pub(crate) mod process;
@@ -26,6 +27,7 @@ use serde_json::json;
 
 use crate::commander::{CommanderError, mosquitto_pub};
 use crate::view::View;
+use fleet::DemoFleet;
 use nodes::Nodes;
 use operator::Operator;
 use process::{EndBy, Process};
@@ -39,14 +41,23 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Run a simulated site with a real agent.
 ///
-/// Control loops at 100 Hz over Modbus TCP by a hot-standby pair of agents, commands over MQTT, all on
-/// loopback. Enter, or --kill-after, kills the active agent and shows the takeover.
+/// Control loops at 100 Hz over Modbus TCP and a fleet of vehicles over VDA 5050, by a hot-standby pair of agents,
+/// commands over MQTT, all on loopback. Enter, or --kill-after, kills the active agent and shows the takeover.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// Turbines to simulate, 1 to 200.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
     turbines: u16,
+    /// Vehicles that speak VDA 5050, 0 to 500.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=500))]
+    agvs: u16,
+    /// How long messages are on their way between a vehicle and the broker, each way.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    radio_delay_ms: u32,
+    /// The probability that a message between a vehicle and the broker is lost.
+    #[arg(long, value_name = "P", default_value = "0", value_parser = probability)]
+    radio_loss: String,
     /// Seconds to run before the plant is brought to rest; without it, until Ctrl-C.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(5..=86_400))]
     seconds: Option<u32>,
@@ -157,25 +168,38 @@ fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
         }
     };
     let addresses: Vec<SocketAddr> = ready.turbines.iter().map(|turbine| turbine.address).collect();
-    let nodes = Nodes::start(folder, &addresses, &broker, arguments.alone)?;
+    let mut fleet = DemoFleet::start(folder, &broker, arguments)?;
+    let nodes = Nodes::start(folder, &addresses, &broker, arguments.agvs, arguments.alone)?;
     introduce(&broker, &nodes, folder, arguments);
     let operator = Operator::start(&broker, addresses.len(), arguments.seconds)?;
     let takeovers = Takeovers::watch(&write_log(folder))?;
-    let mut show = Show { nodes, simulator, operator, takeovers, keys: keys() };
+    if let Some(fleet) = &mut fleet {
+        fleet.begin(&broker)?;
+    }
+    let mut show = Show { nodes, simulator, operator, takeovers, fleet, keys: keys() };
     let watched = show.watch(arguments, &signals);
     println!("\nbringing the plant to rest ...");
-    let Show { nodes, mut simulator, operator, takeovers, .. } = show;
+    let Show { nodes, mut simulator, operator, takeovers, fleet, .. } = show;
     let sent = operator.end();
     let ended = nodes.end();
+    let vehicles = fleet.map(DemoFleet::end).transpose()?;
     simulator.end(SIMULATOR_ENDS_WITHIN)?;
     watched?;
     let (report, at_rest) = ended?;
     let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap_or_default();
-    let verdict = summary::print(&report, &sent, &takeovers.seen, at_rest);
+    let verdict = summary::print(&report, &sent, &takeovers.seen, vehicles.as_ref(), at_rest);
     if let Some(json) = &arguments.json {
-        summary::write(json, &report, &sent, &takeovers.seen, &truth, arguments)?;
+        let seen = summary::Seen { sent: &sent, takeovers: &takeovers.seen, vehicles: vehicles.as_ref() };
+        summary::write(json, &report, &seen, &truth, arguments)?;
     }
     Ok(if verdict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn probability(text: &str) -> Result<String, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=0.99).contains(&value) => Ok(text.to_owned()),
+        _ => Err("give a probability from 0 to 0.99".to_owned()),
+    }
 }
 
 fn write_log(folder: &Path) -> PathBuf {
@@ -270,6 +294,7 @@ struct Show {
     simulator: Process,
     operator: Operator,
     takeovers: Takeovers,
+    fleet: Option<DemoFleet>,
     keys: Option<Receiver<()>>,
 }
 
@@ -290,6 +315,9 @@ impl Show {
             self.nodes.check()?;
             self.simulator.check()?;
             self.operator.turn(started.elapsed())?;
+            if let Some(fleet) = &mut self.fleet {
+                fleet.turn(|| self.nodes.report())?;
+            }
             let pressed = self.keys.as_ref().is_some_and(|keys| keys.try_recv().is_ok());
             if pressed && !arguments.alone || kill_at.is_some_and(|at| Instant::now() >= at) {
                 kill_at = None;

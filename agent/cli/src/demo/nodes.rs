@@ -31,6 +31,7 @@ impl Nodes {
         folder: &Path,
         turbines: &[SocketAddr],
         broker: &str,
+        vehicles: u16,
         alone: bool,
     ) -> Result<Self, DemoError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -41,7 +42,7 @@ impl Nodes {
             // Each node of a pair has a core of its own, as far as there are.
             let core = (cores - 1).saturating_sub(at);
             let listen = Some("127.0.0.1:0");
-            let node = NodeSpec { site: site::SITE, broker, listen, core, turbines, pair };
+            let node = NodeSpec { site: site::SITE, broker, listen, core, turbines, pair, vehicles };
             let files = simulated_site::write(&folder, &node)?;
             let (config, report) = (files.config.display().to_string(), files.report.display().to_string());
             let options = ["--config", &config, "--report", &report];

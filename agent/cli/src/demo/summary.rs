@@ -5,6 +5,7 @@ use std::path::Path;
 use agent_status::Report;
 use serde_json::{Value, json};
 
+use super::fleet::Vehicles;
 use super::operator::Sent;
 use super::takeover::SeenTakeover;
 use super::{Args, DemoError};
@@ -30,7 +31,13 @@ fn starved(report: &Report) -> Vec<String> {
 }
 
 /// Prints the summary; true if all went well.
-pub(super) fn print(report: &Report, sent: &Sent, takeovers: &[SeenTakeover], at_rest: bool) -> bool {
+pub(super) fn print(
+    report: &Report,
+    sent: &Sent,
+    takeovers: &[SeenTakeover],
+    vehicles: Option<&Vehicles>,
+    at_rest: bool,
+) -> bool {
     print!("\n{}", View::WHOLE.render(report));
     println!(
         "demo's own commands: {} sent, {} acknowledged, {} refused ({} of them were meant to be refused)",
@@ -53,6 +60,18 @@ pub(super) fn print(report: &Report, sent: &Sent, takeovers: &[SeenTakeover], at
             seen.killed, seen.takeover_ms, seen.bump_percent_of_span
         );
     }
+    if let Some(vehicles) = vehicles {
+        let nearest = vehicles.nearest_m.map_or_else(String::new, |m| format!(", {m:.2} m at the nearest"));
+        println!(
+            "vehicles as they truly were: {} collisions{nearest}, {:.2} km, {} actions done, {} stops for want \
+             of way, {} messages lost on the air",
+            vehicles.collisions,
+            vehicles.kilometers,
+            vehicles.actions_done,
+            vehicles.stops,
+            vehicles.messages_lost
+        );
+    }
     let starved = starved(report);
     for device in &starved {
         println!("STARVED: {device}");
@@ -67,30 +86,70 @@ pub(super) fn print(report: &Report, sent: &Sent, takeovers: &[SeenTakeover], at
         println!("  {reason}");
     }
     println!("{}", if at_rest { "the plant came to rest" } else { "the plant did NOT come to rest in time" });
-    starved.is_empty() && at_rest
+    starved.is_empty() && at_rest && vehicles.is_none_or(|vehicles| vehicles.collisions == 0)
+}
+
+/// What others than the agent have seen.
+pub(super) struct Seen<'a> {
+    pub(super) sent: &'a Sent,
+    pub(super) takeovers: &'a [SeenTakeover],
+    pub(super) vehicles: Option<&'a Vehicles>,
+}
+
+/// The fleet in figures.
+fn fleet(report: &Report, vehicles: &Vehicles) -> Value {
+    let Some(fleet) = &report.fleet else { return Value::Null };
+    let (orders, dispatch) = (fleet.orders, &fleet.dispatch);
+    json!({
+        "orders": orders.waiting + orders.under_way + orders.done + orders.failed + orders.cancelled,
+        "orders_done": orders.done,
+        "dispatch_ms": {
+            "p50": dispatch.p50_us / 1e3,
+            "p99": dispatch.p99_us / 1e3,
+            "max": dispatch.max_us / 1e3,
+            "samples": dispatch.samples,
+        },
+        "step_us": { "p50": fleet.step_time.p50_us, "p99": fleet.step_time.p99_us, "max": fleet.step_time.max_us },
+        "release_us": {
+            "p50": fleet.release_time.p50_us,
+            "p99": fleet.release_time.p99_us,
+            "max": fleet.release_time.max_us,
+        },
+        "utilisation": fleet.utilisation_percent / 100.0,
+        "stops": vehicles.stops,
+        "collisions": vehicles.collisions,
+        "nearest_m": vehicles.nearest_m,
+        "messages_lost": vehicles.messages_lost,
+        "refused": fleet.refused,
+        "report": fleet,
+    })
 }
 
 /// Writes the figures of the summary.
 pub(super) fn write(
     path: &Path,
     report: &Report,
-    sent: &Sent,
-    takeovers: &[SeenTakeover],
+    seen: &Seen<'_>,
     truth: &str,
     arguments: &Args,
 ) -> Result<(), DemoError> {
+    let Seen { sent, takeovers, vehicles } = *seen;
     let failed = |why: String| DemoError::File { path: path.to_owned(), why };
     let mut json = serde_json::to_value(report).map_err(|error| failed(error.to_string()))?;
     if let Some(commands) = json.get_mut("commands").and_then(Value::as_object_mut) {
         commands.insert("sent".to_owned(), json!(sent.sent));
     }
     if let Some(object) = json.as_object_mut() {
+        if let Some(vehicles) = vehicles {
+            object.insert("fleet".to_owned(), fleet(report, vehicles));
+        }
         object.insert("takeovers".to_owned(), json!(takeovers));
         object.insert("starved".to_owned(), json!(starved(report)));
         object.insert(
             "demo".to_owned(),
             json!({
                 "turbines": arguments.turbines,
+                "agvs": arguments.agvs,
                 "seconds": arguments.seconds,
                 "wind": arguments.wind,
                 "seed": arguments.seed,

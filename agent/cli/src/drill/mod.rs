@@ -311,8 +311,8 @@ fn rig(arguments: &Args, folder: &Path) -> Result<Rig, DrillError> {
     let gate = wishes.into_iter().find(|wish| *wish == arguments.gate).unwrap_or("preferred");
     let function = if arguments.no_fc23 { "fc6" } else { "fc23" };
     let pair = PairOptions { turbines: arguments.turbines, function, gate };
-    // The hog would take the core from the turbines too.
-    let undisturbed = arguments.fault == Fault::Starve;
+    // The hog would take the core from the turbines too, and the load is meant for the nodes.
+    let undisturbed = arguments.fault == Fault::Starve || arguments.stress;
     let plant = Plant { wind: &arguments.wind, seed: arguments.seed, undisturbed, pair };
     Lab::start(folder, &plant).map(Rig::of_lab)
 }

@@ -72,6 +72,7 @@ pub(super) fn write(
         core,
         turbines: &turbines,
         pair: Some(PairSpec { node: side.name(), links, function, gate }),
+        vehicles: 0,
     };
     Ok(simulated_site::write(&folder.join(side.name()), &node)?)
 }

@@ -53,6 +53,7 @@ impl SiteConfig {
         let devices = checker.devices(&text, &bus_names, read_profile)?;
         let turbines = checker.turbines(&text.turbine, &groups, &devices)?;
         checker.wire_buses(&text, &mut buses, &devices, &turbines)?;
+        let fleet = text.fleet.as_ref().map(|fleet| checker.fleet(fleet, &text)).transpose()?;
         let stop_limit_s = text.stop.limit_s.as_ref();
         Ok(Self {
             name: text.name.get_ref().clone(),
@@ -64,7 +65,7 @@ impl SiteConfig {
                 listen: text.admin.listen.as_ref().map(|listen| checker.address(listen)).transpose()?,
             },
             log: LogConfig { json: text.log.format == LogFormat::Json, filter: text.log.level.clone() },
-            mqtt: text.mqtt.as_ref().map(|mqtt| checker.mqtt(mqtt, &text)).transpose()?,
+            mqtt: text.mqtt.as_ref().map(|mqtt| checker.mqtt(mqtt, client_id(&text))).transpose()?,
             io: IoConfig {
                 core: text.io.core,
                 priority: text
@@ -85,20 +86,21 @@ impl SiteConfig {
             buses,
             devices,
             turbines,
+            fleet,
         })
     }
 }
 
 /// Names already taken, and where each stands in its list.
-type Names = HashMap<String, usize>;
+pub(super) type Names = HashMap<String, usize>;
 
-struct Checker<'a> {
-    document: &'a Document,
-    folder: &'a Path,
+pub(super) struct Checker<'a> {
+    pub(super) document: &'a Document,
+    pub(super) folder: &'a Path,
 }
 
 impl Checker<'_> {
-    fn within<T>(&self, field: &Spanned<T>, low: T, high: T, name: &str) -> Result<T, Diagnostic>
+    pub(super) fn within<T>(&self, field: &Spanned<T>, low: T, high: T, name: &str) -> Result<T, Diagnostic>
     where
         T: PartialOrd + Copy + std::fmt::Display,
     {
@@ -123,7 +125,7 @@ impl Checker<'_> {
         ))
     }
 
-    fn new_name(&self, names: &mut Names, name: &Spanned<String>) -> Result<(), Diagnostic> {
+    pub(super) fn new_name(&self, names: &mut Names, name: &Spanned<String>) -> Result<(), Diagnostic> {
         self.topic_name(name)?;
         let position = names.len();
         if names.insert(name.get_ref().clone(), position).is_some() {
@@ -159,7 +161,7 @@ impl Checker<'_> {
         })
     }
 
-    fn mqtt(&self, text: &MqttText, site: &SiteText) -> Result<MqttConfig, Diagnostic> {
+    pub(super) fn mqtt(&self, text: &MqttText, client_id: String) -> Result<MqttConfig, Diagnostic> {
         let broker = text.broker.get_ref();
         let host_port = broker.strip_prefix("mqtt://").and_then(|rest| rest.rsplit_once(':'));
         let sound = host_port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
@@ -172,7 +174,7 @@ impl Checker<'_> {
         }
         Ok(MqttConfig {
             broker: broker.clone(),
-            client_id: text.client_id.clone().unwrap_or_else(|| client_id(site)),
+            client_id: text.client_id.clone().unwrap_or(client_id),
             credentials: text.user.clone().map(|user| (user, text.password.clone().unwrap_or_default())),
         })
     }

@@ -4,6 +4,7 @@
 //! resolved, every number in its range, every path relative to the file that names it made whole.
 
 mod check;
+mod fleet;
 mod text;
 
 pub use check::ReadProfile;
@@ -19,6 +20,7 @@ use hal_field_bus::DeviceProfile;
 use hal_linux_rt::CoreSet;
 use hal_modbus::Transport;
 use hal_units::Duration;
+use hal_vda5050::Address;
 
 /// A checked site.
 #[derive(Debug, Clone)]
@@ -55,6 +57,42 @@ pub struct SiteConfig {
     pub devices: Vec<DeviceConfig>,
     /// Turbines.
     pub turbines: Vec<TurbineConfig>,
+    /// A fleet of vehicles, if the site has one.
+    pub fleet: Option<FleetConfig>,
+}
+
+/// A fleet of vehicles.
+#[derive(Debug, Clone)]
+pub struct FleetConfig {
+    /// The layout's file.
+    pub layout: PathBuf,
+    /// In a LIF file: the layout's name.
+    pub layout_id: String,
+    /// In a LIF file: the type of the vehicles.
+    pub vehicle_type: String,
+    /// In a LIF file: stations where batteries are charged.
+    pub chargers: Vec<String>,
+    /// In a LIF file: stations where nobody is in the way.
+    pub parking: Vec<String>,
+    /// Where the vehicles are heard. Both nodes of a pair use the same client id.
+    pub broker: MqttConfig,
+    /// The first level of the vehicles' topics.
+    pub interface: String,
+    /// How often the fleet's control runs.
+    pub step: Duration,
+    /// Orders that are kept at the same time.
+    pub orders_max: usize,
+    /// The vehicles.
+    pub vehicles: Vec<VehicleConfig>,
+}
+
+/// A vehicle that speaks VDA 5050.
+#[derive(Debug, Clone)]
+pub struct VehicleConfig {
+    /// Name.
+    pub name: String,
+    /// Where its messages go.
+    pub address: Address,
 }
 
 /// What to do without real-time scheduling.

@@ -32,6 +32,49 @@ pub(super) struct SiteText {
     pub(super) device: Vec<DeviceText>,
     #[serde(default)]
     pub(super) turbine: Vec<TurbineText>,
+    pub(super) fleet: Option<FleetText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FleetText {
+    pub(super) layout: Spanned<String>,
+    #[serde(default)]
+    pub(super) layout_id: String,
+    #[serde(default)]
+    pub(super) vehicle_type: String,
+    #[serde(default)]
+    pub(super) chargers: Vec<String>,
+    #[serde(default)]
+    pub(super) parking: Vec<String>,
+    pub(super) broker: Option<MqttText>,
+    #[serde(default = "uagv")]
+    pub(super) interface: Spanned<String>,
+    pub(super) step_ms: Option<Spanned<u64>>,
+    pub(super) orders_max: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) vehicle: Vec<VehicleText>,
+}
+
+fn uagv() -> Spanned<String> {
+    Spanned::new(0..0, "uagv".to_owned())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VehicleText {
+    pub(super) name: Spanned<String>,
+    pub(super) manufacturer: Spanned<String>,
+    pub(super) serial: Option<Spanned<String>>,
+    pub(super) version: Spanned<VdaVersionText>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+pub(super) enum VdaVersionText {
+    #[serde(rename = "2.1")]
+    V2,
+    #[serde(rename = "3.0")]
+    V3,
 }
 
 fn one() -> u32 {

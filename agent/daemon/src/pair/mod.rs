@@ -26,7 +26,7 @@ mod reach;
 mod state;
 mod wire;
 
-pub(crate) use node::{News, Order, PairThread};
+pub(crate) use node::{FleetNews, FleetSide, FleetWord, News, Order, PairThread};
 pub(crate) use plan::FENCED;
 pub(crate) use plan::PairPlan;
 pub use plan::{Charge, PairError};

@@ -38,6 +38,8 @@ pub(crate) struct Site {
     broker: Option<String>,
     realtime: &'static str,
     pair: Option<PairNode>,
+    /// The fleet's section; its layout is written beside it.
+    fleet: String,
 }
 
 /// What a node of a pair has of its own.
@@ -52,8 +54,14 @@ impl Site {
     /// A site over these devices, whose plan runs all units.
     pub(crate) fn over(devices: &[SocketAddr]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let site =
-            Self { folder, devices: devices.to_vec(), broker: None, realtime: "preferred", pair: None };
+        let site = Self {
+            folder,
+            devices: devices.to_vec(),
+            broker: None,
+            realtime: "preferred",
+            pair: None,
+            fleet: String::new(),
+        };
         site.plan("all", "run");
         site.write();
         site
@@ -61,6 +69,13 @@ impl Site {
 
     pub(crate) fn with_broker(mut self, url: &str) -> Self {
         self.broker = Some(url.to_owned());
+        self.write();
+        self
+    }
+
+    pub(crate) fn with_fleet(mut self, layout: &str, section: &str) -> Self {
+        fs::write(self.folder().join("hall.json"), layout).unwrap();
+        self.fleet = section.to_owned();
         self.write();
         self
     }
@@ -163,7 +178,7 @@ impl Site {
                  [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\nmodel = \"nrel-5mw\"\n"
             );
         }
-        text
+        text + &self.fleet
     }
 
     /// The agent's command line for this site.

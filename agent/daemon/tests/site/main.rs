@@ -3,6 +3,7 @@
 
 mod agent;
 mod field;
+mod fleet;
 mod operator;
 mod pair;
 

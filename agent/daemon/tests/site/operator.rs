@@ -92,4 +92,16 @@ impl Operator {
             assert_eq!((&answer["id"], &answer["status"]), (&json!(id), &json!(status)), "{answer}");
         }
     }
+
+    /// Waits until all of these are executed; none may be refused.
+    pub(crate) fn until_all_executed(&self, ids: &[String]) {
+        let mut open: std::collections::HashSet<&String> = ids.iter().collect();
+        while !open.is_empty() {
+            let answer = self.answer();
+            assert_ne!(answer["status"], "refused", "{answer}");
+            if answer["status"] == "executed" {
+                open.retain(|id| answer["id"] != json!(id));
+            }
+        }
+    }
 }

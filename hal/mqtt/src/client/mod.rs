@@ -32,6 +32,7 @@ pub use latest::{Delivery, LATEST_TOPICS_MAX};
 pub use ledger::Ticket;
 pub use options::{BrokerUrl, Clock, Credentials, MqttOptions, OptionsError, UrlError, Voice};
 pub use status::{ConnectionState, MqttCounters, MqttStatus, StorageState};
+pub use succession::MARKS_MAX;
 
 use crate::command::{CommandDesk, CommandNumber, ExecutionMark, IncomingCommand, Outcome};
 use crate::log::{LogError, Storage};

@@ -27,8 +27,11 @@ use hal_units::{Duration, Instant};
 use super::options::Voice;
 use crate::command::{CommandKey, CommandNumber, Execution, ExecutionMark};
 
-/// Marks that are kept for commands that have not arrived yet.
-const MARKS_MAX: usize = 1024;
+/// Marks that are kept for commands that have not arrived yet. A node that comes back is told of many that it
+/// will never see; those that it will see must not be pushed out by them.
+pub const MARKS_MAX: usize = 4096;
+/// Executions of the other node that are remembered to be told again.
+const CONCLUDED_MAX: usize = 1024;
 /// Executions of the other node are told again if it fell silent so soon after them.
 const TOLD_AGAIN_FOR: Duration = Duration::from_secs(10);
 
@@ -76,7 +79,7 @@ impl Succession {
     /// Notes that a command was carried out by the other node.
     pub(super) fn concluded(&mut self, now: Instant, number: CommandNumber) {
         self.forget(now);
-        if self.concluded.len() >= MARKS_MAX {
+        if self.concluded.len() >= CONCLUDED_MAX {
             self.concluded.pop_front();
         }
         self.concluded.push_back((now, number));
@@ -123,6 +126,16 @@ mod tests {
         (1..=MARKS_MAX as u64 + 1).for_each(|id| succession.keep(mark(id)));
         assert_eq!(succession.take(CommandKey(1)), None);
         assert!(succession.take(CommandKey(2)).is_some());
+    }
+
+    #[test]
+    fn what_a_node_is_told_of_the_past_does_not_push_out_what_it_has_still_to_see() {
+        let mut succession = Succession::new(Voice::Silent);
+        // The states of the other node name its last executions first, then comes the whole history.
+        (2001..=2032).for_each(|id| succession.keep(mark(id)));
+        (1001..=2032).for_each(|id| succession.keep(mark(id)));
+        (2033..=2100).for_each(|id| succession.keep(mark(id)));
+        assert!((2001..=2100).all(|id| succession.take(CommandKey(id)).is_some()));
     }
 
     #[test]

@@ -336,6 +336,7 @@ impl<O: Storage, J: Storage> Worker<O, J> {
         let pending = self.desk.as_ref().and_then(|desk| desk.pending(mark.key));
         match pending {
             Some(number) => self.conclude(number, Outcome::Executed(Some(mark.execution))),
+            None if self.desk.as_ref().is_some_and(|desk| desk.remembers(mark.key)) => {}
             None => self.succession.keep(mark),
         }
     }

@@ -188,6 +188,12 @@ impl<S: Storage> CommandDesk<S> {
         self.gate.pending().find(|known| known.record.key() == key).map(|known| known.number)
     }
 
+    /// Whether a command of this key is remembered, concluded or not.
+    #[must_use]
+    pub fn remembers(&self, key: CommandKey) -> bool {
+        self.gate.remembered().any(|known| known.record.key() == key)
+    }
+
     /// The answer for a command as it stands now; `None` if it is not remembered.
     #[must_use]
     pub fn answer_of(&self, now: Timestamp, number: CommandNumber) -> Option<Message> {

@@ -2,8 +2,8 @@
 //!
 //! # Why forgetting is safe
 //!
-//! The gate remembers accepted commands by issuer and id, to answer repetitions, and per issuer the last
-//! sequence. A command is forgotten once it is concluded and its time has passed; if it comes again, it is
+//! The gate remembers accepted commands by issuer and id, to answer repetitions, and per issuer and unit the
+//! last sequence: a broker keeps the order of one topic, not that of several. A command is forgotten once it is concluded and its time has passed; if it comes again, it is
 //! expired, and should the clock have been set back, its sequence is not above the issuer's last one. An
 //! issuer is forgotten only for want of room, when all its commands are forgotten; the latest expiry of a
 //! forgotten issuer stays as a floor: a command of an issuer that is not remembered must expire after it. So
@@ -122,7 +122,8 @@ pub struct CommandGate {
 
 #[derive(Debug, Clone)]
 struct Issuer {
-    last_seq: u64,
+    /// By unit.
+    last_seqs: BTreeMap<Name, u64>,
     expires_max: Timestamp,
     numbers: BTreeMap<String, CommandNumber>,
 }
@@ -137,10 +138,12 @@ pub enum Memory {
         /// See [`Refusal::Forgotten`].
         forgotten_until: Timestamp,
     },
-    /// An issuer.
+    /// An issuer's commands to a unit.
     Issuer {
         /// Its name.
         issuer: String,
+        /// The unit.
+        unit: Name,
         /// The last accepted sequence.
         last_seq: u64,
         /// The latest expiry of its commands.
@@ -229,10 +232,10 @@ impl CommandGate {
 
     fn check_order(&self, record: &CommandRecord) -> Result<(), Refusal> {
         match self.issuers.get(&record.issuer) {
-            Some(issuer) if record.seq <= issuer.last_seq => {
-                Err(Refusal::OutOfOrder { seq: record.seq, last: issuer.last_seq })
-            }
-            Some(_) => Ok(()),
+            Some(issuer) => match issuer.last_seqs.get(&record.unit) {
+                Some(&last) if record.seq <= last => Err(Refusal::OutOfOrder { seq: record.seq, last }),
+                Some(_) | None => Ok(()),
+            },
             None if record.expires_at <= self.forgotten_until => Err(Refusal::Forgotten {
                 expires_at: record.expires_at,
                 forgotten_until: self.forgotten_until,
@@ -315,13 +318,21 @@ impl CommandGate {
         self.commands.values().filter(|known| known.outcome.is_none())
     }
 
+    /// All commands that are remembered, in the order of acceptance.
+    pub fn remembered(&self) -> impl Iterator<Item = &Remembered> {
+        self.commands.values()
+    }
+
     /// Everything that is remembered, for the journal.
     pub fn memory(&self) -> impl Iterator<Item = Memory> + '_ {
         let floor = Memory::Floor { next_number: self.next_number, forgotten_until: self.forgotten_until };
-        let issuers = self.issuers.iter().map(|(name, issuer)| Memory::Issuer {
-            issuer: name.clone(),
-            last_seq: issuer.last_seq,
-            expires_max: issuer.expires_max,
+        let issuers = self.issuers.iter().flat_map(|(name, issuer)| {
+            issuer.last_seqs.iter().map(|(unit, last_seq)| Memory::Issuer {
+                issuer: name.clone(),
+                unit: unit.clone(),
+                last_seq: *last_seq,
+                expires_max: issuer.expires_max,
+            })
         });
         let commands = self.commands.values().cloned().map(Memory::Command);
         std::iter::once(floor).chain(issuers).chain(commands)
@@ -334,26 +345,27 @@ impl CommandGate {
                 self.next_number = self.next_number.max(next_number);
                 self.forgotten_until = self.forgotten_until.max(forgotten_until);
             }
-            Memory::Issuer { issuer, last_seq, expires_max } => {
-                self.note_issuer(&issuer, last_seq, expires_max);
+            Memory::Issuer { issuer, unit, last_seq, expires_max } => {
+                self.note_issuer(&issuer, &unit, last_seq, expires_max);
             }
             Memory::Command(known) => {
-                let CommandRecord { issuer, id, seq, expires_at, .. } = &known.record;
+                let CommandRecord { issuer, id, seq, unit, expires_at, .. } = &known.record;
                 let number = known.number;
-                self.note_issuer(issuer, *seq, *expires_at).numbers.insert(id.clone(), number);
+                self.note_issuer(issuer, unit, *seq, *expires_at).numbers.insert(id.clone(), number);
                 self.next_number = self.next_number.max(CommandNumber(number.0.saturating_add(1)));
                 self.commands.insert(number, known);
             }
         }
     }
 
-    fn note_issuer(&mut self, name: &str, seq: u64, expires_at: Timestamp) -> &mut Issuer {
+    fn note_issuer(&mut self, name: &str, unit: &Name, seq: u64, expires_at: Timestamp) -> &mut Issuer {
         let issuer = self.issuers.entry(name.to_owned()).or_insert_with(|| Issuer {
-            last_seq: seq,
+            last_seqs: BTreeMap::new(),
             expires_max: expires_at,
             numbers: BTreeMap::new(),
         });
-        issuer.last_seq = issuer.last_seq.max(seq);
+        let last_seq = issuer.last_seqs.entry(unit.clone()).or_insert(seq);
+        *last_seq = (*last_seq).max(seq);
         issuer.expires_max = issuer.expires_max.max(expires_at);
         issuer
     }

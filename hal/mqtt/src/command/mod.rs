@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `issuer` | who orders; 1 to 64 printable ASCII characters |
 //! | `id` | names the command among those of its issuer; 1 to 64 printable ASCII characters |
-//! | `seq` | whole number that grows with every command of the issuer, whatever the unit |
+//! | `seq` | whole number that grows with every command of the issuer to this unit |
 //! | `issuedAt`, `expiresAt` | RFC 3339 times; after the second the command must not take effect |
 //! | `body` | what the command needs: [`Command`] |
 //!

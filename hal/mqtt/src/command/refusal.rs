@@ -108,7 +108,7 @@ pub enum Refusal {
         forgotten_until: Timestamp,
     },
     /// Its sequence does not grow.
-    #[error("seq {seq} is not above {last}, the last one accepted from this issuer")]
+    #[error("seq {seq} is not above {last}, the last one accepted from this issuer for this unit")]
     OutOfOrder {
         /// Its sequence.
         seq: u64,

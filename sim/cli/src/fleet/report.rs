@@ -29,19 +29,25 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Serialize)]
-struct StepMs {
+pub(crate) struct StepMs {
     p50: f64,
     p99: f64,
     max: f64,
 }
 
-impl Report {
-    pub(crate) fn new(tally: Tally, verdict: Verdict, wait_bound_steps: u64, step_ms: &mut [f32]) -> Self {
+impl StepMs {
+    pub(crate) fn of(step_ms: &mut [f32]) -> Self {
         step_ms.sort_unstable_by(f32::total_cmp);
         let at = |share: f64| {
             let index = (step_ms.len().saturating_sub(1) as f64 * share).round() as usize;
             f64::from(step_ms.get(index).copied().unwrap_or(0.0))
         };
+        Self { p50: at(0.5), p99: at(0.99), max: at(1.0) }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(tally: Tally, verdict: Verdict, wait_bound_steps: u64, step_ms: &mut [f32]) -> Self {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         Self {
             steps: tally.steps,
@@ -54,7 +60,7 @@ impl Report {
             max_wait_steps: tally.longest_wait,
             wait_bound_steps,
             cpu_seconds: cpu.tv_sec as f64 + cpu.tv_nsec as f64 * 1e-9,
-            step_ms: StepMs { p50: at(0.5), p99: at(0.99), max: at(1.0) },
+            step_ms: StepMs::of(step_ms),
             distance_min_cells: None,
         }
     }
@@ -93,16 +99,18 @@ impl Report {
     /// A run in which anything happened that must not is a failure.
     pub(crate) fn verdict(&self) -> Result<(), Failure> {
         let bad = self.collisions + self.swaps + self.impossible_moves + self.deadlocks;
-        if bad == 0 {
-            return Ok(());
-        }
-        Err(Failure::Work(Diagnostic {
-            file: "fleet".to_owned(),
-            position: None,
-            what: "vehicles collided, moved as they cannot, or came to a standstill".to_owned(),
-            remedy: "this is a defect of the traffic control: report it with the command line".to_owned(),
-        }))
+        if bad == 0 { Ok(()) } else { Err(defect()) }
     }
+}
+
+/// What must not happen has happened.
+pub(crate) fn defect() -> Failure {
+    Failure::Work(Diagnostic {
+        file: "fleet".to_owned(),
+        position: None,
+        what: "vehicles collided, moved as they cannot, or came to a standstill".to_owned(),
+        remedy: "this is a defect of the traffic control: report it with the command line".to_owned(),
+    })
 }
 
 /// Everybody's way, a cell and a heading a step.

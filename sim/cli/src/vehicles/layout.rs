@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use control_loops_fleet::Node;
-use control_loops_layouts::grid::Grid;
-use control_loops_layouts::{ggo, lif, movingai};
+use control_loops_layouts::hall::{CELL_METERS, Hall, Selection};
+use control_loops_layouts::{lif, movingai};
 use hal_diagnostics::Document;
 use serde_json::Value as Json;
 use sim_plants::Random;
@@ -34,27 +33,17 @@ impl Places {
         let stem =
             path.file_stem().map_or_else(|| "map".to_owned(), |stem| stem.to_string_lossy().into_owned());
         if path.extension().is_some_and(|extension| extension == "map") {
-            return Ok(Self::on(&movingai::parse(&file, text)?, stem));
+            let hall = Hall::of_grid(&file, &movingai::parse(&file, text)?, CELL_METERS)?;
+            return Ok(Self { map_id: stem, nodes: hall.nodes });
         }
         if !text.contains("\"layouts\"") {
-            return Ok(Self::on(&ggo::parse(&file, text)?, stem));
+            return Ok(Self { map_id: stem, nodes: Hall::parse(&file, text, Selection::default())?.nodes });
         }
         let first = first_names(text);
         let layout_id = layout_id.or(first.0.as_deref()).unwrap_or_default();
         let vehicle_type = vehicle_type.or(first.1.as_deref()).unwrap_or_default();
         let layout = lif::Layout::parse(&file, text, layout_id, vehicle_type)?;
         Ok(Self { map_id: layout.id, nodes: layout.nodes })
-    }
-
-    /// Cells of a grid, a metre wide.
-    fn on(grid: &Grid, map_id: String) -> Self {
-        let node = |index: usize| {
-            let cell = grid.cell_of(Node(u32::try_from(index).ok()?))?;
-            let (column, row) = (cell.checked_rem(grid.width())?, cell.checked_div(grid.width())?);
-            let y = grid.height().saturating_sub(row + 1);
-            Some((format!("{column}-{row}"), [column as f64, y as f64]))
-        };
-        Self { map_id, nodes: (0..grid.nodes()).filter_map(node).collect() }
     }
 
     /// Different nodes, as many as there are of those that are wanted.
@@ -90,10 +79,10 @@ mod tests {
     }
 
     #[test]
-    fn cells_of_a_grid_are_a_metre_wide_and_called_by_column_and_row() {
+    fn cells_of_a_grid_are_called_by_column_and_row() {
         let places = read("hall.map", "type octile\nheight 2\nwidth 3\nmap\n.@.\n...\n");
         assert_eq!(places.map_id, "hall");
-        let expected = [("0-0", [0.0, 1.0]), ("2-0", [2.0, 1.0]), ("0-1", [0.0, 0.0])];
+        let expected = [("x0y0", [0.0, 1.5]), ("x2y0", [3.0, 1.5]), ("x0y1", [0.0, 0.0])];
         for (node, (name, at)) in places.nodes.iter().zip(expected) {
             assert_eq!((node.0.as_str(), node.1), (name, at));
         }

@@ -37,9 +37,9 @@ Each vehicle has a connection of its own, with a last will, and the topics
 Serial numbers are v0001, v0002 and so on; with --version mixed the odd ones speak 2.1 and the even ones 3.0.
 Watch them: mosquitto_sub -t 'uagv/#' -v
 
-Layouts: the Layout Interchange Format (LIF) of VDMA; grid maps as for takt-sim fleet, whose cells are a metre
-wide and called COLUMN-ROW, counted from 0 at the top left; x grows to the right and y upwards from the
-bottom row. Vehicles begin on nodes that the seed draws, and on the map that is called as the layout.
+Layouts: the Layout Interchange Format (LIF) of VDMA; grid maps as for takt-sim fleet, whose cells are 1.5 m
+wide (JSON maps may say it: cellMeters) and called by column and row, as x4y7, counted from 0 at the top left;
+x grows to the right and y upwards from the bottom row. Vehicles begin on nodes that the seed draws, and on the map that is called as the layout.
 
 Vehicles take orders by the rules of the standard and report what they refuse. They do pick, drop,
 startCharging, stopCharging, finePositioning, detectObject, waitForTrigger and wait (parameter seconds) at

@@ -7,11 +7,13 @@
 //! - [`judge`]: collisions and impossible moves, from the map and the positions alone.
 //! - [`in_step`]: vehicles that keep step with the plan.
 //! - [`late`]: vehicles with delays; moves are released by dependency.
+//! - [`transports`]: transport orders, under the fleet controller and under a simple way of control.
 
 pub mod errands;
 pub mod in_step;
 pub mod judge;
 pub mod late;
+pub mod transports;
 
 pub use errands::Errands;
 pub use in_step::InStep;

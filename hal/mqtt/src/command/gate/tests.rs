@@ -97,6 +97,15 @@ fn each_kind_of_unit_takes_its_own_commands_alone() {
 }
 
 #[test]
+fn the_order_of_commands_counts_for_each_unit_alone() {
+    let mut gate = gate();
+    accept(&mut gate, noon(), &order(5));
+    // A broker that delivers what it kept does so topic by topic.
+    accept(&mut gate, noon(), &Order { unit: "wt-02", ..order(4) });
+    assert_eq!(refusal(&mut gate, noon(), &order(3)), "out-of-order");
+}
+
+#[test]
 fn units_and_commands_that_are_not_there_are_refused() {
     assert_eq!(refusal(&mut gate(), noon(), &Order { unit: "wt-99", ..order(1) }), "unknown-unit");
     assert_eq!(refusal(&mut gate(), noon(), &Order { name: "explode", ..order(1) }), "unknown-command");

@@ -1,0 +1,167 @@
+//! From a site with a `[fleet]` to a thread that is ready to run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use agent_fleet::{FleetError, SiteFleet, VehicleSpec};
+use control_loops_layouts::hall::{Hall, Selection};
+use crossbeam_channel::bounded;
+use hal_diagnostics::Diagnostic;
+use hal_modbus::Office;
+use hal_mqtt::client::{BrokerUrl, Credentials, UrlError};
+use hal_mqtt::plain::{PlainLink, PlainOptions};
+use hal_mqtt::topic::{Name, TopicError};
+use tokio::sync::mpsc;
+
+use super::thread::{FleetThread, PairEnds, Wiring};
+use crate::config::{FleetConfig, SiteConfig};
+use crate::pair::FleetSide;
+
+/// The largest layout file that is read, in bytes.
+const LAYOUT_BYTES_MAX: u64 = 64 << 20;
+/// Messages that may wait between the network and the thread.
+const QUEUE: usize = 8192;
+/// States that may wait for the thread; it looks at the newest alone.
+const NEWS_MAX: usize = 16;
+
+/// Why there is no fleet.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetStartError {
+    /// The layout's file.
+    #[error("{path}: {error}\n  remedy: name the layout in [fleet] layout")]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        error: std::io::Error,
+    },
+    /// The layout.
+    #[error("{0}")]
+    Text(#[from] Diagnostic),
+    /// Vehicles cannot be controlled on this layout.
+    #[error("the layout {path} cannot be controlled: {error:?}")]
+    Fleet {
+        /// The layout's file.
+        path: PathBuf,
+        /// Why not.
+        error: FleetError,
+    },
+    /// The broker.
+    #[error("[fleet] broker: {0}")]
+    Broker(#[from] UrlError),
+    /// The name of a station.
+    #[error("a station's name cannot be part of a command: {0}")]
+    Station(#[from] TopicError),
+    /// A thread.
+    #[error("the fleet's thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What a fleet without a memory is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Blank {
+    hall: Hall,
+    map_id: String,
+    vehicles: Vec<VehicleSpec>,
+    config: FleetConfig,
+}
+
+impl Blank {
+    /// A fleet that knows nobody yet.
+    pub(crate) fn build(self) -> Result<SiteFleet, FleetStartError> {
+        let Self { hall, map_id, vehicles, config } = self;
+        SiteFleet::new(hall, &map_id, &vehicles, config.orders_max)
+            .map_err(|error| FleetStartError::Fleet { path: config.layout, error })
+    }
+}
+
+/// A fleet under construction.
+pub(crate) struct FleetPlan {
+    fleet: SiteFleet,
+    blank: Blank,
+    keep: PathBuf,
+    stations: Vec<Name>,
+    options: PlainOptions,
+    config: FleetConfig,
+    epoch: u32,
+    pair: Option<PairEnds>,
+}
+
+impl FleetPlan {
+    /// Reads the layout; `None` if the site has no fleet.
+    pub(crate) fn read(site: &SiteConfig) -> Result<Option<Self>, FleetStartError> {
+        let Some(config) = site.fleet.clone() else { return Ok(None) };
+        let path = config.layout.clone();
+        let failed = |error| FleetStartError::Layout { path: path.clone(), error };
+        let bytes = std::fs::metadata(&config.layout).map_err(failed)?.len();
+        if bytes > LAYOUT_BYTES_MAX {
+            return Err(failed(std::io::Error::other(format!("{bytes} bytes are too many"))));
+        }
+        let text = std::fs::read_to_string(&config.layout).map_err(failed)?;
+        let selection = Selection {
+            layout_id: &config.layout_id,
+            vehicle_type: &config.vehicle_type,
+            chargers: &config.chargers,
+            parking: &config.parking,
+        };
+        let hall = Hall::parse(&config.layout.display().to_string(), &text, selection)?;
+        let stations = hall.stations.iter().map(|(name, _)| Name::new(name)).collect::<Result<_, _>>()?;
+        let vehicles: Vec<VehicleSpec> = config
+            .vehicles
+            .iter()
+            .map(|vehicle| VehicleSpec { name: vehicle.name.clone(), address: vehicle.address.clone() })
+            .collect();
+        // A grid has no name but its file's.
+        let stem =
+            config.layout.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let map_id = if config.layout_id.is_empty() { stem } else { config.layout_id.clone() };
+        let blank = Blank { hall, map_id, vehicles, config: config.clone() };
+        let fleet = blank.clone().build()?;
+        let keep = site.state_dir.join("fleet.state");
+        let broker = &config.broker;
+        let options = PlainOptions {
+            broker: BrokerUrl::parse(&broker.broker)?,
+            client_id: broker.client_id.clone(),
+            credentials: broker
+                .credentials
+                .clone()
+                .map(|(username, password)| Credentials { username, password }),
+            filters: SiteFleet::filters(&config.interface),
+            last_will: None,
+            queue: QUEUE,
+        };
+        Ok(Some(Self { fleet, blank, keep, stations, options, config, epoch: site.epoch, pair: None }))
+    }
+
+    /// Where loads are fetched and brought.
+    pub(crate) fn stations(&self) -> impl Iterator<Item = Name> + '_ {
+        self.stations.iter().cloned()
+    }
+
+    /// Makes the fleet one of a pair.
+    pub(crate) fn in_pair(&mut self) -> FleetSide {
+        let (words, words_out) = mpsc::channel(NEWS_MAX);
+        let (news, news_out) = bounded(NEWS_MAX);
+        let peer_near = Arc::new(AtomicBool::new(false));
+        self.pair = Some(PairEnds { words, news: news_out, peer_near: Arc::clone(&peer_near) });
+        FleetSide { schema: SiteFleet::schema(), words: words_out, news, peer_near }
+    }
+
+    /// Starts the thread.
+    pub(crate) fn start(self, office: Office) -> Result<FleetThread, FleetStartError> {
+        let wiring = Wiring {
+            fleet: self.fleet,
+            blank: self.blank,
+            link: PlainLink::new(self.options)?,
+            interface: self.config.interface,
+            layout: self.config.layout.display().to_string(),
+            step: self.config.step,
+            office,
+            epoch: self.epoch,
+            pair: self.pair,
+            keep: self.keep,
+        };
+        Ok(FleetThread::start(wiring)?)
+    }
+}

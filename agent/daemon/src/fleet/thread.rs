@@ -1,0 +1,435 @@
+//! The thread: steps, links and the other node.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use agent_cycle::Executed;
+use agent_fleet::SiteFleet;
+use agent_status::Fleet;
+use crossbeam_channel::{Receiver, Select, Sender, bounded};
+use hal_linux_rt::clock::now;
+use hal_modbus::{Office, Term};
+use hal_mqtt::command::{CommandKey, CommandNumber, Transport};
+use hal_mqtt::plain::{PlainEvent, PlainLink};
+use hal_units::{Duration, Instant};
+use hal_vda5050::Outgoing;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::plan::Blank;
+use crate::pair::{FleetNews, FleetWord};
+use crate::setup::drop_capabilities;
+
+/// Requests and answers that may wait.
+const REQUESTS_MAX: usize = 1024;
+/// A step is made at once when orders have come, but not more often than this.
+const STEP_PAUSE: Duration = Duration::from_millis(5);
+/// Nothing leaves that the peer does not hold until it has held nothing for so long.
+const HELD_WITHIN: Duration = Duration::from_secs(2);
+/// A state of the peer that came longer ago than this may not be the last one that vehicles know of: shorter than
+/// the time before, with room for what is under way and for clocks.
+const FRESH_FOR: Duration = Duration::from_millis(1500);
+/// How often the state is kept on disk when nothing new was accepted.
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the report for people is renewed.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What an operator asks of the fleet.
+#[derive(Debug, Clone)]
+pub(crate) enum FleetRequest {
+    /// A transport order, named by the key of its command.
+    Submit { number: CommandNumber, key: CommandKey, transport: Box<Transport> },
+    /// The end of an order.
+    Cancel { number: CommandNumber, key: CommandKey, order: CommandKey },
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub(crate) enum FleetAnswer {
+    /// The state with its effect is held by whoever would go on.
+    Done { number: CommandNumber, executed: Executed },
+    /// It cannot be done; nothing has changed.
+    Impossible { number: CommandNumber, why: String },
+}
+
+/// The other node's ends.
+pub(crate) struct PairEnds {
+    pub(crate) words: mpsc::Sender<FleetWord>,
+    pub(crate) news: Receiver<FleetNews>,
+    pub(crate) peer_near: Arc<AtomicBool>,
+}
+
+/// What the thread is made of.
+pub(crate) struct Wiring {
+    pub(crate) fleet: SiteFleet,
+    pub(crate) blank: Blank,
+    pub(crate) link: PlainLink,
+    pub(crate) interface: String,
+    pub(crate) layout: String,
+    pub(crate) step: Duration,
+    pub(crate) office: Office,
+    pub(crate) epoch: u32,
+    pub(crate) pair: Option<PairEnds>,
+    /// The file that outlives this process.
+    pub(crate) keep: PathBuf,
+}
+
+/// The running thread.
+pub(crate) struct FleetThread {
+    requests: Sender<FleetRequest>,
+    pub(crate) answers: Receiver<FleetAnswer>,
+    report: Arc<Mutex<Fleet>>,
+    thread: JoinHandle<()>,
+}
+
+impl FleetThread {
+    pub(crate) fn start(wiring: Wiring) -> std::io::Result<Self> {
+        let (requests, requests_out) = bounded(REQUESTS_MAX);
+        let (answers_in, answers) = bounded(REQUESTS_MAX);
+        let report = Arc::new(Mutex::new(wiring.fleet.report(&wiring.layout, false)));
+        let shown = Arc::clone(&report);
+        let thread = std::thread::Builder::new().name("takt-fleet".to_owned()).spawn(move || {
+            drop_capabilities();
+            FleetLoop::new(wiring, requests_out, answers_in, shown).run();
+        })?;
+        Ok(Self { requests, answers, report, thread })
+    }
+
+    /// Whether a request can be taken now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.requests.len() + self.answers.len() < REQUESTS_MAX / 2
+    }
+
+    /// Passes a request on; false if the thread takes none.
+    pub(crate) fn ask(&self, request: FleetRequest) -> bool {
+        self.requests.try_send(request).is_ok()
+    }
+
+    /// The fleet as this node sees it, at most a fifth of a second old.
+    pub(crate) fn report(&self) -> Fleet {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the thread. Vehicles stop where their granted way ends.
+    pub(crate) fn stop(self) {
+        drop(self.requests);
+        if self.thread.join().is_err() {
+            tracing::error!("the fleet's thread panicked");
+        }
+    }
+}
+
+/// What a step has brought about and nobody was told yet.
+struct Pending {
+    step: u64,
+    since: Instant,
+    messages: Vec<Outgoing>,
+    answers: Vec<FleetAnswer>,
+}
+
+struct FleetLoop {
+    fleet: SiteFleet,
+    link: PlainLink,
+    interface: String,
+    layout: String,
+    rhythm: Duration,
+    office: Office,
+    epoch: u32,
+    pair: Option<PairEnds>,
+    requests: Receiver<FleetRequest>,
+    answers: Sender<FleetAnswer>,
+    report: Arc<Mutex<Fleet>>,
+    /// The epoch under which this node leads the fleet.
+    term: Option<u32>,
+    blank: Blank,
+    /// The newest state of the other node, and when it came.
+    peer: Option<(Instant, Vec<u8>)>,
+    /// The newest step that the other node holds in this term, and when it said so.
+    held: Option<(Instant, u64)>,
+    keep: PathBuf,
+    keep_at: Instant,
+    pending: VecDeque<Pending>,
+    /// Answers to requests that no step was made since.
+    fresh: Vec<FleetAnswer>,
+    stepped: Instant,
+    next_step: Instant,
+    next_report: Instant,
+    gone: bool,
+}
+
+impl FleetLoop {
+    fn new(
+        wiring: Wiring,
+        requests: Receiver<FleetRequest>,
+        answers: Sender<FleetAnswer>,
+        report: Arc<Mutex<Fleet>>,
+    ) -> Self {
+        let Wiring { fleet, blank, link, interface, layout, step, office, epoch, pair, keep } = wiring;
+        Self {
+            fleet,
+            link,
+            interface,
+            layout,
+            rhythm: step,
+            office,
+            epoch,
+            pair,
+            requests,
+            answers,
+            report,
+            term: None,
+            blank,
+            peer: None,
+            held: None,
+            keep,
+            keep_at: Instant::ZERO,
+            pending: VecDeque::new(),
+            fresh: Vec::new(),
+            stepped: Instant::ZERO,
+            next_step: Instant::ZERO,
+            next_report: Instant::ZERO,
+            gone: false,
+        }
+    }
+
+    fn run(mut self) {
+        while !self.gone {
+            self.wait();
+            let at = now();
+            self.take_news();
+            self.look_at_office(at);
+            while let Some(event) = self.link.next(now()) {
+                self.take(event);
+            }
+            self.take_requests();
+            if self.term.is_some() {
+                self.lead();
+            }
+            self.show(now());
+        }
+        self.link.end();
+    }
+
+    /// Until something comes or is due.
+    fn wait(&self) {
+        let at = now();
+        let next = if self.term.is_some() { self.next_step } else { at + STEP_PAUSE };
+        let wanted = if self.fresh.is_empty() { next } else { next.min(self.stepped + STEP_PAUSE) };
+        let mut ready = Select::new();
+        ready.recv(&self.requests);
+        ready.recv(self.link.ready());
+        if let Some(pair) = &self.pair {
+            ready.recv(&pair.news);
+        }
+        let _ = ready.ready_timeout(wanted.since(at));
+    }
+
+    fn take_news(&mut self) {
+        let Some(pair) = &self.pair else { return };
+        for news in pair.news.try_iter() {
+            match news {
+                FleetNews::Held { step } => {
+                    let newest = self.held.map_or(step, |(_, held)| held.max(step));
+                    self.held = Some((now(), newest));
+                }
+                FleetNews::State { step, bytes } => {
+                    self.peer = Some((now(), bytes));
+                    // Said when it is held: from now on it can be gone on from.
+                    let _ = pair.words.try_send(FleetWord::Held { step });
+                }
+            }
+        }
+    }
+
+    /// Whether this node leads the fleet.
+    fn look_at_office(&mut self, at: Instant) {
+        let term = match self.office.term() {
+            Term::Observe => None,
+            Term::Write { epoch } => Some(epoch.unwrap_or(self.epoch)),
+        };
+        if term == self.term {
+            return;
+        }
+        self.pending.clear();
+        self.fresh.clear();
+        self.held = None;
+        self.term = term;
+        if term.is_some() {
+            self.begin_term(at);
+        }
+        self.link.set_open(at, term.is_some());
+        self.next_step = at;
+    }
+
+    /// Goes on from the peer's state if it is surely the last one that vehicles know of; otherwise anew.
+    fn begin_term(&mut self, at: Instant) {
+        let peer = self.peer.take();
+        if let Some((came, bytes)) = &peer
+            && at.since(*came) < FRESH_FOR
+        {
+            match self.fleet.restore(at, bytes) {
+                Ok(()) => {
+                    tracing::info!(step = self.fleet.steps(), "the fleet goes on here");
+                    return;
+                }
+                Err(error) => tracing::error!(?error, "the fleet's state cannot be continued"),
+            }
+        }
+        match self.blank.clone().build() {
+            Ok(fleet) => self.fleet = fleet,
+            Err(error) => tracing::error!(%error, "the fleet cannot begin anew"),
+        }
+        let kept = peer.map(|(_, bytes)| bytes).or_else(|| std::fs::read(&self.keep).ok());
+        let on_the_way = self.fleet.begin(at, kept.as_deref());
+        tracing::warn!("the fleet begins anew: vehicles are asked to give up what they were told");
+        if !on_the_way.is_empty() {
+            tracing::error!(orders = ?on_the_way, "loads of these orders are somewhere on their way: look for them");
+        }
+    }
+
+    fn take(&mut self, event: PlainEvent) {
+        match event {
+            PlainEvent::Connected => tracing::info!("the vehicles' broker is connected"),
+            PlainEvent::Lost { reason } => tracing::warn!(%reason, "the vehicles' broker is lost"),
+            PlainEvent::Arrived { topic, payload } => {
+                self.fleet.hear(now(), &self.interface, &topic, &payload);
+            }
+        }
+    }
+
+    fn take_requests(&mut self) {
+        loop {
+            match self.requests.try_recv() {
+                // Whoever has the office now carries it out.
+                Ok(_) if self.term.is_none() => {}
+                Ok(request) => {
+                    let answer = self.carry_out(request);
+                    self.fresh.push(answer);
+                }
+                Err(crossbeam_channel::TryRecvError::Empty) => return,
+                Err(crossbeam_channel::TryRecvError::Disconnected) => {
+                    self.gone = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, request: FleetRequest) -> FleetAnswer {
+        let (number, key, result) = match request {
+            FleetRequest::Submit { number, key, transport } => {
+                let Transport { from, to, priority, due } = &*transport;
+                let due_in = due.map(|due| {
+                    let left = due.duration_since(Timestamp::now());
+                    Duration::from_nanos(u64::try_from(left.as_nanos()).unwrap_or(0))
+                });
+                let way = (from.as_str(), to.as_str());
+                // What the other node has taken before it died is in the state that this one went on from.
+                let result = if self.fleet.knows(key.0) {
+                    Ok(())
+                } else {
+                    self.fleet.submit(now(), key.0, way, *priority, due_in)
+                };
+                (number, key, result)
+            }
+            FleetRequest::Cancel { number, key, order } => {
+                (number, key, self.fleet.cancel(order.0).map(|_| ()))
+            }
+        };
+        match result {
+            Ok(()) => {
+                let epoch = self.term.unwrap_or(self.epoch);
+                let executed = Executed { token: key.0, epoch, cycle: self.fleet.steps() + 1 };
+                FleetAnswer::Done { number, executed }
+            }
+            Err(why) => FleetAnswer::Impossible { number, why },
+        }
+    }
+
+    fn lead(&mut self) {
+        let at = now();
+        let asked = !self.fresh.is_empty() && at.since(self.stepped) >= STEP_PAUSE;
+        if at >= self.next_step || asked {
+            self.step(at);
+        }
+        self.release();
+    }
+
+    fn step(&mut self, at: Instant) {
+        self.stepped = at;
+        self.next_step = at + self.rhythm;
+        let messages = self.fleet.step(at, Timestamp::now());
+        let step = self.fleet.steps();
+        let answers = std::mem::take(&mut self.fresh);
+        let keeps = !answers.is_empty() || at >= self.keep_at;
+        if self.pair.is_some() || keeps {
+            let bytes = self.fleet.state();
+            if keeps {
+                self.keep(at, &bytes);
+            }
+            if let Some(pair) = &self.pair {
+                // A pair thread that is behind gets the next state.
+                let _ = pair.words.try_send(FleetWord::State { step, bytes });
+            }
+        }
+        self.fleet.note_times(Some(now().since(at)), None);
+        if !messages.is_empty() || !answers.is_empty() {
+            self.pending.push_back(Pending { step, since: at, messages, answers });
+        }
+    }
+
+    /// Lets out what outlives this node.
+    fn release(&mut self) {
+        while let Some(first) = self.pending.front() {
+            let at = now();
+            let may_go = self.office.may_write(at) && self.outlives(first, at);
+            if !may_go {
+                return;
+            }
+            let Some(Pending { since, messages, answers, .. }) = self.pending.pop_front() else { return };
+            for Outgoing { topic, text } in messages {
+                self.link.send(&topic, text);
+            }
+            for answer in answers {
+                if self.answers.try_send(answer).is_err() {
+                    tracing::error!(
+                        "the main thread takes no answers; the command is concluded by a repetition"
+                    );
+                }
+            }
+            self.fleet.note_times(None, Some(at.since(since)));
+        }
+    }
+
+    fn outlives(&self, pending: &Pending, at: Instant) -> bool {
+        let Some(pair) = &self.pair else { return true };
+        match self.held {
+            Some((when, step)) => step >= pending.step || at.since(when) > HELD_WITHIN,
+            // Nobody holds anything of this term: whoever takes over begins anew.
+            None => !pair.peer_near.load(Ordering::Acquire) || at.since(pending.since) > HELD_WITHIN,
+        }
+    }
+
+    /// Keeps the state where the next process finds it.
+    fn keep(&mut self, at: Instant, bytes: &[u8]) {
+        self.keep_at = at + KEEP_INTERVAL;
+        if let Err(error) = crate::durable::replace(&self.keep, bytes) {
+            tracing::error!(file = %self.keep.display(), %error, "the fleet's state cannot be kept");
+        }
+    }
+
+    fn show(&mut self, at: Instant) {
+        if at < self.next_report {
+            return;
+        }
+        self.next_report = at + REPORT_INTERVAL;
+        let mut report = self.fleet.report(&self.layout, self.link.is_connected());
+        if self.term.is_some() && !self.link.is_connected() {
+            report.degraded.push("fleet: no connection to the vehicles' broker".to_owned());
+        }
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
+    }
+}

@@ -1,0 +1,682 @@
+//! One vehicle that speaks VDA 5050: its granted way into orders, its states into reports.
+//!
+//! # Model
+//!
+//! The fleet's control grants a way as numbered waypoints and a task at its end. Here it becomes an order: the
+//! base is what is granted, the horizon what will probably follow. When more is granted the order is carried on,
+//! as soon as the vehicle has echoed what it goes on from; when all is done and a way goes on, a new order
+//! begins. A way that is given up (its course has changed) is cancelled, and said to be given up once the
+//! vehicle has confirmed that.
+//!
+//! A task is done with the last node of its way. If that node was sent before the task was known, the task is
+//! an order of its own, with this one node.
+
+use control_loops_dispatch::{Heading, Mode, Node, Task, TaskKind, TaskReport, TaskResult, VehicleReport};
+use hal_units::{Duration, Instant};
+use hal_vda5050::{
+    Action, ActionStatus, Address, Blocking, Connection, ConnectionState, Dialogue, Edge, EmergencyStop,
+    Event, Level, Limits, Malformed, Node as OrderNode, Order, Outgoing, Position, Refusal, State,
+    StateFault, Topic,
+};
+use jiff::Timestamp;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
+use crate::places::Places;
+
+/// What is not echoed after so long is sent again: three round trips over a slow radio link.
+const RESEND_AFTER: Duration = Duration::from_millis(60);
+/// A vehicle that names no node is where it is if it is as near as this to a place, in metres.
+const ON_NODE_METERS: f64 = 0.3;
+
+/// The granted way of a vehicle.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Way {
+    /// The vehicle is to stand still and give it up.
+    pub(crate) recalled: bool,
+    /// The transport order that it is for.
+    pub(crate) order: Option<u64>,
+    /// Which way it is; another number says that the last one is given up.
+    pub(crate) course: u32,
+    /// Number and place of the waypoint that the vehicle has reached last.
+    pub(crate) at: (u32, u32),
+    /// Numbers and places of the granted waypoints after that.
+    pub(crate) base: Vec<(u32, u32)>,
+    /// Places that will probably follow.
+    pub(crate) horizon: Vec<u32>,
+    /// What is to be done at the end of the base.
+    pub(crate) task: Option<Task>,
+}
+
+impl Way {
+    /// A task that the vehicle was not told of yet.
+    fn new_task(&self, told: u32) -> Option<Task> {
+        self.task.filter(|task| task.number > told && is_sent(*task))
+    }
+}
+
+/// The order that a vehicle has, with what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
+struct Underway {
+    /// Makes its name.
+    id: u64,
+    update: u32,
+    course: u32,
+    /// Number of the waypoint at which it begins.
+    first: u32,
+    /// Places of its last message, and how many of them are released.
+    nodes: Vec<u32>,
+    /// Sequence of the first of these.
+    sequence: u32,
+    released: u32,
+    /// The transport order that it was sent for.
+    order: Option<u64>,
+    task: Option<Task>,
+    /// The first node ends charging.
+    ends_charging: bool,
+    cancels: bool,
+}
+
+/// What the other node of a pair has to know to go on with the conversation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub(crate) struct ConversationState {
+    underway: Option<Underway>,
+    /// Orders that were begun.
+    begun: u64,
+    /// The number of the last task that was sent.
+    task_sent: u32,
+    passed: u32,
+    charges: bool,
+    stops: u64,
+}
+
+/// What a vehicle has said last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Said {
+    pub(crate) heard: Option<Instant>,
+    pub(crate) connected: bool,
+    pub(crate) driving: bool,
+    pub(crate) charging: bool,
+    pub(crate) emergency_stop: bool,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) battery_percent: f64,
+    pub(crate) last_node: String,
+    /// The worst error, in its own word.
+    pub(crate) error: Option<String>,
+}
+
+/// Something that the conversation has found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The vehicle has taken a message.
+    Echo {
+        /// How long that took.
+        after: Duration,
+        /// The transport order that it was sent for.
+        order: Option<u64>,
+    },
+}
+
+/// Why a message is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Disbelief {
+    /// It is no message.
+    Malformed(Malformed),
+    /// It contradicts what was said before.
+    State(StateFault),
+}
+
+/// The conversation with one vehicle.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    address: Address,
+    dialogue: Dialogue,
+    state: ConversationState,
+    pub(crate) said: Said,
+    task: Option<TaskReport>,
+    gave_up: Option<u32>,
+    sent: Option<(Instant, Option<u64>)>,
+    node: Option<(Node, Heading)>,
+    /// The order is to be sent again because this node has taken over.
+    adopt: bool,
+    begin: Begin,
+}
+
+/// Whether a conversation has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// It goes on.
+    Done,
+    /// Nothing is known of the vehicle: if it has an order, that has to end first.
+    Unknown,
+    /// It was asked to give up whatever it has.
+    Asked,
+}
+
+impl Conversation {
+    pub(crate) fn new(address: Address) -> Self {
+        Self {
+            dialogue: Dialogue::new(address.clone(), Limits::default(), RESEND_AFTER),
+            address,
+            state: ConversationState::default(),
+            said: Said::default(),
+            task: None,
+            gave_up: None,
+            sent: None,
+            node: None,
+            adopt: false,
+            begin: Begin::Unknown,
+        }
+    }
+
+    /// Whether the vehicle may still be moving for somebody else.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.said.connected && self.begin != Begin::Done
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn state(&self) -> &ConversationState {
+        &self.state
+    }
+
+    /// Times that the vehicle stopped for a fault or an emergency stop.
+    pub(crate) fn stops(&self) -> u64 {
+        self.state.stops
+    }
+
+    /// Goes on from what the other node of the pair has said.
+    pub(crate) fn restore(&mut self, state: &ConversationState) {
+        self.dialogue = Dialogue::new(self.address.clone(), Limits::default(), RESEND_AFTER);
+        self.state = state.clone();
+        (self.task, self.gave_up, self.sent, self.adopt) = (None, None, None, true);
+        self.begin = Begin::Done;
+    }
+
+    /// Takes a message in.
+    pub(crate) fn hear(
+        &mut self,
+        now: Instant,
+        topic: Topic,
+        text: &str,
+        places: &Places,
+    ) -> Result<Option<Found>, Disbelief> {
+        match topic {
+            Topic::State => {
+                let state = State::from_json(text).map_err(Disbelief::Malformed)?;
+                self.hear_state(now, &state, places)
+            }
+            Topic::Connection => {
+                let connection = Connection::from_json(text).map_err(Disbelief::Malformed)?;
+                self.dialogue.on_connection(&connection);
+                self.said.connected = connection.state == ConnectionState::Online;
+                Ok(None)
+            }
+            Topic::Factsheet => Ok(None),
+            Topic::Order
+            | Topic::InstantActions
+            | Topic::ZoneSet
+            | Topic::Responses
+            | Topic::Visualization => Ok(None),
+        }
+    }
+
+    fn hear_state(
+        &mut self,
+        now: Instant,
+        state: &State,
+        places: &Places,
+    ) -> Result<Option<Found>, Disbelief> {
+        let events = self.dialogue.on_state(state).map_err(Disbelief::State)?;
+        let worst = state.errors.iter().max_by_key(|error| error.level);
+        let fatal = worst.is_some_and(|error| error.level >= Level::Fatal);
+        let stopped = state.emergency_stop != EmergencyStop::None;
+        // One that releases itself is over in a moment; all others need somebody.
+        let failed = fatal || (stopped && state.emergency_stop != EmergencyStop::AutoAck);
+        if (stopped && !self.said.emergency_stop) || (failed && self.said.mode != Some(Mode::Failed)) {
+            self.state.stops += 1;
+        }
+        self.said = Said {
+            heard: Some(now),
+            connected: true,
+            driving: state.driving,
+            charging: state.charging,
+            emergency_stop: stopped,
+            mode: Some(match (failed, state.operating_mode.takes_orders()) {
+                (true, _) => Mode::Failed,
+                (false, true) => Mode::Automatic,
+                (false, false) => Mode::Manual,
+            }),
+            battery_percent: state.charge_percent,
+            last_node: state.last_node_id.clone(),
+            error: worst.map(|error| error.error_type.clone()),
+        };
+        self.node = node_of(state, places);
+        let idle = state.nodes.is_empty() && state.edges.is_empty() && !state.driving;
+        if idle {
+            self.begin = Begin::Done;
+        }
+        let mut found = None;
+        for event in events {
+            found = self.take_event(now, event, state).or(found);
+        }
+        Ok(found)
+    }
+
+    fn take_event(&mut self, now: Instant, event: Event, state: &State) -> Option<Found> {
+        match event {
+            Event::Took(_) => {
+                let (at, order) = self.sent.take()?;
+                return Some(Found::Echo { after: now.since(at), order });
+            }
+            Event::Reached { sequence_id, .. } => {
+                if let Some(underway) = &self.state.underway {
+                    self.state.passed = self.state.passed.max(underway.first + sequence_id / 2);
+                }
+            }
+            Event::Done => {
+                if let Some(task) = self.state.underway.take().and_then(|underway| underway.task) {
+                    self.end_task(task, state);
+                }
+            }
+            Event::Cancelled => self.end_course(),
+            Event::Dropped => {
+                self.state.stops += 1;
+                self.end_course();
+            }
+            Event::Rejected { error_type } => {
+                self.said.error = Some(error_type);
+                self.state.stops += 1;
+                self.end_course();
+            }
+            Event::NeedsBase | Event::Arrived | Event::InstantOver { .. } | Event::Requests(_) => {}
+        }
+        None
+    }
+
+    fn end_task(&mut self, task: Task, state: &State) {
+        let id = action_id(task);
+        let failed = state.actions.iter().any(|a| a.action_id == id && a.status == ActionStatus::Failed);
+        self.state.charges = task.kind == TaskKind::Charge && !failed;
+        let result = match (failed, task.kind) {
+            (true, _) => TaskResult::Failed,
+            // It has begun to charge, and does so until it is sent away.
+            (false, TaskKind::Charge) => TaskResult::Running,
+            (false, TaskKind::Pick | TaskKind::Drop | TaskKind::Visit | TaskKind::Park) => TaskResult::Done,
+        };
+        self.task = Some(TaskReport { number: task.number, result });
+    }
+
+    /// The vehicle stands still and has given up its way.
+    fn end_course(&mut self) {
+        if let Some(underway) = self.state.underway.take() {
+            self.gave_up = Some(underway.course);
+            if let Some(task) = underway.task {
+                self.task = Some(TaskReport { number: task.number, result: TaskResult::Failed });
+            }
+        }
+    }
+
+    /// What the vehicle has said, for the fleet's control, which knows its way under this course and its task
+    /// under this number.
+    pub(crate) fn report(&self, course: u32, task: Option<u32>) -> Option<VehicleReport> {
+        let at = self.said.heard?;
+        let mode = self.said.mode?;
+        Some(VehicleReport {
+            at,
+            mode,
+            passed: self.state.passed,
+            node: self.node,
+            toward: None,
+            battery: (self.said.battery_percent * 10.0).round().clamp(0.0, 1000.0) as u16,
+            task: self.task.filter(|done| Some(done.number) == task),
+            gave_up: self.gave_up.filter(|gave_up| *gave_up == course),
+        })
+    }
+
+    /// Where the vehicle stands, if it can join there.
+    pub(crate) fn stands(&self) -> Option<(Node, Heading)> {
+        let ready =
+            self.begin == Begin::Done && self.said.mode == Some(Mode::Automatic) && !self.said.driving;
+        self.node.filter(|_| ready)
+    }
+
+    /// What follows from the granted way: at most one message, to be sent when the other node knows.
+    pub(crate) fn tell(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        way: &Way,
+        places: &Places,
+    ) -> Option<Outgoing> {
+        if self.adopt {
+            return self.adopt_order(now, wall, places);
+        }
+        self.follow_seal();
+        if self.gave_up.is_some_and(|course| course != way.course) {
+            self.gave_up = None;
+        }
+        let outgoing = match self.state.underway.clone() {
+            Some(underway) if way.recalled || underway.course != way.course => self.cancel(now, wall),
+            Some(underway) => self.carry_on(now, wall, way, underway, places),
+            None if self.gave_up == Some(way.course) => None,
+            None if way.recalled => {
+                // It has nothing that it could give up.
+                self.gave_up = (!self.said.driving).then_some(way.course);
+                None
+            }
+            None => self.begin(now, wall, way, places),
+        };
+        if outgoing.is_some() {
+            self.sent = Some((now, way.order));
+        }
+        outgoing
+    }
+
+    /// Asks a vehicle that moves for somebody unknown to give that up.
+    pub(crate) fn settle(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
+        if self.begin != Begin::Unknown || self.said.heard.is_none() {
+            return None;
+        }
+        let id = format!("settle-{}", wall.as_millisecond());
+        let asked = self.dialogue.instant(now, wall, action("cancelOrder", id)).ok()?;
+        self.begin = Begin::Asked;
+        Some(asked)
+    }
+
+    /// An update that changed nothing but the number has gone out: see [`Dialogue::adopt`].
+    fn follow_seal(&mut self) {
+        let (Some(underway), Some(order)) = (self.state.underway.as_mut(), self.dialogue.order()) else {
+            return;
+        };
+        let Some(first) = order.nodes.first() else { return };
+        if order.order_update_id <= underway.update {
+            return;
+        }
+        underway.update = order.order_update_id;
+        let passed = first.sequence_id.saturating_sub(underway.sequence) / 2;
+        let passed = (passed as usize).min(underway.nodes.len());
+        underway.nodes.drain(..passed);
+        underway.sequence = first.sequence_id;
+        underway.released = underway.released.saturating_sub(passed as u32).max(1);
+    }
+
+    /// What has waited too long for its echo.
+    pub(crate) fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        self.dialogue.due(now, wall)
+    }
+
+    fn cancel(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
+        let underway = self.state.underway.as_mut().filter(|underway| !underway.cancels)?;
+        let outgoing = self.dialogue.cancel(now, wall).ok()?;
+        underway.cancels = true;
+        Some(outgoing)
+    }
+
+    fn begin(&mut self, now: Instant, wall: Timestamp, way: &Way, places: &Places) -> Option<Outgoing> {
+        let task = way.new_task(self.state.task_sent);
+        // Where a transport will lead is said before the first step of it is granted.
+        let announces = way.order.is_some() && !way.horizon.is_empty();
+        if way.base.is_empty() && task.is_none() && !announces {
+            return None;
+        }
+        let ends_charging = std::mem::take(&mut self.state.charges);
+        let underway = Underway {
+            id: self.state.begun,
+            update: 0,
+            course: way.course,
+            first: way.at.0,
+            nodes: std::iter::once(way.at.1)
+                .chain(way.base.iter().map(|(_, node)| *node))
+                .chain(way.horizon.iter().copied())
+                .collect(),
+            sequence: 0,
+            released: 1 + way.base.len() as u32,
+            order: way.order,
+            task,
+            ends_charging,
+            cancels: false,
+        };
+        let order = places.order(&underway.parts(), &self.address);
+        let legs = legs(&order);
+        let start = order.nodes.into_iter().next()?;
+        let released = way.base.len();
+        match self.dialogue.begin(now, wall, &order.order_id, start, legs, released) {
+            Ok(outgoing) => {
+                self.state.begun += 1;
+                self.note_sent(underway);
+                Some(outgoing)
+            }
+            Err(refusal) => {
+                self.state.charges = ends_charging;
+                self.note_refusal(refusal)
+            }
+        }
+    }
+
+    fn carry_on(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        way: &Way,
+        underway: Underway,
+        places: &Places,
+    ) -> Option<Outgoing> {
+        let told = underway.told();
+        let new: Vec<u32> = way.base.iter().filter(|(number, _)| *number > told).map(|(_, n)| *n).collect();
+        let stitch = *underway.nodes.get(underway.released.checked_sub(1)? as usize)?;
+        let announces = way.order.is_some() && way.order != underway.order;
+        // What lies ahead of it is not true any more: without it the order ends, and another one can begin.
+        let closes = way.horizon.is_empty() && underway.nodes.len() > underway.released as usize;
+        if underway.cancels || underway.task.is_some() || (new.is_empty() && !announces && !closes) {
+            return None;
+        }
+        let task = way.new_task(self.state.task_sent).filter(|_| !new.is_empty());
+        let sequence = underway.sequence + 2 * (underway.released - 1);
+        let next = Underway {
+            update: underway.update.checked_add(1)?,
+            nodes: std::iter::once(stitch)
+                .chain(new.iter().copied())
+                .chain(way.horizon.iter().copied())
+                .collect(),
+            sequence,
+            released: 1 + new.len() as u32,
+            order: way.order,
+            task,
+            ends_charging: false,
+            ..underway
+        };
+        let order = places.order(&next.parts(), &self.address);
+        match self.dialogue.extend(now, wall, legs(&order), new.len()) {
+            Ok(outgoing) => {
+                self.note_sent(next);
+                Some(outgoing)
+            }
+            Err(refusal) => self.note_refusal(refusal),
+        }
+    }
+
+    fn note_sent(&mut self, underway: Underway) {
+        if let Some(task) = underway.task {
+            self.state.task_sent = task.number;
+            self.task = None;
+        }
+        self.state.underway = Some(underway);
+    }
+
+    /// Nothing is sent now; the next step tries again.
+    fn note_refusal(&mut self, refusal: Refusal) -> Option<Outgoing> {
+        match refusal {
+            // They pass.
+            Refusal::NotEchoed
+            | Refusal::NotConnected
+            | Refusal::NotAutomatic
+            | Refusal::Busy
+            | Refusal::NoOrder
+            | Refusal::Cancelling
+            | Refusal::Elsewhere
+            | Refusal::TooMany => {}
+            Refusal::Fault(_) | Refusal::Over(_) | Refusal::Version => {
+                self.said.error = Some(format!("{refusal:?}"));
+            }
+        }
+        None
+    }
+
+    fn adopt_order(&mut self, now: Instant, wall: Timestamp, places: &Places) -> Option<Outgoing> {
+        self.adopt = false;
+        let underway = self.state.underway.clone()?;
+        let order = places.order(&underway.parts(), &self.address);
+        let adopted = self.dialogue.adopt(now, wall, order).ok();
+        // The new one has to ask anew.
+        if let Some(underway) = self.state.underway.as_mut() {
+            underway.cancels = false;
+        }
+        adopted
+    }
+}
+
+/// What an order's message is made from.
+pub(crate) struct OrderParts<'a> {
+    pub(crate) id: u64,
+    pub(crate) update: u32,
+    pub(crate) nodes: &'a [u32],
+    pub(crate) sequence: u32,
+    pub(crate) released: usize,
+    pub(crate) task: Option<Task>,
+    pub(crate) ends_charging: bool,
+}
+
+impl Underway {
+    /// Number of the last waypoint that the vehicle was told to go to.
+    fn told(&self) -> u32 {
+        self.first + self.sequence / 2 + self.released.saturating_sub(1)
+    }
+
+    fn parts(&self) -> OrderParts<'_> {
+        OrderParts {
+            id: self.id,
+            update: self.update,
+            nodes: &self.nodes,
+            sequence: self.sequence,
+            released: self.released as usize,
+            task: self.task,
+            ends_charging: self.ends_charging,
+        }
+    }
+}
+
+/// To park is to stand: nothing is sent for it.
+fn is_sent(task: Task) -> bool {
+    match task.kind {
+        TaskKind::Pick | TaskKind::Drop | TaskKind::Visit | TaskKind::Charge => true,
+        TaskKind::Park => false,
+    }
+}
+
+/// The name of a task's action: unique for the vehicle.
+fn action_id(task: Task) -> String {
+    format!("task-{}", task.number)
+}
+
+fn legs(order: &Order) -> Vec<(Edge, OrderNode)> {
+    order.edges.iter().cloned().zip(order.nodes.iter().skip(1).cloned()).collect()
+}
+
+/// The place that a vehicle is on, and how it stands.
+fn node_of(state: &State, places: &Places) -> Option<(Node, Heading)> {
+    let pose = state.pose.as_ref();
+    let heading = pose.map_or(Heading::East, |pose| heading(pose.theta));
+    if let Some(node) = places.hall.node(&state.last_node_id) {
+        return Some((node, heading));
+    }
+    let pose = pose?;
+    let (node, meters) = places.hall.nearest([pose.x, pose.y])?;
+    (meters <= ON_NODE_METERS).then_some((node, heading))
+}
+
+/// The nearest quarter. In a hall y grows to the left of x.
+fn heading(theta: f64) -> Heading {
+    let quarter = (theta / std::f64::consts::FRAC_PI_2).round().rem_euclid(4.0);
+    match quarter as u8 {
+        0 | 4 => Heading::East,
+        1 => Heading::North,
+        2 => Heading::West,
+        _ => Heading::South,
+    }
+}
+
+impl Places {
+    /// The message of an order.
+    fn order(&self, parts: &OrderParts<'_>, address: &Address) -> Order {
+        let OrderParts { id, update, nodes, sequence, released, task, ends_charging } = *parts;
+        let mut order = Order {
+            order_id: format!("{}-{id}", address.serial()),
+            order_update_id: update,
+            nodes: Vec::with_capacity(nodes.len()),
+            edges: Vec::with_capacity(nodes.len()),
+        };
+        let mut before: Option<u32> = None;
+        for (at, node) in nodes.iter().enumerate() {
+            let number = sequence + 2 * at as u32;
+            let is_released = at < released;
+            if let Some(before) = before.replace(*node) {
+                order.edges.push(self.edge(before, *node, number - 1, is_released));
+            }
+            let mut actions = Vec::new();
+            if at == 0 && ends_charging {
+                actions.push(action("stopCharging", format!("uncharge-{id}")));
+            }
+            if let Some(task) = task.filter(|_| at + 1 == released) {
+                actions.push(action(action_type(task.kind), action_id(task)));
+            }
+            order.nodes.push(self.node(*node, number, is_released, actions));
+        }
+        order
+    }
+
+    fn node(&self, node: u32, sequence_id: u32, released: bool, actions: Vec<Action>) -> OrderNode {
+        let position = self.hall.position(Node(node)).map(|[x, y]| Position {
+            map_id: self.map_id.clone(),
+            x,
+            y,
+            theta: None,
+            deviation: None,
+        });
+        OrderNode { node_id: self.hall.name(Node(node)).to_owned(), sequence_id, released, position, actions }
+    }
+
+    fn edge(&self, from: u32, to: u32, sequence_id: u32, released: bool) -> Edge {
+        Edge {
+            edge_id: self.edge_name(Node(from), Node(to)),
+            sequence_id,
+            released,
+            start_node_id: self.hall.name(Node(from)).to_owned(),
+            end_node_id: self.hall.name(Node(to)).to_owned(),
+            max_speed: None,
+            length: None,
+            actions: Vec::new(),
+        }
+    }
+}
+
+fn action(action_type: &str, action_id: String) -> Action {
+    Action {
+        action_type: action_type.to_owned(),
+        action_id,
+        blocking: Blocking::Hard,
+        parameters: Vec::new(),
+    }
+}
+
+const fn action_type(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Pick => "pick",
+        TaskKind::Drop => "drop",
+        TaskKind::Visit => "visit",
+        TaskKind::Charge => "startCharging",
+        TaskKind::Park => "park",
+    }
+}

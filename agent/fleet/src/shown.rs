@@ -1,0 +1,165 @@
+//! The fleet as people see it.
+
+use agent_status::{Fleet, FleetOrders, Vehicle as ShownVehicle};
+use control_loops_dispatch::{Cause, Degradation, Duty, Node, OrderState, Standing, Vehicle, Why};
+
+use crate::site::SiteFleet;
+
+/// Causes that are named for one vehicle.
+const CAUSES_MAX: usize = 8;
+
+impl SiteFleet {
+    /// The report about the fleet.
+    #[must_use]
+    pub fn report(&self, layout: &str, connected: bool) -> Fleet {
+        let figures = &self.figures;
+        let mut orders = FleetOrders {
+            done: figures.done,
+            failed: figures.failed,
+            cancelled: figures.cancelled,
+            ..FleetOrders::default()
+        };
+        for (_, state) in self.controller.orders() {
+            match state {
+                OrderState::Waiting => orders.waiting += 1,
+                OrderState::Over(_) => {}
+                OrderState::Assigned(_)
+                | OrderState::ToPick(_)
+                | OrderState::AtPick(_)
+                | OrderState::ToDrop(_)
+                | OrderState::AtDrop(_)
+                | OrderState::Held(_) => orders.under_way += 1,
+            }
+        }
+        Fleet {
+            layout: layout.to_owned(),
+            steps: self.controller.steps(),
+            step_time: figures.step.distribution(),
+            release_time: figures.release.distribution(),
+            connected,
+            orders,
+            dispatch: figures.dispatch.distribution(),
+            utilisation_percent: 100.0 * figures.working_steps as f64 / figures.vehicle_steps.max(1) as f64,
+            vehicles: (0..self.names.len()).map(|at| self.vehicle(at)).collect(),
+            refused: figures.refused.clone(),
+            degraded: self.degradations(),
+        }
+    }
+
+    fn degradations(&self) -> Vec<String> {
+        let words = |what: Degradation| match what {
+            Degradation::Silent => "is not heard",
+            Degradation::Failed => "has failed",
+            Degradation::ByHand => "is driven by hand",
+            Degradation::BatteryCritical => "has a nearly empty battery",
+            Degradation::NoCharger => "finds no free charger",
+            Degradation::Charging => "could not charge",
+        };
+        let of =
+            |(vehicle, what): &(Vehicle, Degradation)| format!("{} {}", self.name(*vehicle), words(*what));
+        self.degraded.iter().map(of).collect()
+    }
+
+    fn vehicle(&self, at: usize) -> ShownVehicle {
+        let vehicle = Vehicle(at as u16);
+        let explanation = self.controller.explain(vehicle);
+        let standing = explanation.map_or(Standing::Absent, |explanation| explanation.standing);
+        let duty = explanation.map_or(Duty::Idle, |explanation| explanation.duty);
+        let goal = explanation.and_then(|explanation| explanation.goal);
+        let Some(conversation) = self.conversations.get(at) else { return ShownVehicle::default() };
+        let said = &conversation.said;
+        ShownVehicle {
+            name: self.name(vehicle).to_owned(),
+            speaks: format!("vda5050 {}", conversation.address().version().as_str()),
+            state: match standing {
+                Standing::Absent if said.connected => "absent",
+                Standing::Absent => "not connected",
+                Standing::Entering(..) => "entering",
+                Standing::Silent => "lost",
+                Standing::Failed => "failed",
+                Standing::ByHand => "manual",
+                Standing::Driving if said.emergency_stop => "stopped",
+                Standing::Driving if said.charging => "charging",
+                Standing::Driving if said.driving => "driving",
+                Standing::Driving => "standing",
+            }
+            .to_owned(),
+            at: said.last_node.clone(),
+            task: self.task_words(duty, goal),
+            battery_percent: said.battery_percent,
+            stops: conversation.stops(),
+            why: self.why(vehicle),
+        }
+    }
+
+    fn task_words(&self, duty: Duty, goal: Option<Node>) -> String {
+        let place = goal.map_or("?", |goal| self.places.hall.name(goal));
+        match duty {
+            Duty::Idle => "idle".to_owned(),
+            Duty::ToPark(_) => format!("to park at {place}"),
+            Duty::Parked(_) => format!("parked at {place}"),
+            Duty::ToCharge(_) => format!("to charge at {place}"),
+            Duty::Charging(_) => format!("charges at {place}"),
+            Duty::ToPick(_) => format!("fetches at {place}"),
+            Duty::AtPick(_) => format!("picks at {place}"),
+            Duty::ToDrop(_) => format!("brings to {place}"),
+            Duty::AtDrop(_) => format!("drops at {place}"),
+            Duty::Held(_) => "holds a load".to_owned(),
+        }
+    }
+
+    /// Why a vehicle is where it is, one cause after the other, in words.
+    fn why(&self, vehicle: Vehicle) -> Vec<String> {
+        let causes = self.controller.why(vehicle).take(CAUSES_MAX);
+        causes.map(|(each, why)| format!("{} {}", self.name(each), self.words_of(why))).collect()
+    }
+
+    fn words_of(&self, why: Why) -> String {
+        let place = |node: Node| self.places.hall.name(node);
+        let by = |by: Option<Vehicle>| by.map_or("somebody", |by| self.name(by));
+        match why {
+            Why::Absent => "is not on the layout".to_owned(),
+            Why::Enters { node, by: who } => {
+                format!("waits to enter at {}, which {} holds", place(node), by(who))
+            }
+            Why::Silent => "has not been heard for a while".to_owned(),
+            Why::Failed => "has failed".to_owned(),
+            Why::ByHand => "is driven by a person".to_owned(),
+            Why::Held => "holds a load until a person says what becomes of it".to_owned(),
+            Why::Drives { to } => format!("may drive to {}", place(to)),
+            Why::Works => "works where it is".to_owned(),
+            Why::Charges => "charges".to_owned(),
+            Why::Parked => "waits at its parking place for an order".to_owned(),
+            Why::Follows { node, by: who } => {
+                format!("waits for {}, which {} passes first", place(node), by(who))
+            }
+            Why::Plan(cause) => self.words_of_plan(cause),
+        }
+    }
+
+    fn words_of_plan(&self, cause: Cause) -> String {
+        let place = |node: Node| self.places.hall.name(node);
+        match cause {
+            Cause::Moves { to } => format!("moves on to {} next", place(to)),
+            Cause::Idle => "has nothing to do".to_owned(),
+            Cause::Arrived => "is where it has to be".to_owned(),
+            Cause::Unreachable => "has no open way to its goal".to_owned(),
+            Cause::Pinned => "has to stay where it is".to_owned(),
+            Cause::MakesWay { of } => format!("makes way for {}, which has waited longest", self.name(of)),
+            Cause::DeadEnd { owner } => {
+                let owner = owner.map_or("several others", |owner| self.name(owner));
+                format!("waits outside a dead end that {owner} is in")
+            }
+            Cause::Held { node, by } => format!("waits for {}, where {} stands", place(node), self.name(by)),
+            Cause::GivesWay { node, to } => format!("lets {} pass {} first", self.name(to), place(node)),
+            Cause::Later { steps: Some(steps) } => {
+                format!("goes on in {steps} steps, which is better for all")
+            }
+            Cause::Later { steps: None } => "goes on later, which is better for all".to_owned(),
+        }
+    }
+
+    fn name(&self, vehicle: Vehicle) -> &str {
+        self.names.get(usize::from(vehicle.0)).map_or("?", String::as_str)
+    }
+}

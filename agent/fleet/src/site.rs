@@ -1,0 +1,408 @@
+//! The site's fleet and its step.
+
+use std::collections::HashMap;
+
+use control_loops_dispatch::{
+    CancelError, Cancelled, Degradation, Event, FleetController, FleetState, JoinError, Motion, Node, Order,
+    OrderError, OrderId, OrderState, Outcome, RestoreError, Setup, SetupError, Standing, Vehicle,
+    VehicleSetup,
+};
+use control_loops_layouts::hall::Hall;
+use hal_units::{Duration, Instant};
+use hal_vda5050::{Address, Outgoing, Topic};
+use jiff::Timestamp;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
+use crate::conversation::{Conversation, ConversationState, Disbelief, Found, Way};
+use crate::figures::Figures;
+use crate::places::Places;
+
+/// A fleet that begins waits so long for vehicles to be heard,
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+/// and so long for those that have an order to give it up.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+/// Orders whose dispatch is being timed.
+const TIMED_MAX: usize = 10_000;
+/// What an action of a vehicle takes, for estimates: a place of 1.5 m at 1.2 m/s.
+const ACTION_TIME: std::time::Duration = std::time::Duration::from_millis(1250);
+
+/// A vehicle as the site names it.
+#[derive(Debug, Clone)]
+pub struct VehicleSpec {
+    /// Its name.
+    pub name: String,
+    /// Where its messages go.
+    pub address: Address,
+}
+
+/// Why there is no fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FleetError {
+    /// The hall cannot be controlled.
+    Setup(SetupError),
+    /// More vehicles than can be counted.
+    Vehicles,
+}
+
+/// All that the other node of a pair has to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
+struct SiteState {
+    controller: FleetState,
+    conversations: Vec<ConversationState>,
+}
+
+/// Why a state is not gone on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotRestored {
+    /// It cannot be read.
+    Unreadable,
+    /// It is of another fleet.
+    OtherFleet(RestoreError),
+}
+
+/// A fleet with its vehicles.
+#[derive(Debug)]
+pub struct SiteFleet {
+    pub(crate) places: Places,
+    pub(crate) names: Vec<String>,
+    pub(crate) controller: FleetController,
+    pub(crate) conversations: Vec<Conversation>,
+    pub(crate) figures: Figures,
+    /// Vehicles by the part of their topics before the last level.
+    by_topic: HashMap<String, usize>,
+    /// Orders that no vehicle has echoed yet, and when they were accepted.
+    timed: HashMap<u64, Instant>,
+    pub(crate) degraded: Vec<(Vehicle, Degradation)>,
+    /// Since when vehicles are asked to give up what somebody unknown has told them.
+    settling: Option<Instant>,
+    /// Memory for states.
+    scratch: Option<FleetState>,
+    way: Way,
+}
+
+impl SiteFleet {
+    /// A fleet in its hall. Vehicles take part from when they are heard.
+    ///
+    /// # Errors
+    /// See [`FleetError`].
+    pub fn new(
+        hall: Hall,
+        map_id: &str,
+        vehicles: &[VehicleSpec],
+        orders_max: usize,
+    ) -> Result<Self, FleetError> {
+        if u16::try_from(vehicles.len()).is_err() {
+            return Err(FleetError::Vehicles);
+        }
+        let absent = VehicleSetup { class: Default::default(), capacity_kg: u32::MAX, start: None };
+        let setup = Setup { orders_max, action_time: ACTION_TIME, ..Setup::usual(Motion::Turning) };
+        let carts = vec![absent; vehicles.len()];
+        let controller =
+            FleetController::new(hall.graph.clone(), &carts, &hall.chargers, &hall.parking, setup)
+                .map_err(FleetError::Setup)?;
+        Ok(Self {
+            places: Places::new(hall, map_id),
+            names: vehicles.iter().map(|vehicle| vehicle.name.clone()).collect(),
+            by_topic: vehicles.iter().zip(0..).map(|(vehicle, at)| (prefix(&vehicle.address), at)).collect(),
+            conversations: vehicles
+                .iter()
+                .map(|vehicle| Conversation::new(vehicle.address.clone()))
+                .collect(),
+            controller,
+            figures: Figures::default(),
+            timed: HashMap::new(),
+            degraded: Vec::new(),
+            settling: None,
+            scratch: None,
+            way: Way::default(),
+        })
+    }
+
+    /// Topics that have to be heard, as filters.
+    #[must_use]
+    pub fn filters(interface: &str) -> Vec<String> {
+        ["state", "connection"].map(|topic| format!("{interface}/+/+/+/{topic}")).into()
+    }
+
+    /// Takes a message in. What cannot be believed is counted and changes nothing.
+    pub fn hear(&mut self, now: Instant, interface: &str, topic: &str, payload: &[u8]) {
+        let Some((address, kind)) = Address::parse(interface, topic) else {
+            return self.figures.refuse("unknown topic".to_owned());
+        };
+        let Some(at) = self.by_topic.get(&prefix(&address)).copied() else {
+            return self.figures.refuse("unknown vehicle".to_owned());
+        };
+        let Ok(text) = std::str::from_utf8(payload) else {
+            return self.figures.refuse("no text".to_owned());
+        };
+        let Some(conversation) = self.conversations.get_mut(at) else { return };
+        match conversation.hear(now, kind, text, &self.places) {
+            Ok(found) => {
+                if let Some(Found::Echo { order: Some(order), .. }) = found
+                    && let Some(accepted) = self.timed.remove(&order)
+                {
+                    self.figures.dispatch.add(now.since(accepted));
+                }
+                if kind == Topic::State {
+                    self.take_report(at);
+                }
+            }
+            Err(Disbelief::Malformed(_)) => self.figures.refuse(format!("{}: malformed", kind.as_str())),
+            Err(Disbelief::State(fault)) => self.figures.refuse(format!("state: {fault:?}")),
+        }
+    }
+
+    fn take_report(&mut self, at: usize) {
+        let vehicle = Vehicle(at as u16);
+        let Some(conversation) = self.conversations.get(at) else { return };
+        if self.controller.standing(vehicle) == Some(Standing::Absent)
+            && let Some((node, heading)) = conversation.stands()
+            && let Err(error) = self.controller.join(vehicle, node, heading)
+        {
+            match error {
+                JoinError::Present | JoinError::Busy => {}
+                JoinError::UnknownVehicle | JoinError::UnknownNode => {
+                    self.figures.refuse(format!("join: {error:?}"));
+                }
+            }
+        }
+        let course = self.controller.grant(vehicle).map_or(0, |grant| grant.course);
+        let task = self.controller.task(vehicle).map(|task| task.number);
+        let Some(report) = conversation.report(course, task) else { return };
+        if let Err(error) = self.controller.report(vehicle, &report) {
+            self.figures.refuse(format!("report: {error:?}"));
+        }
+    }
+
+    /// Takes a transport order in, named by a number of its own.
+    ///
+    /// # Errors
+    /// In words for whoever gave it; nothing has changed.
+    pub fn submit(
+        &mut self,
+        now: Instant,
+        id: u64,
+        (from, to): (&str, &str),
+        priority: u8,
+        due_in: Option<Duration>,
+    ) -> Result<(), String> {
+        let station = |name: &str| {
+            self.places.hall.station(name).ok_or_else(|| format!("there is no station {name} in the layout"))
+        };
+        let order = Order {
+            priority,
+            deadline: due_in.map(|due_in| now + due_in),
+            ..Order::transport(OrderId(id), station(from)?, station(to)?)
+        };
+        self.controller.submit(now, order).map_err(|error| self.words(error))?;
+        if self.timed.len() < TIMED_MAX {
+            self.timed.insert(id, now);
+        }
+        Ok(())
+    }
+
+    /// Whether an order is in the book, or was over not long ago.
+    #[must_use]
+    pub fn knows(&self, id: u64) -> bool {
+        self.controller.order(OrderId(id)).is_some()
+    }
+
+    /// Cancels an order.
+    ///
+    /// # Errors
+    /// In words; nothing has changed.
+    pub fn cancel(&mut self, id: u64) -> Result<Cancelled, String> {
+        self.timed.remove(&id);
+        if self.controller.order(OrderId(id)) == Some(OrderState::Over(Outcome::Cancelled)) {
+            return Ok(Cancelled::AtOnce);
+        }
+        self.controller.cancel(OrderId(id), None).map_err(|error| match error {
+            CancelError::Unknown => "there is no such order under way".to_owned(),
+            CancelError::NoWay(node) => format!("no open way leads to {}", self.places.hall.name(node)),
+            CancelError::TooLate => "the vehicle is putting the load down".to_owned(),
+            CancelError::Held => "the load is on a vehicle that needs a person".to_owned(),
+        })
+    }
+
+    fn words(&self, error: OrderError) -> String {
+        let name = |node: Node| self.places.hall.name(node).to_owned();
+        match error {
+            OrderError::Duplicate => "an order of this name is known already".to_owned(),
+            OrderError::UnknownNode(node) => format!("the layout has no {}", name(node)),
+            OrderError::Unreachable(node) => format!("no open way leads to {}", name(node)),
+            OrderError::PastDeadline => "it is due already".to_owned(),
+            OrderError::NoVehicle => "no vehicle can carry it".to_owned(),
+            OrderError::Full => "the order book is full; try again later".to_owned(),
+        }
+    }
+
+    /// One step. The messages may leave when [`SiteFleet::state`] after it is held by whoever would go on.
+    pub fn step(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        if let Some(since) = self.settling {
+            let unsettled = self.conversations.iter().any(Conversation::is_unsettled);
+            let waits = now.since(since) < if unsettled { SETTLED_WITHIN } else { HEARD_WITHIN };
+            if waits {
+                return self.settle(now, wall);
+            }
+            self.settling = None;
+        }
+        self.controller.step(now);
+        while let Some(event) = self.controller.next_event() {
+            self.take_event(event);
+        }
+        let mut messages = Vec::new();
+        for at in 0..self.conversations.len() {
+            let vehicle = Vehicle(at as u16);
+            self.count_work(vehicle);
+            if !self.fill_way(vehicle) {
+                continue;
+            }
+            if let Some(conversation) = self.conversations.get_mut(at) {
+                messages.extend(conversation.tell(now, wall, &self.way, &self.places));
+            }
+        }
+        messages.extend(self.due(now, wall));
+        messages
+    }
+
+    /// What vehicles have not echoed in time, and what makes them refuse another master.
+    fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        self.conversations.iter_mut().flat_map(|conversation| conversation.due(now, wall)).collect()
+    }
+
+    /// Nothing is granted while vehicles may be moving for somebody unknown.
+    fn settle(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        let mut messages: Vec<Outgoing> =
+            self.conversations.iter_mut().filter_map(|conversation| conversation.settle(now, wall)).collect();
+        messages.extend(self.due(now, wall));
+        messages
+    }
+
+    /// The granted way of a vehicle, into the scratch; false if it has none.
+    fn fill_way(&mut self, vehicle: Vehicle) -> bool {
+        let Some(grant) = self.controller.grant(vehicle) else { return false };
+        let way = &mut self.way;
+        way.recalled = grant.recalled;
+        way.order = self.controller.order_of(vehicle).map(|order| order.0);
+        way.course = grant.course;
+        way.at = (grant.from.number, grant.from.node.0);
+        way.base.clear();
+        way.base
+            .extend(self.controller.base(vehicle).skip(1).map(|waypoint| (waypoint.number, waypoint.node.0)));
+        way.horizon.clear();
+        way.horizon.extend(self.controller.horizon(vehicle).map(|waypoint| waypoint.node.0));
+        way.task = grant.task.filter(|_| grant.task_granted);
+        true
+    }
+
+    fn count_work(&mut self, vehicle: Vehicle) {
+        if self.controller.standing(vehicle).is_some_and(|standing| standing != Standing::Absent) {
+            self.figures.vehicle_steps += 1;
+            self.figures.working_steps += u64::from(self.controller.order_of(vehicle).is_some());
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Over { outcome, .. } => match outcome {
+                Outcome::Done => self.figures.done += 1,
+                Outcome::Cancelled => self.figures.cancelled += 1,
+                Outcome::Failed(_) => self.figures.failed += 1,
+            },
+            Event::Degraded { vehicle, what } => {
+                if !self.degraded.contains(&(vehicle, what)) {
+                    self.degraded.push((vehicle, what));
+                }
+            }
+            Event::Recovered { vehicle, what } => self.degraded.retain(|known| *known != (vehicle, what)),
+            Event::Left { vehicle } => self.degraded.retain(|(known, _)| *known != vehicle),
+            Event::Assigned { .. }
+            | Event::Returned { .. }
+            | Event::Picked { .. }
+            | Event::Held { .. }
+            | Event::Late { .. }
+            | Event::Overdue { .. }
+            | Event::Blocked { .. }
+            | Event::Joined { .. } => {}
+        }
+    }
+
+    /// Notes how long a step took, and how long its messages waited.
+    pub fn note_times(&mut self, step: Option<Duration>, release: Option<Duration>) {
+        step.into_iter().for_each(|time| self.figures.step.add(time));
+        release.into_iter().for_each(|time| self.figures.release.add(time));
+    }
+
+    /// Number of the last step, on both nodes of a pair together.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.controller.steps()
+    }
+
+    /// All that the other node has to know, encoded.
+    #[must_use]
+    pub fn state(&mut self) -> Vec<u8> {
+        let mut controller = self.scratch.take().unwrap_or_else(|| self.controller.state());
+        self.controller.save(&mut controller);
+        let conversations = self.conversations.iter().map(|each| each.state().clone()).collect();
+        let state = SiteState { controller, conversations };
+        // A vector grows as it must: nothing here can fail.
+        let bytes = postcard::to_allocvec(&state).unwrap_or_default();
+        self.scratch = Some(state.controller);
+        bytes
+    }
+
+    /// A hash of what a state is made of: two nodes of different ones cannot go on for each other.
+    #[must_use]
+    pub fn schema() -> u64 {
+        u64::from_le_bytes(postcard_schema::key::Key::for_path::<SiteState>("takt/fleet-state").to_bytes())
+    }
+
+    /// Begins without knowing where vehicles are and what they were told: all that have an order are asked to
+    /// give it up, and nothing is granted until they have. Of `bytes`, a state that may be old, the orders are
+    /// taken that nobody had fetched yet; returns those whose load is somewhere on its way, which a person
+    /// has to look for.
+    pub fn begin(&mut self, now: Instant, bytes: Option<&[u8]>) -> Vec<u64> {
+        self.settling = Some(now);
+        let state = bytes.and_then(|bytes| postcard::from_bytes::<SiteState>(bytes).ok());
+        let mut on_the_way = Vec::new();
+        for (order, state) in state.iter().flat_map(|state| state.controller.orders()) {
+            let fetched = match state {
+                OrderState::Waiting | OrderState::Assigned(_) | OrderState::ToPick(_) => false,
+                // To do something at one node only can be begun anew.
+                OrderState::ToDrop(_) | OrderState::AtDrop(_) => order.pick.is_some(),
+                OrderState::AtPick(_) | OrderState::Held(_) => true,
+                OrderState::Over(_) => continue,
+            };
+            if fetched || self.controller.submit(now, order).is_err() {
+                on_the_way.push(order.id.0);
+                self.figures.failed += 1;
+            }
+        }
+        on_the_way
+    }
+
+    /// Goes on from the state of the other node. Vehicles are told again what they were told last.
+    ///
+    /// # Errors
+    /// See [`NotRestored`]; nothing changes then.
+    pub fn restore(&mut self, now: Instant, bytes: &[u8]) -> Result<(), NotRestored> {
+        let state: SiteState = postcard::from_bytes(bytes).map_err(|_| NotRestored::Unreadable)?;
+        if state.conversations.len() != self.conversations.len() {
+            return Err(NotRestored::OtherFleet(RestoreError::Foreign));
+        }
+        self.controller.restore(&state.controller, now).map_err(NotRestored::OtherFleet)?;
+        for (conversation, state) in self.conversations.iter_mut().zip(&state.conversations) {
+            conversation.restore(state);
+        }
+        self.timed.clear();
+        Ok(())
+    }
+}
+
+/// A vehicle's topics without their last level.
+fn prefix(address: &Address) -> String {
+    let topic = address.topic(Topic::State);
+    topic.rsplit_once('/').map_or_else(String::new, |(prefix, _)| prefix.to_owned())
+}

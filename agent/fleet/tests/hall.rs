@@ -1,0 +1,291 @@
+//! A whole fleet in virtual time: the production step, real messages, simulated vehicles, and a radio link that
+//! delays and loses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::VecDeque;
+
+use agent_fleet::{SiteFleet, VehicleSpec};
+use control_loops_layouts::hall::{Hall, Selection};
+use hal_units::{Duration, Instant, Radians};
+use hal_vda5050::{Address, Outgoing, Topic, Version};
+use jiff::{SignedDuration, Timestamp};
+use sim_vehicles::{Happening, Said, Setup, Start, Truth, Vehicle, Yard};
+
+const TICK: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(20);
+/// Vehicles whose centres are nearer than this collide, in metres; places are 1.5 m apart.
+const DIAMETER_METERS: f64 = 0.9;
+
+const HALL: &str = r#"{"cellMeters": 1.5, "layout": [
+    "@@p@c@p@@@",
+    "@........@",
+    "w........w",
+    "@..@@..@.@",
+    "@.e@@e.@.@",
+    "w........w",
+    "@........@",
+    "@@@w@@p@@@"
+]}"#;
+
+/// A message on its way.
+struct OnItsWay {
+    at: Instant,
+    vehicle: usize,
+    topic: String,
+    text: String,
+}
+
+/// Numbers that look random and are the same in each run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+struct Site {
+    hall: Hall,
+    specs: Vec<VehicleSpec>,
+    fleet: SiteFleet,
+    vehicles: Vec<Vehicle>,
+    to_vehicles: VecDeque<OnItsWay>,
+    to_fleet: VecDeque<OnItsWay>,
+    now: Instant,
+    next_step: Instant,
+    yard: Yard,
+    chance: Chance,
+    delay: Duration,
+    loss_percent: u64,
+    ordered: u64,
+    /// States that could be handed on, with the messages that had not left yet.
+    last_state: Vec<u8>,
+}
+
+impl Site {
+    fn with_vehicles(count: usize) -> Self {
+        let hall = Hall::parse("hall.json", HALL, Selection::default()).unwrap();
+        let version = |at: usize| if at.is_multiple_of(2) { Version::V2 } else { Version::V3 };
+        let specs: Vec<VehicleSpec> = (0..count)
+            .map(|at| VehicleSpec {
+                name: format!("agv-{at}"),
+                address: Address::new("uagv", version(at), "takt", &format!("agv-{at}")).unwrap(),
+            })
+            .collect();
+        let fleet = SiteFleet::new(hall.clone(), "hall", &specs, 100).unwrap();
+        let free = hall.nodes.len() / count;
+        let vehicles = specs.iter().enumerate().map(|(at, spec)| {
+            let (name, place) = hall.nodes[at * free].clone();
+            let start = Start { node_id: name, map_id: "hall".to_owned(), at: place, heading: Radians(0.0) };
+            Vehicle::new(Setup { seed: at as u64, ..Setup::usual(spec.address.clone(), start) })
+        });
+        let mut site = Self {
+            vehicles: vehicles.collect(),
+            hall,
+            specs,
+            fleet,
+            to_vehicles: VecDeque::new(),
+            to_fleet: VecDeque::new(),
+            now: Instant::ZERO + Duration::from_secs(1),
+            next_step: Instant::ZERO,
+            yard: Yard::new(DIAMETER_METERS),
+            chance: Chance(88_172_645_463_325_252),
+            delay: Duration::ZERO,
+            loss_percent: 0,
+            ordered: 0,
+            last_state: Vec::new(),
+        };
+        for at in 0..count {
+            let mut out = Vec::new();
+            let wall = site.wall();
+            site.vehicles[at].connected(site.now, wall, &mut out);
+            site.say(at, out);
+        }
+        site
+    }
+
+    fn over_a_radio(mut self, delay: Duration, loss_percent: u64) -> Self {
+        (self.delay, self.loss_percent) = (delay, loss_percent);
+        self
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_nanos(self.now.as_nanos() as i64)
+    }
+
+    fn say(&mut self, vehicle: usize, said: Vec<Said>) {
+        for Said { topic, text } in said {
+            if topic != Topic::Connection && self.chance.below(100) < self.loss_percent {
+                continue;
+            }
+            let topic = self.specs[vehicle].address.topic(topic);
+            self.to_fleet.push_back(OnItsWay { at: self.now + self.delay, vehicle, topic, text });
+        }
+    }
+
+    fn tell(&mut self, messages: Vec<Outgoing>) {
+        for Outgoing { topic, text } in messages {
+            if self.chance.below(100) < self.loss_percent {
+                continue;
+            }
+            let (address, _) = Address::parse("uagv", &topic).unwrap();
+            let vehicle = self.specs.iter().position(|spec| spec.address == address).unwrap();
+            self.to_vehicles.push_back(OnItsWay { at: self.now + self.delay, vehicle, topic, text });
+        }
+    }
+
+    fn order(&mut self) {
+        let stations = self.hall.stations.len() as u64;
+        let from = self.chance.below(stations);
+        let to = (from + 1 + self.chance.below(stations - 1)) % stations;
+        let name = |at: u64| self.hall.stations[at as usize].0.clone();
+        let (from, to) = (name(from), name(to));
+        self.ordered += 1;
+        self.fleet.submit(self.now, self.ordered, (&from, &to), 4, None).unwrap();
+    }
+
+    /// Lets 10 ms pass.
+    fn tick(&mut self) {
+        self.now = self.now + TICK;
+        let wall = self.wall();
+        while self.to_fleet.front().is_some_and(|message| message.at <= self.now) {
+            let message = self.to_fleet.pop_front().unwrap();
+            self.fleet.hear(self.now, "uagv", &message.topic, message.text.as_bytes());
+        }
+        if self.now >= self.next_step {
+            self.next_step = self.now + STEP;
+            let messages = self.fleet.step(self.now, wall);
+            self.last_state = self.fleet.state();
+            self.tell(messages);
+        }
+        while self.to_vehicles.front().is_some_and(|message| message.at <= self.now) {
+            let OnItsWay { vehicle, topic, text, .. } = self.to_vehicles.pop_front().unwrap();
+            let (_, topic) = Address::parse("uagv", &topic).unwrap();
+            let mut out = Vec::new();
+            self.vehicles[vehicle].hear(self.now, wall, topic, &text, &mut out);
+            self.say(vehicle, out);
+        }
+        for at in 0..self.vehicles.len() {
+            let mut out = Vec::new();
+            self.vehicles[at].step(self.now, wall, &mut out);
+            self.say(at, out);
+        }
+        let truths: Vec<&Truth> = self.vehicles.iter().map(Vehicle::truth).collect();
+        self.yard.see(truths);
+    }
+
+    fn seconds(&mut self, seconds: u32) {
+        for _ in 0..seconds * 100 {
+            self.tick();
+        }
+    }
+
+    /// The node dies and another one goes on from its last state; nothing that was on its way is lost by that.
+    fn takeover(&mut self) {
+        let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100).unwrap();
+        next.restore(self.now, &self.last_state).unwrap();
+        self.fleet = next;
+    }
+
+    /// The node dies, and another one begins with a state that is too old to be gone on from.
+    fn begins_anew(&mut self, old_state: &[u8]) -> usize {
+        let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100).unwrap();
+        let on_the_way = next.begin(self.now, Some(old_state));
+        self.fleet = next;
+        on_the_way.len()
+    }
+
+    #[track_caller]
+    fn until_done(&mut self, orders: u64, seconds: u32) {
+        for _ in 0..seconds * 100 {
+            self.tick();
+            if self.done() >= orders {
+                return;
+            }
+        }
+        let report = self.fleet.report("hall.json", true);
+        panic!("{} of {orders} orders are done: {report:#?}", self.done());
+    }
+
+    fn done(&self) -> u64 {
+        // Each order has two actions.
+        self.vehicles.iter().map(|vehicle| vehicle.tally().actions).sum::<u64>() / 2
+    }
+
+    #[track_caller]
+    fn assert_in_order(&self) {
+        let report = self.fleet.report("hall.json", true);
+        assert_eq!(self.yard.collisions(), 0, "{:?}", self.yard.nearest());
+        assert_eq!(self.done(), self.ordered, "each order is done once");
+        assert_eq!(report.orders.waiting + report.orders.under_way + report.orders.failed, 0);
+    }
+}
+
+#[test]
+fn orders_are_done_by_vehicles_of_both_versions_without_a_collision() {
+    let mut site = Site::with_vehicles(6);
+    site.seconds(2);
+    (0..30).for_each(|_| site.order());
+    site.until_done(30, 900);
+    site.seconds(5);
+    site.assert_in_order();
+    let report = site.fleet.report("hall.json", true);
+    assert_eq!(report.refused, std::collections::BTreeMap::new());
+}
+
+#[test]
+fn a_radio_that_delays_and_loses_costs_time_alone() {
+    let mut site = Site::with_vehicles(6).over_a_radio(Duration::from_millis(20), 5);
+    site.seconds(2);
+    (0..30).for_each(|_| site.order());
+    site.until_done(30, 900);
+    site.seconds(5);
+    site.assert_in_order();
+}
+
+#[test]
+fn a_takeover_in_the_middle_loses_doubles_and_moves_nothing_that_it_should_not() {
+    let mut site = Site::with_vehicles(6).over_a_radio(Duration::from_millis(20), 5);
+    site.seconds(2);
+    (0..40).for_each(|_| site.order());
+    for _ in 0..20 {
+        site.seconds(7);
+        site.takeover();
+    }
+    site.until_done(40, 900);
+    site.seconds(5);
+    site.assert_in_order();
+}
+
+#[test]
+fn a_node_that_knows_too_little_lets_all_vehicles_stop_before_it_moves_one() {
+    let mut site = Site::with_vehicles(6).over_a_radio(Duration::from_millis(20), 5);
+    site.seconds(2);
+    (0..20).for_each(|_| site.order());
+    let old = site.last_state.clone();
+    site.seconds(20);
+    // Of the state before the first order was given nothing is on its way.
+    assert_eq!(site.begins_anew(&old), 0);
+    site.seconds(600);
+    let report = site.fleet.report("hall.json", true);
+    assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
+    assert_eq!(report.orders.waiting + report.orders.under_way + report.orders.failed, 0, "{report:#?}");
+}
+
+#[test]
+fn a_vehicle_that_fails_delays_its_own_order_alone() {
+    let mut site = Site::with_vehicles(6);
+    site.seconds(2);
+    (0..20).for_each(|_| site.order());
+    site.seconds(10);
+    site.vehicles[2].happen(Happening::EmergencyStop(hal_vda5050::EmergencyStop::Manual));
+    site.seconds(300);
+    assert!(site.done() >= 17, "{} are done", site.done());
+    site.vehicles[2].happen(Happening::EmergencyStop(hal_vda5050::EmergencyStop::None));
+    site.until_done(20, 600);
+    site.seconds(5);
+    site.assert_in_order();
+}

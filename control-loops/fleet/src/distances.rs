@@ -1,0 +1,77 @@
+//! How far it is to some nodes from everywhere, kept for a few of them at a time.
+
+use crate::field::{Fields, UNREACHABLE};
+use crate::graph::{Node, UNIT, Vehicle};
+use crate::planner::Planner;
+use crate::store::Store;
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    to: Option<Node>,
+    /// The planner's version of what is closed.
+    closings: u32,
+    used: u32,
+}
+
+/// Distances to nodes over the open ways of a planner, without the other vehicles. Not more than what was
+/// asked for last is kept, and all of it follows from the layout and from what is closed.
+#[derive(Debug, Clone)]
+pub struct Distances {
+    fields: Fields,
+    slots: Store<Slot>,
+    clock: u32,
+}
+
+impl Distances {
+    /// Memory for the distances to so many nodes at a time, at least one.
+    #[must_use]
+    pub fn new(planner: &Planner, count: usize) -> Self {
+        let empty = Slot { to: None, closings: 0, used: 0 };
+        let count = count.clamp(1, u16::MAX as usize);
+        let fields = Fields::new(&planner.graph, planner.setup.motion, count);
+        Self { fields, slots: Store::new(count, empty), clock: 0 }
+    }
+
+    /// Steps from where a vehicle will be at the end of its released way to a node; `None` if no way leads
+    /// there.
+    pub fn from_vehicle(&mut self, planner: &Planner, vehicle: Vehicle, to: Node) -> Option<u32> {
+        let slot = self.slot(planner, to)?;
+        let state = planner.window.state(vehicle.0, 0);
+        self.steps(slot, state)
+    }
+
+    /// Steps from a node, however one stands on it at first, to another; `None` if no way leads there.
+    pub fn between(&mut self, planner: &Planner, from: Node, to: Node) -> Option<u32> {
+        if from.0 as usize >= planner.graph.nodes() {
+            return None;
+        }
+        let slot = self.slot(planner, to)?;
+        let first = from.0 * planner.headings;
+        (first..first + planner.headings).filter_map(|state| self.steps(slot, state)).min()
+    }
+
+    fn steps(&self, slot: u16, state: u32) -> Option<u32> {
+        let cost = self.fields.at(slot, state);
+        (cost != UNREACHABLE).then(|| u32::from(cost) / u32::from(UNIT))
+    }
+
+    /// Where the distances to a node are; computed if they are not there, in place of the least used ones.
+    fn slot(&mut self, planner: &Planner, to: Node) -> Option<u16> {
+        if to.0 as usize >= planner.graph.nodes() {
+            return None;
+        }
+        self.clock = self.clock.wrapping_add(1);
+        let known = (0..self.slots.len()).find(|slot| self.slots.at(*slot).to == Some(to));
+        let age = |slot: &usize| {
+            let kept = self.slots.at(*slot);
+            (kept.to.is_none(), self.clock.wrapping_sub(kept.used))
+        };
+        let slot = known.or_else(|| (0..self.slots.len()).max_by_key(age))?;
+        let fresh = known.is_some() && self.slots.at(slot).closings == planner.closings;
+        if !fresh {
+            self.fields.compute(&planner.graph, slot as u16, to, |arc| planner.arc_cost.at(arc as usize));
+        }
+        self.slots.put(slot, Slot { to: Some(to), closings: planner.closings, used: self.clock });
+        Some(slot as u16)
+    }
+}
