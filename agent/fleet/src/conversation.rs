@@ -291,6 +291,8 @@ impl Conversation {
                 self.state.stops += 1;
                 self.end_course();
             }
+            // No zone sets are sent.
+            Event::ZoneSetHeld(_) | Event::ZoneSetRefused { .. } => {}
             Event::NeedsBase | Event::Arrived | Event::InstantOver { .. } | Event::Requests(_) => {}
         }
         None
@@ -518,7 +520,7 @@ impl Conversation {
             | Refusal::Cancelling
             | Refusal::Elsewhere
             | Refusal::TooMany => {}
-            Refusal::Fault(_) | Refusal::Over(_) | Refusal::Version => {
+            Refusal::Fault(_) | Refusal::Over(_) | Refusal::Version | Refusal::Zones(_) => {
                 self.said.error = Some(format!("{refusal:?}"));
             }
         }
