@@ -12,7 +12,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use hal_units::Instant;
+use hal_units::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::Malformed;
@@ -26,8 +26,10 @@ use crate::state::{Connection, ConnectionState, State};
 pub const VEHICLES_MAX: usize = 4096;
 /// Most messages that wait to leave.
 pub const OUTBOX_MAX: usize = 4096;
-/// Most vehicles that are sent something again in one call.
-pub const RESENDS_MAX: usize = 64;
+/// Most vehicles that are sent something again at a time.
+pub const RESENDS_MAX: u32 = 64;
+/// Most of them in a second, one after the other: where everything is slow, more messages make it slower.
+pub const RESENDS_PER_SECOND: u32 = 1000;
 
 /// A vehicle, by its place in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +106,8 @@ pub struct Conversations {
     outbox: VecDeque<Queued>,
     /// Whom to look at first for what was lost.
     turn: usize,
+    /// How many may be sent something again, and since when it has not grown.
+    allowance: (u32, Instant),
     counters: Counters,
 }
 
@@ -118,6 +122,7 @@ impl Conversations {
             revision: 0,
             outbox: VecDeque::new(),
             turn: 0,
+            allowance: (RESENDS_MAX, Instant::ZERO),
             counters: Counters::default(),
         }
     }
@@ -246,12 +251,13 @@ impl Conversations {
         heard
     }
 
-    /// Queues what has waited too long for its echo, of at most [`RESENDS_MAX`] vehicles; the others' turn
-    /// comes first in the next call. Whoever has something waiting to leave is passed over.
+    /// Queues what has waited too long for its echo, of at most [`RESENDS_MAX`] vehicles at a time and
+    /// [`RESENDS_PER_SECOND`]; the others' turn comes first in the next call. Whoever has something waiting to
+    /// leave is passed over.
     pub fn resend(&mut self, now: Instant, wall: Timestamp) {
-        let mut resends = 0;
+        self.grow_allowance(now);
         for _ in 0..self.places.len() {
-            if resends >= RESENDS_MAX {
+            if self.allowance.0 == 0 {
                 break;
             }
             let index = self.turn;
@@ -263,7 +269,7 @@ impl Conversations {
                 self.revision += 1;
                 place.revision = self.revision;
             }
-            resends += usize::from(!due.is_empty());
+            self.allowance.0 -= u32::from(!due.is_empty());
             self.counters.resent += due.len() as u64;
             for outgoing in due {
                 self.queue(index, outgoing);
@@ -283,6 +289,16 @@ impl Conversations {
         }
         self.counters.sent += 1;
         Some(outgoing)
+    }
+
+    fn grow_allowance(&mut self, now: Instant) {
+        let (allowed, since) = self.allowance;
+        let each = Duration::from_secs(1) / RESENDS_PER_SECOND;
+        let grown = u32::try_from(now.since(since).as_nanos() / each.as_nanos().max(1)).unwrap_or(u32::MAX);
+        let allowed = allowed.saturating_add(grown);
+        // What is left of a part goes on growing, unless there is no room for more.
+        let since = if allowed >= RESENDS_MAX { now } else { since + each * grown };
+        self.allowance = (allowed.min(RESENDS_MAX), since);
     }
 
     fn queue(&mut self, vehicle: usize, outgoing: Outgoing) {

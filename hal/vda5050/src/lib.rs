@@ -61,7 +61,8 @@ mod zone_text;
 pub use address::{Address, AddressError, Topic, Version};
 pub use command::Command;
 pub use conversations::{
-    AddError, Conversations, Counters, Heard, OUTBOX_MAX, RESENDS_MAX, VEHICLES_MAX, VehicleId,
+    AddError, Conversations, Counters, Heard, OUTBOX_MAX, RESENDS_MAX, RESENDS_PER_SECOND, VEHICLES_MAX,
+    VehicleId,
 };
 pub use dialogue::Dialogue;
 pub use header::Header;

@@ -184,6 +184,9 @@ impl Limits {
         for id in [&order.order_id].into_iter().chain(nodes).chain(edges).chain(actions) {
             self.check_id(id)?;
         }
+        if self.message_bytes == 0 {
+            return Ok(());
+        }
         within(order.to_json(header, version).len(), self.message_bytes, OverLimit::Message)
     }
 

@@ -231,6 +231,27 @@ impl Response {
         };
         written(&ResponsesText { header: header.clone(), responses: responses.iter().map(text).collect() })
     }
+
+    /// Reads answers.
+    ///
+    /// # Errors
+    /// If the text is no JSON, lacks a required field, or one has the wrong type; a grant without an end.
+    pub fn from_json(text: &str) -> Result<(Header, Vec<Self>), Malformed> {
+        let ResponsesText { header, responses } = serde_json::from_str(text)?;
+        let endless =
+            || Malformed { what: "a grant has no end that can be read".to_owned(), position: (1, 1) };
+        let response = |text: ResponseText| {
+            let until = text.lease_expiry.and_then(|time| time.parse().ok());
+            let grant = match text.grant_type {
+                GrantText::Granted => Grant::Granted { until: until.ok_or_else(endless)? },
+                GrantText::Queued => Grant::Queued,
+                GrantText::Revoked => Grant::Revoked,
+                GrantText::Rejected => Grant::Rejected,
+            };
+            Ok(Self { request_id: text.request_id, grant })
+        };
+        Ok((header, responses.into_iter().map(response).collect::<Result<_, Malformed>>()?))
+    }
 }
 
 /// Strings, numbers and lists: writing them cannot fail.

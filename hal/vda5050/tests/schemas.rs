@@ -219,7 +219,9 @@ fn a_hundred_thousand_messages_are_what_the_official_schemas_say() {
                 let grant = grants[choice.below(4) as usize];
                 let header = Header::new(&address(Version::V3), choice.bits() as u32, wall());
                 let response = Response { request_id: choice.name(), grant };
-                (&responses, Response::to_json(&[response], &header))
+                let text = Response::to_json(std::slice::from_ref(&response), &header);
+                assert_eq!(Response::from_json(&text).unwrap().1, [response]);
+                (&responses, text)
             }
         };
         let json = serde_json::from_str(&text).unwrap();

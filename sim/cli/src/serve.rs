@@ -12,10 +12,13 @@ use serde::Serialize;
 use sim_broker::EmbeddedBroker;
 use sim_devices::{DeviceFault, Farm, FarmConfig, PlcConfig, TurbinePlc};
 use sim_plants::{Turbine, TurbinePlantParameters, WindSpec};
+use sim_radio::Fleet;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::plant::{self, SensorNoise, WIND_HELP};
+use crate::vehicles::report::Report;
+use crate::vehicles::{FleetArguments, Spoken};
 use crate::write_log::{self, KeptLog};
 use crate::{stdin, text_file};
 
@@ -25,6 +28,7 @@ Examples:
   takt-sim serve --turbines 50 --wind const:9 --base-port 5020 --fault 7:dead
   takt-sim serve --wind eog:14 --broker 127.0.0.1:1883 --json truth.json
   takt-sim serve --wind const:14 --arbiter 2 --write-log writes.csv
+  takt-sim serve --wind const:9 --broker 127.0.0.1:1883 --vehicles 20 --layout hall.lif.json --json truth.json
 
 The registers are those of profiles/nrel5mw-plc.toml. The file of --ports-file appears, whole, when
 everything listens: {\"turbines\": [{\"address\": \"IP:PORT\"}, ...], \"broker\": \"IP:PORT\" or null}.
@@ -124,6 +128,13 @@ pub(crate) struct Arguments {
     /// End also when standard input is closed
     #[arg(long)]
     until_stdin_closes: bool,
+
+    /// Also drive so many vehicles of VDA 5050, half of them of either version, on --layout and at --broker
+    #[arg(long, value_name = "N", requires_all = ["layout", "broker"], value_parser = clap::value_parser!(u16).range(1..=200))]
+    vehicles: Option<u16>,
+
+    #[command(flatten)]
+    fleet: Option<FleetArguments>,
 }
 
 /// `N:KIND`.
@@ -173,6 +184,8 @@ struct Site {
     wind: String,
     seed: u64,
     turbines: Vec<TurbineTruth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vehicles: Option<Report>,
 }
 
 /// What truly happened to a turbine.
@@ -237,13 +250,21 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
     for FaultArgument { turbine, fault } in &arguments.fault {
         farm.set_fault(usize::from(*turbine) - 1, *fault);
     }
+    let vehicles = vehicles(arguments, broker.as_ref())?;
     announce(arguments, &farm, broker.as_ref())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = stdin::closed(), if arguments.until_stdin_closes => {}
     }
-    let site = truth(arguments, &farm);
+    let vehicles = match vehicles {
+        Some((count, fleet)) => {
+            let connected = fleet.connected();
+            Some(Report::new(count, connected, &fleet.stop().await))
+        }
+        None => None,
+    };
+    let site = truth(arguments, &farm, vehicles);
     farm.stop().await;
     kept.map_or(Ok(()), KeptLog::end)?;
     if let Some(path) = &arguments.json {
@@ -255,7 +276,20 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
         "mean power {power_mw:.2} MW of {} turbines, watchdogs starved {starved} times",
         site.turbines.len()
     ));
+    if let Some(vehicles) = &site.vehicles {
+        text_file::say(&vehicles.line());
+    }
     Ok(())
+}
+
+/// Vehicles beside the turbines, if there are to be any.
+fn vehicles(arguments: &Arguments, broker: Option<&EmbeddedBroker>) -> Result<Option<(u16, Fleet)>, Failure> {
+    let (Some(count), Some(fleet), Some(broker)) = (arguments.vehicles, &arguments.fleet, broker) else {
+        return Ok(None);
+    };
+    let vehicles = fleet.vehicles(count, Spoken::Mixed, arguments.seed)?;
+    let address = broker.address();
+    Ok(Some((count, fleet.start(vehicles, (address.ip().to_string(), address.port()), arguments.seed))))
 }
 
 fn plcs(arguments: &Arguments) -> Result<Vec<TurbinePlc>, Failure> {
@@ -329,12 +363,12 @@ fn announce(arguments: &Arguments, farm: &Farm, broker: Option<&EmbeddedBroker>)
     Ok(())
 }
 
-fn truth(arguments: &Arguments, farm: &Farm) -> Site {
+fn truth(arguments: &Arguments, farm: &Farm, vehicles: Option<Report>) -> Site {
     let turbines = farm
         .addresses()
         .enumerate()
         .filter_map(|(at, address)| farm.with_plc(at, |plc| TurbineTruth::of(plc, address)));
-    Site { wind: arguments.wind.to_string(), seed: arguments.seed, turbines: turbines.collect() }
+    Site { wind: arguments.wind.to_string(), seed: arguments.seed, turbines: turbines.collect(), vehicles }
 }
 
 impl TurbineTruth {

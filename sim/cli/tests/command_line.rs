@@ -343,3 +343,35 @@ fn bad_input_for_a_fleet_is_refused_with_its_place() {
     assert!(refused("--map hall.map --agents 2 --stop 2:x").contains("from 0 to 0.99"));
     assert!(refused("--map hall.map --agents 2 --orders many").contains("500/1200"));
 }
+
+#[test]
+fn vehicles_that_cannot_be_are_refused_with_a_remedy() {
+    let desk = Desk::new()
+        .with_file("small.map", "type octile\nheight 1\nwidth 2\nmap\n..\n")
+        .with_file("bad.json", "{\"layouts\": 1}");
+    let refused = |arguments: &str| {
+        let output = desk.run(&format!("vehicles {arguments}"));
+        assert_eq!(output.status.code(), Some(2), "{arguments}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(
+        refused("--layout small.map --count 3 --broker 127.0.0.1:1")
+            .contains("3 vehicles do not fit on the 2")
+    );
+    assert!(refused("--layout bad.json --count 1 --broker 127.0.0.1:1").contains("bad.json"));
+    assert!(refused("--layout small.map --count 1 --broker nowhere").contains("a host and a port"));
+    assert!(
+        refused("--layout small.map --count 1 --broker b:1 --manufacturer a/b").contains("part of a topic")
+    );
+    assert!(refused("--layout small.map --count 1 --broker b:1 --version 1.1").contains("mixed"));
+}
+
+#[test]
+fn without_a_broker_vehicles_end_with_a_failure() {
+    let desk = Desk::new().with_file("small.map", "type octile\nheight 1\nwidth 2\nmap\n..\n");
+    let output = desk
+        .run("vehicles --layout small.map --count 2 --broker 127.0.0.1:1 --seconds 0.3 --json truth.json");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no vehicle is connected to 127.0.0.1:1"));
+    assert!(std::fs::read_to_string(desk.path("truth.json")).unwrap().contains("\"connected\": 0"));
+}

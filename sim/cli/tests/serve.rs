@@ -228,3 +228,21 @@ fn what_cannot_be_served_is_refused_with_its_remedy() {
     let port = taken.local_addr().unwrap().port();
     assert!(refused(&format!("--wind const:8 --base-port {port}"), 1).contains("cannot listen"));
 }
+
+#[test]
+fn vehicles_drive_beside_the_turbines_at_the_embedded_broker() {
+    let layout = TempDir::new().unwrap();
+    let map = layout.path().join("hall.map");
+    std::fs::write(&map, "type octile\nheight 2\nwidth 4\nmap\n....\n....\n").unwrap();
+    let simulator = Simulator::start(&format!(
+        "--turbines 1 --wind const:9 --broker 127.0.0.1:0 --vehicles 6 --layout {} --until-stdin-closes",
+        map.display()
+    ));
+    simulator.ports();
+    // Six times connection and state, at least, and a moment for the broker.
+    std::thread::sleep(Duration::from_secs(3));
+    simulator.signal(Signal::TERM);
+    let vehicles = &simulator.truth()["vehicles"];
+    assert_eq!((&vehicles["vehicles"], &vehicles["connected"]), (&6.into(), &6.into()), "{vehicles}");
+    assert!(vehicles["messages_said"].as_u64().unwrap() >= 12 && vehicles["collisions"] == 0);
+}

@@ -16,6 +16,7 @@
 mod factsheet;
 mod faults;
 mod hearing;
+mod living;
 mod motion;
 mod setup;
 mod tasks;

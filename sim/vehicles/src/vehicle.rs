@@ -1,27 +1,22 @@
-//! A vehicle: what it holds, and what passes with time.
+//! A vehicle: what it holds, and what happens to it.
 
 use std::collections::VecDeque;
 
-use hal_units::{Duration, Instant};
+use hal_units::Instant;
 use hal_vda5050::{
     Action, ActionStatus, Edge, EmergencyStop, Node, OperatingMode, Order, Topic, Version, ZoneSet,
 };
-use jiff::Timestamp;
 use sim_plants::Random;
 
 use crate::faults::Faults;
-use crate::motion::{Stretch, Truth};
-use crate::setup::{Drive, Setup};
+use crate::motion::Truth;
+use crate::setup::Setup;
 use crate::tasks::{Tasks, Times};
 
 /// Instant actions that a state tells of; the oldest that are over go first.
 pub(crate) const INSTANT_MAX: usize = 32;
-/// A vehicle that was not stepped for longer than this has stood still meanwhile.
-const STEP_MAX: Duration = Duration::from_secs(1);
 /// Farther from a node than this, in metres, a vehicle does not stand on it, if the order does not say.
 const NEAR: f64 = 0.5;
-/// Base that is left when more is asked for, beyond the braking distance, in metres.
-const BASE_REQUEST: f64 = 1.0;
 
 /// A message of a vehicle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +108,7 @@ pub struct Vehicle {
     pub(crate) random: Random,
     /// The next header of each topic that it sends.
     pub(crate) headers: [u32; 4],
-    stepped: Option<Instant>,
+    pub(crate) stepped: Option<Instant>,
     pub(crate) told: Option<Instant>,
     /// Something to tell at once has happened.
     pub(crate) news: bool,
@@ -124,14 +119,14 @@ pub struct Vehicle {
     pub(crate) cancelled: bool,
     /// The action that cancels, until the vehicle is idle.
     pub(crate) cancelling: Option<String>,
-    order_open: bool,
+    pub(crate) order_open: bool,
     pub(crate) instant: Vec<(Action, ActionStatus)>,
     pub(crate) mode: OperatingMode,
     pub(crate) paused: bool,
     pub(crate) field_violation: bool,
     pub(crate) emergency_stop: EmergencyStop,
     pub(crate) lost: bool,
-    action_fails: bool,
+    pub(crate) action_fails: bool,
     pub(crate) hibernates: bool,
     pub(crate) load: Option<String>,
     pub(crate) charge_percent: f64,
@@ -140,7 +135,7 @@ pub struct Vehicle {
     pub(crate) driving: bool,
     pub(crate) base_request: bool,
     /// The edge that it is on, and since when.
-    on_edge: Option<(u32, Instant)>,
+    pub(crate) on_edge: Option<(u32, Instant)>,
     /// Zone sets that it holds, and whether each is enabled.
     pub(crate) zone_sets: Vec<(ZoneSet, bool)>,
     pub(crate) tally: Tally,
@@ -242,18 +237,6 @@ impl Vehicle {
         }
     }
 
-    /// Lets time pass until `now`, and says what is to be said. To be called every 10 to 100 ms.
-    pub fn step(&mut self, now: Instant, wall: Timestamp, out: &mut Vec<Said>) {
-        let passed = self.stepped.map_or(Duration::ZERO, |stepped| now.since(stepped)).min(STEP_MAX);
-        self.stepped = Some(now);
-        self.work(passed);
-        self.get_on(now, passed);
-        self.use_battery(passed);
-        self.end_cancel();
-        self.end_order();
-        self.tell(now, wall, out);
-    }
-
     pub(crate) fn times(&self) -> Times {
         Times { handling: self.setup.handling }
     }
@@ -307,188 +290,6 @@ impl Vehicle {
         self.on_edge = None;
         self.cancelled = self.last.is_some();
         self.order_open = false;
-    }
-
-    /// Actions start, go on and end.
-    fn work(&mut self, passed: Duration) {
-        if !self.paused {
-            for (action_id, action_type) in self.tasks.pass(passed) {
-                let status = self.ended(&action_type);
-                self.faults.action(&action_id, status, self.version);
-                self.tally.actions += u64::from(status == ActionStatus::Finished);
-                self.news |= self.tasks.end(&action_id, status);
-            }
-        }
-        // An action that stops the vehicle waits until it stands.
-        if !self.tasks.forbid_driving() || self.truth.is_still() {
-            self.news |= self.tasks.start();
-        }
-    }
-
-    /// What an action comes to.
-    fn ended(&mut self, action_type: &str) -> ActionStatus {
-        if std::mem::take(&mut self.action_fails) {
-            return ActionStatus::Failed;
-        }
-        match action_type {
-            "pick" if self.load.is_some() => ActionStatus::Failed,
-            "drop" if self.load.is_none() => ActionStatus::Failed,
-            "pick" => {
-                self.load = Some(String::new());
-                ActionStatus::Finished
-            }
-            "drop" => {
-                self.load = None;
-                ActionStatus::Finished
-            }
-            "startCharging" => {
-                self.charging = true;
-                ActionStatus::Finished
-            }
-            "stopCharging" => {
-                self.charging = false;
-                ActionStatus::Finished
-            }
-            _ => ActionStatus::Finished,
-        }
-    }
-
-    /// Whether anything but the way keeps it from driving.
-    fn is_held(&self) -> bool {
-        self.paused
-            || self.field_violation
-            || self.emergency_stop != EmergencyStop::None
-            || self.lost
-            || self.cancelling.is_some()
-            || !self.mode.takes_orders()
-            || self.charge_percent <= 0.0
-            || self.tasks.forbid_driving()
-    }
-
-    fn get_on(&mut self, now: Instant, passed: Duration) {
-        let was_driving = self.driving;
-        let held = self.is_held();
-        let base = self.ahead.iter().take_while(|leg| leg.node.released).count();
-        if base > 0 && !held {
-            self.enter_edge(now);
-        }
-        match self.setup.drive {
-            Drive::Wheels(kinematics) => {
-                let stretches: Vec<Stretch> =
-                    self.ahead.iter().take(base).map(|leg| self.stretch(leg)).collect();
-                let seconds = passed.as_secs_f64();
-                let (done, meters) = self.truth.drive(seconds, &kinematics, &stretches, held);
-                self.drove(meters);
-                for _ in 0..done {
-                    self.pass_node(now);
-                }
-                self.driving = !self.truth.is_still();
-            }
-            Drive::Hops(hop) => {
-                let due = self.on_edge.is_some_and(|(_, since)| now.since(since) >= hop);
-                if due && base > 0 && !held {
-                    if let Some(at) = self.ahead.front().map(|leg| leg.at) {
-                        self.drove(self.truth.distance_to(at));
-                        [self.truth.x, self.truth.y] = at;
-                    }
-                    self.pass_node(now);
-                }
-                self.driving = self.on_edge.is_some() && !held;
-            }
-        }
-        let waits = self.ahead.front().is_some_and(|leg| !leg.node.released);
-        self.tally.stops += u64::from(was_driving && !self.driving && waits);
-        self.news |= was_driving != self.driving;
-        self.ask_for_base();
-    }
-
-    fn stretch(&self, leg: &Leg) -> Stretch {
-        let heading = leg.node.position.as_ref().and_then(|position| position.theta);
-        let stop = self.tasks.stops_at(leg.node.sequence_id);
-        Stretch { to: leg.at, speed_max: leg.edge.max_speed, stop, heading }
-    }
-
-    fn enter_edge(&mut self, now: Instant) {
-        if let (None, Some(leg)) = (self.on_edge, self.ahead.front()) {
-            let number = leg.edge.sequence_id;
-            self.on_edge = Some((number, now));
-            self.tasks.arrive(number);
-            self.charging = false;
-        }
-    }
-
-    fn pass_node(&mut self, now: Instant) {
-        let Some(leg) = self.ahead.pop_front() else { return };
-        self.tasks.leave(leg.edge.sequence_id);
-        self.last_node = (leg.node.node_id, leg.node.sequence_id);
-        self.tasks.arrive(leg.node.sequence_id);
-        self.on_edge = None;
-        self.tally.nodes += 1;
-        self.news = true;
-        let base = self.ahead.front().is_some_and(|leg| leg.node.released);
-        if base && !self.is_held() {
-            self.enter_edge(now);
-        }
-    }
-
-    fn ask_for_base(&mut self) {
-        let horizon = self.ahead.iter().any(|leg| !leg.node.released);
-        let base = self.ahead.iter().take_while(|leg| leg.node.released);
-        let runs_out = match self.setup.drive {
-            Drive::Wheels(kinematics) => {
-                let mut from = [self.truth.x, self.truth.y];
-                let mut meters = 0.0;
-                for leg in base {
-                    meters += (leg.at[0] - from[0]).hypot(leg.at[1] - from[1]);
-                    from = leg.at;
-                }
-                let braking = self.truth.speed.powi(2) / (2.0 * kinematics.deceleration.get());
-                meters <= braking + BASE_REQUEST
-            }
-            Drive::Hops(_) => base.count() <= 1,
-        };
-        let asks = horizon && runs_out;
-        self.news |= asks != self.base_request;
-        self.base_request = asks;
-    }
-
-    fn drove(&mut self, meters: f64) {
-        self.tally.meters += meters;
-        let used = meters * self.setup.battery.drive_percent_per_meter;
-        self.charge_percent = (self.charge_percent - used).max(0.0);
-    }
-
-    fn use_battery(&mut self, passed: Duration) {
-        let battery = self.setup.battery;
-        let rate = if self.charging {
-            battery.charging_percent_per_second
-        } else {
-            -battery.idle_percent_per_second
-        };
-        self.charge_percent = (self.charge_percent + rate * passed.as_secs_f64()).clamp(0.0, 100.0);
-        if self.charging && self.charge_percent >= 100.0 {
-            self.charging = false;
-            self.news = true;
-        }
-    }
-
-    /// A cancel is done when the vehicle stands and nothing runs.
-    fn end_cancel(&mut self) {
-        if self.cancelling.is_none() || !self.truth.is_still() || self.tasks.any_runs() {
-            return;
-        }
-        if let Some(action_id) = self.cancelling.take() {
-            self.clear_order();
-            self.end_instant(&action_id, ActionStatus::Finished);
-        }
-    }
-
-    fn end_order(&mut self) {
-        if self.order_open && self.is_idle() {
-            self.order_open = false;
-            self.tally.done += 1;
-            self.news = true;
-        }
     }
 
     pub(crate) fn end_instant(&mut self, action_id: &str, status: ActionStatus) {
