@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hal_mqtt::command::{Command, CommandGate, CommandRecord, GateLimits, Judgement, Reply, UnitLimits};
+use hal_mqtt::command::{Command, CommandGate, CommandRecord, GateLimits, Judgement, Reply, UnitKind};
 use hal_mqtt::topic::Name;
 use hal_units::Watts;
 use jiff::{SignedDuration, Timestamp};
@@ -38,7 +38,7 @@ fuzz_target!(|payload: &[u8]| {
 
 fn gate() -> CommandGate {
     let unit = Name::new(UNIT).expect("a name");
-    let limits = UnitLimits { rated_power: Watts::from_kilowatts(RATED_KW) };
+    let limits = UnitKind::Turbine { rated_power: Watts::from_kilowatts(RATED_KW) };
     CommandGate::new(GateLimits::default(), BTreeMap::from([(unit, limits)]))
 }
 

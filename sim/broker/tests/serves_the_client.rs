@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hal_mqtt::client::{BrokerUrl, Delivery};
-use hal_mqtt::command::{Command, CommandDesk, CommandGate, GateLimits, Outcome, UnitLimits};
+use hal_mqtt::command::{Command, CommandDesk, CommandGate, GateLimits, Outcome, UnitKind};
 use hal_mqtt::log::{FileStorage, Sync};
 use hal_mqtt::outbox::{Message, Outbox, OutboxId, OutboxLimits};
 use hal_mqtt::topic::{Name, Topics};
@@ -32,7 +32,7 @@ fn node(broker: &EmbeddedBroker, folder: &Path) -> Mqtt {
     let open = |name: &str| FileStorage::open(&folder.join(name)).unwrap();
     let (outbox, _) =
         Outbox::open(open("outbox"), OutboxLimits::default(), Sync::Disk, OutboxId::draw()).unwrap();
-    let unit = UnitLimits { rated_power: Watts::from_kilowatts(5000.0) };
+    let unit = UnitKind::Turbine { rated_power: Watts::from_kilowatts(5000.0) };
     let gate = CommandGate::new(GateLimits::default(), BTreeMap::from([(name("wt-01"), unit)]));
     let desk = CommandDesk::open(Topics::new(name("demo")), gate, open("journal")).unwrap();
     let options = MqttOptions {
