@@ -94,7 +94,7 @@ pub(crate) struct Arguments {
 pub(crate) struct FleetArguments {
     /// The layout that vehicles drive on
     #[arg(long, value_name = "FILE")]
-    pub(crate) layout: PathBuf,
+    pub(crate) layout: Option<PathBuf>,
 
     /// Which layout of a LIF file, if it has several
     #[arg(long, value_name = "ID")]
@@ -194,7 +194,10 @@ async fn drive(arguments: &Arguments, vehicles: Vec<Vehicle>) -> Result<(), Fail
 impl FleetArguments {
     /// Vehicles on the layout, each on a node of its own.
     pub(crate) fn vehicles(&self, count: u16, spoken: Spoken, seed: u64) -> Result<Vec<Vehicle>, Failure> {
-        let places = Places::read(&self.layout, self.layout_id.as_deref(), self.vehicle_type.as_deref())?;
+        let Some(layout) = &self.layout else {
+            return Err(Failure::arguments("vehicles need a layout", "give --layout FILE"));
+        };
+        let places = Places::read(layout, self.layout_id.as_deref(), self.vehicle_type.as_deref())?;
         let mut random = Random::new(seed);
         let starts = places.draw(usize::from(count), &mut random);
         if starts.len() < usize::from(count) {
