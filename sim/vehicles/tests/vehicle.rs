@@ -417,7 +417,7 @@ proptest! {
                 prop_assert!(truth.speed <= slow.unwrap_or(1.5) + 1e-9, "{}", truth.speed);
             }
         }
-        scene.runs(120.0);
+        scene.runs(60.0 + x / slow.unwrap_or(1.5));
         prop_assert_eq!(scene.state().last_node_id, "n8");
         prop_assert!(scene.vehicle.is_idle());
     }
