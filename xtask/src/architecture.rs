@@ -44,6 +44,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("control-loops-rotor", &[]),
     ("control-loops-tuning", &["control-loops-controllers", "control-loops-rotor"]),
+    ("control-loops-drive", &["hal-process-image"]),
     ("control-loops-fleet", &[]),
     ("control-loops-dispatch", &["control-loops-fleet"]),
     ("control-loops-layouts", &["control-loops-fleet"]),
@@ -55,13 +56,23 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &[
             "agent-status",
             "control-loops-dispatch",
+            "control-loops-drive",
             "control-loops-fleet",
             "control-loops-layouts",
             "hal-vda5050",
         ],
     ),
     ("agent-status", &["agent-plan", "hal-process-image"]),
-    ("agent-cycle", &["agent-plan", "control-loops-controllers", "hal-field-bus", "hal-process-image"]),
+    (
+        "agent-cycle",
+        &[
+            "agent-plan",
+            "control-loops-controllers",
+            "control-loops-drive",
+            "hal-field-bus",
+            "hal-process-image",
+        ],
+    ),
     (
         "agent-daemon",
         &[
@@ -71,6 +82,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "agent-status",
             "control-loops-blocks",
             "control-loops-controllers",
+            "control-loops-drive",
             "control-loops-layouts",
             "failover-link",
             "failover-protocol",
@@ -135,11 +147,12 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const PROGRAMS: [&str; 5] = ["agent-daemon", "agent-cli", "failover-model", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
-const REAL_TIME_PATH: [&str; 7] = [
+const REAL_TIME_PATH: [&str; 8] = [
     "hal-units",
     "hal-process-image",
     "control-loops-blocks",
     "control-loops-controllers",
+    "control-loops-drive",
     "control-loops-fleet",
     "control-loops-dispatch",
     "failover-protocol",

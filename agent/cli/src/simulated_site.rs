@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::simulated_hall;
 
 const PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
+const DIFFERENTIAL: &str = include_str!("../../../profiles/differential-drive.toml");
+const TRICYCLE: &str = include_str!("../../../profiles/tricycle-drive.toml");
 /// Any key does, as long as both nodes have the same.
 const KEY: &str = "5f1c0e9b7a3d24688642d3a7b9e0c1f55f1c0e9b7a3d24688642d3a7b9e0c1f5";
 
@@ -27,8 +29,18 @@ pub(crate) struct NodeSpec<'a> {
     pub(crate) turbines: &'a [SocketAddr],
     /// Its place in the pair, if it has one.
     pub(crate) pair: Option<PairSpec>,
-    /// Vehicles of its fleet; 0 for none.
+    /// Vehicles of its fleet that speak VDA 5050; 0 for none.
     pub(crate) vehicles: u16,
+    /// Vehicles of its fleet on the field bus.
+    pub(crate) drives: &'a [Drive],
+}
+
+/// A vehicle on the field bus.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub(crate) struct Drive {
+    pub(crate) address: SocketAddr,
+    /// The name of its device profile.
+    pub(crate) profile: String,
 }
 
 /// A node's place in a pair; the first turbine carries the arbiter.
@@ -74,12 +86,14 @@ pub(crate) fn write(folder: &Path, node: &NodeSpec<'_>) -> Result<NodeFiles, Fil
     };
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let (config, plan) = texts(node);
-    let hall = simulated_hall::json(node.vehicles);
+    let hall = simulated_hall::json(node.vehicles + node.drives.len() as u16);
     let texts = [
         ("hall.json", hall.as_str()),
         ("site.toml", config.as_str()),
         ("plan.toml", &plan),
         ("nrel5mw-plc.toml", PROFILE),
+        ("differential-drive.toml", DIFFERENTIAL),
+        ("tricycle-drive.toml", TRICYCLE),
         ("pair.key", KEY),
     ];
     for (name, text) in texts {
@@ -99,7 +113,7 @@ pub(crate) fn write(folder: &Path, node: &NodeSpec<'_>) -> Result<NodeFiles, Fil
 
 /// Configuration and plan of a node. Writing into a text cannot fail.
 fn texts(node: &NodeSpec<'_>) -> (String, String) {
-    let NodeSpec { site, broker, listen, core, turbines, pair, vehicles } = node;
+    let NodeSpec { site, broker, listen, core, turbines, pair, vehicles, drives } = node;
     let listen = listen.map_or_else(String::new, |listen| format!("listen = \"{listen}\"\n"));
     let mut config = format!(
         r#"# Written by `takt`.
@@ -160,7 +174,7 @@ priority = 60
         );
         let _ = write!(plan, "\n[[unit]]\nname = \"{name}\"\nrequest = \"run\"\n");
     }
-    if *vehicles > 0 {
+    if *vehicles > 0 || !drives.is_empty() {
         config.push_str("\n[fleet]\nlayout = \"hall.json\"\n");
     }
     for at in 1..=*vehicles {
@@ -169,6 +183,24 @@ priority = 60
         let _ = write!(
             config,
             "\n[[fleet.vehicle]]\nname = \"v{at:04}\"\nmanufacturer = \"takt\"\nversion = \"{version}\"\n"
+        );
+    }
+    if !drives.is_empty() {
+        let _ = write!(
+            config,
+            "\n[[group]]\nname = \"vehicles\"\nperiod_us = 20000\nbudget_us = 2000\ncore = {core}\npriority = 70\n"
+        );
+    }
+    for (drive, at) in drives.iter().zip(*vehicles + 1..) {
+        let Drive { address, profile } = drive;
+        // What the simulator's vehicles are like.
+        let chassis = if profile.starts_with("tricycle") { "wheelbase_m = 0.9" } else { "track_m = 0.6" };
+        let _ = write!(
+            config,
+            "\n[[bus]]\nname = \"v{at:04}\"\ntcp = \"{address}\"\n\n\
+             [[device]]\nname = \"v{at:04}\"\nbus = \"v{at:04}\"\nprofile = \"{profile}.toml\"\n\n\
+             [[fleet.vehicle]]\nname = \"v{at:04}\"\n\
+             drive = {{ device = \"v{at:04}\", group = \"vehicles\", {chassis} }}\n"
         );
     }
     (config, plan)
@@ -191,6 +223,7 @@ mod tests {
             turbines,
             pair,
             vehicles: 0,
+            drives: &[],
         }
     }
 

@@ -8,6 +8,7 @@
 
 use agent_plan::Request;
 use control_loops_controllers::turbine::{RunRequest, TurbineDemand};
+use control_loops_drive::{DriveDemand, Route};
 use hal_units::Watts;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -71,7 +72,14 @@ impl Overrides {
         }
     }
 
-    /// The demand on a unit for one cycle.
+    /// The demand on a vehicle for one cycle. Fleet control alone says where it goes.
+    #[must_use]
+    pub fn over_route(self, route: Route, group_stops: bool, reset: bool) -> DriveDemand {
+        let run = !group_stops && self.run != Some(false);
+        DriveDemand { run, emergency_stop: self.emergency_stop, reset, route }
+    }
+
+    /// The demand on a turbine for one cycle.
     #[must_use]
     pub fn over(self, plan: &PlanDemand, group_stops: bool, reset: bool) -> TurbineDemand {
         let planned = match plan.request {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::demand::PlanDemand;
 use crate::replica::{self, ControlPair, CyclePair, EXECUTED_KEPT, GroupState};
 use crate::unit::{UnitCycle, WriteTerms};
+use crate::vehicle::{self, CycleFleet, FleetPorts};
 use crate::{Bus, CyclePorts, CycleRecord, Executed, PlanTable, Record, Tick, Unit};
 
 /// What a group as a whole is doing.
@@ -65,6 +66,7 @@ pub struct Executive<B> {
     turn: usize,
     records_dropped: u64,
     pair: Option<Pair>,
+    fleet: Option<CycleFleet>,
 }
 
 /// The other node, as the cycle sees it.
@@ -108,7 +110,16 @@ impl<B: Bus> Executive<B> {
             turn: 0,
             records_dropped: 0,
             pair: None,
+            fleet: None,
         }
+    }
+
+    /// Lets fleet control say where the group's vehicles may go. Allocates: set-up only.
+    #[must_use]
+    pub fn in_fleet(mut self) -> (Self, FleetPorts) {
+        let (cycle, fleet) = vehicle::fleet_ports(self.units.len());
+        self.fleet = Some(cycle);
+        (self, fleet)
     }
 
     /// Makes the group one of a pair: it follows the other node until it is given an office. Allocates:
@@ -140,6 +151,7 @@ impl<B: Bus> Executive<B> {
         self.take_plan();
         self.follow_or_lead();
         self.take_commands(tick.cycle);
+        self.take_routes();
         self.take_mode();
 
         let dt = self.settings.period * tick.skipped.saturating_add(1);
@@ -151,13 +163,13 @@ impl<B: Bus> Executive<B> {
         let mut record = self.blank_record(tick);
         for (at, unit) in self.units.iter_mut().enumerate() {
             let demand = self.plan.demands.get(at).unwrap_or(&UNPLANNED);
-            let inputs = unit.read(self.bus.inputs(unit.device()), now);
-            let step = unit.step(&inputs, demand, stops, dt);
             let device = unit.device();
-            if let Some(outputs) = unit.write(&step, terms, now) {
+            unit.read(self.bus.inputs(device), now);
+            unit.step(demand, stops, dt);
+            if let Some(outputs) = unit.write(terms, now) {
                 self.bus.publish(device, outputs);
             }
-            let seen = unit.report((at as u16, tick.cycle, now), &inputs, &step, demand);
+            let seen = unit.report((at as u16, tick.cycle, now), demand);
             count(&mut record, &seen);
             if seen.changed || (self.turn..self.turn + REPORTS_PER_CYCLE).contains(&at) {
                 let full = self.ports.telemetry.enqueue(Record::Unit(seen.record)).is_err();
@@ -166,6 +178,7 @@ impl<B: Bus> Executive<B> {
         }
 
         self.show_state(tick.cycle, dt);
+        self.show_sights();
         record.finished_at = clock();
         self.judge(&mut record);
         let full = self.ports.telemetry.enqueue(Record::Cycle(record)).is_err();
@@ -256,6 +269,34 @@ impl<B: Bus> Executive<B> {
             let told = self.ports.executed.enqueue(executed);
             debug_assert!(told.is_ok(), "readiness was checked, and this thread alone fills the ring");
         }
+    }
+
+    /// Takes what fleet control grants. Where this node only follows, routes come with the state of the other.
+    fn take_routes(&mut self) {
+        let Some(routes) = self.fleet.as_mut().and_then(|fleet| fleet.routes.updated()) else { return };
+        if self.pair.as_ref().is_some_and(|pair| pair.office == 0) {
+            return;
+        }
+        if routes.recall_all {
+            self.units.iter_mut().for_each(Unit::recall_route);
+            return;
+        }
+        for (unit, route) in self.units.iter_mut().zip(&routes.of) {
+            if let Some(route) = route {
+                unit.take_route(route);
+            }
+        }
+    }
+
+    /// Shows fleet control what the vehicles do.
+    fn show_sights(&mut self) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let units = &self.units;
+        fleet.sights.publish_with(|sights| {
+            for (sight, unit) in sights.of.iter_mut().zip(units) {
+                *sight = unit.sight();
+            }
+        });
     }
 
     fn take_mode(&mut self) {

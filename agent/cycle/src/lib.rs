@@ -14,12 +14,12 @@
 //!
 //! # Terms
 //!
-//! - unit: a turbine with its controller, its device and its demand.
+//! - unit: a turbine or a vehicle with its controller, its device and its demand.
 //! - demand: what the plan, overlaid by operators' commands and the group's mode, asks of a unit.
+//! - route, sight: what fleet control grants a vehicle, and what it sees of it.
 //! - pair: two nodes that run the same loops; one of them writes, the other follows in its shadow.
 //! - miss: a cycle that ended after its deadline, or a grid point that passed without a cycle.
 
-mod binding;
 mod bus;
 mod demand;
 mod executive;
@@ -27,14 +27,21 @@ mod grid;
 mod ports;
 mod record;
 mod replica;
+mod role;
+mod turbine;
 mod unit;
+mod vehicle;
 
-pub use binding::{BindError, TurbineBinding};
 pub use bus::Bus;
 pub use demand::{Command, CommandAction, Overrides, PlanDemand};
 pub use executive::{Executive, GroupMode, GroupSettings};
 pub use grid::{Grid, Tick};
 pub use ports::{ControlPorts, CyclePorts, Executed, PlanTable, ports};
-pub use record::{CycleRecord, Record, UnitRecord};
-pub use replica::{ControlPair, CyclePair, EXECUTED_KEPT, GroupState, UnitState};
+pub use record::{CycleRecord, PlantRecord, Record, TurbineRecord, UnitRecord, VehicleRecord};
+pub use replica::{
+    ControlPair, CyclePair, EXECUTED_KEPT, GroupState, PlantState, UnitParameters, UnitState,
+};
+pub use role::BindError;
+pub use turbine::{TurbineBinding, TurbineUnitState};
 pub use unit::Unit;
+pub use vehicle::{FleetPorts, Routes, Sights, VehicleBinding, VehicleUnitState};

@@ -1,6 +1,7 @@
 //! What a cycle tells the other threads: fixed-size records on a ring.
 
 use control_loops_controllers::turbine::{ModeName, TripSet};
+use control_loops_drive::{Phase, Pose, StopSet};
 use hal_process_image::Quality;
 use hal_units::{Duration, Instant, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
 
@@ -42,16 +43,32 @@ pub struct UnitRecord {
     pub unit: u16,
     /// Number of the cycle.
     pub cycle: u64,
-    /// State of the supervisor.
-    pub mode: ModeName,
-    /// Interlocks that hold it.
-    pub trips: TripSet,
     /// The worst quality among the inputs.
     pub quality: Quality,
     /// Age of the scan.
     pub input_age: Duration,
     /// Time since the device last acknowledged outputs.
     pub unacknowledged_for: Duration,
+    /// What it is and does.
+    pub plant: PlantRecord,
+}
+
+/// What a unit is and does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PlantRecord {
+    /// A turbine.
+    Turbine(TurbineRecord),
+    /// A vehicle.
+    Vehicle(VehicleRecord),
+}
+
+/// A turbine, as a cycle saw and commanded it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TurbineRecord {
+    /// State of the supervisor.
+    pub mode: ModeName,
+    /// Interlocks that hold it.
+    pub trips: TripSet,
     /// Wind at the nacelle.
     pub wind_speed: MetersPerSecond,
     /// Rotor speed.
@@ -66,6 +83,39 @@ pub struct UnitRecord {
     pub pitch_command: Radians,
     /// The power limit in force.
     pub power_limit: Watts,
+}
+
+/// A vehicle, as a cycle saw and commanded it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VehicleRecord {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Why it was stopped.
+    pub stops: StopSet,
+    /// Where it is.
+    pub pose: Option<Pose>,
+    /// The course that it is on, and the waypoint that it has reached last.
+    pub reached: (u32, u32),
+}
+
+impl PlantRecord {
+    /// What it is doing, in a word.
+    #[must_use]
+    pub const fn mode(&self) -> &'static str {
+        match self {
+            Self::Turbine(turbine) => turbine.mode.as_str(),
+            Self::Vehicle(vehicle) => vehicle.phase.as_str(),
+        }
+    }
+
+    /// What holds it, in words.
+    #[must_use]
+    pub fn held_by(&self) -> Vec<&'static str> {
+        match self {
+            Self::Turbine(turbine) => turbine.trips.names().collect(),
+            Self::Vehicle(vehicle) => vehicle.stops.names().collect(),
+        }
+    }
 }
 
 /// What travels on the telemetry ring.

@@ -13,9 +13,8 @@
 //! - state of a cycle: as it is after that cycle's step.
 //! - schema: a hash of the types in a state; two nodes of different schemas cannot take over from each other.
 
-use control_loops_controllers::turbine::{
-    TurbineController, TurbineDemand, TurbineInputs, TurbineParameters, TurbineState,
-};
+use control_loops_controllers::turbine::TurbineParameters;
+use control_loops_drive::DriveParameters;
 use hal_process_image::{DeviceOutputs, Publisher, Subscriber, exchange};
 use hal_units::Duration;
 use postcard_schema::Schema;
@@ -23,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::{Executed, GroupMode, Overrides};
+use crate::{Executed, GroupMode, Overrides, TurbineUnitState, VehicleUnitState};
 
 /// Executed commands that a state carries: those of the last cycles, so that a lost state loses none.
 pub const EXECUTED_KEPT: usize = 32;
@@ -31,16 +30,32 @@ pub const EXECUTED_KEPT: usize = 32;
 /// All that is to be known of one unit after a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct UnitState {
-    /// What the controller remembers.
-    pub controller: TurbineState,
     /// What operators left standing.
     pub overrides: Overrides,
     /// The outputs that were commanded.
     pub outputs: DeviceOutputs,
-    /// The inputs that were used.
-    pub inputs: TurbineInputs,
-    /// What was asked of the unit.
-    pub demand: TurbineDemand,
+    /// Its controller, and what that was given.
+    pub plant: PlantState,
+}
+
+/// A unit's controller, and what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
+#[allow(clippy::large_enum_variant, reason = "copied in place: a cycle does not allocate")]
+pub enum PlantState {
+    /// Of a turbine.
+    Turbine(TurbineUnitState),
+    /// Of a vehicle.
+    Vehicle(VehicleUnitState),
+}
+
+/// What does not change about a unit's controller.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "one for each unit, kept for ever")]
+pub enum UnitParameters {
+    /// Of a turbine.
+    Turbine(TurbineParameters),
+    /// Of a vehicle.
+    Vehicle(DriveParameters),
 }
 
 /// All that is to be known of a loop group after a cycle.
@@ -85,16 +100,24 @@ impl UnitState {
     /// Whether this state is what a controller with these parameters makes of `before`: the step between
     /// them is repeated. Compared by their bits, so that a NaN equals itself.
     #[must_use]
-    pub fn follows(&self, before: &Self, parameters: &TurbineParameters, dt: Duration) -> bool {
-        let mut controller = TurbineController::new(*parameters);
-        controller.restore(before.controller);
-        controller.step(&self.inputs, &self.demand, dt);
-        let mut bytes = [[0; STATE_BYTES_MAX]; 2];
-        let [ours, theirs] = &mut bytes;
-        let ours = postcard::to_slice(&controller.state(), ours);
-        let theirs = postcard::to_slice(&self.controller, theirs);
-        matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
+    pub fn follows(&self, before: &Self, parameters: &UnitParameters, dt: Duration) -> bool {
+        match (&self.plant, &before.plant, parameters) {
+            (PlantState::Turbine(now), PlantState::Turbine(before), UnitParameters::Turbine(parameters)) => {
+                same_bits(&now.repeated(before, parameters, dt), &now.controller)
+            }
+            (PlantState::Vehicle(now), PlantState::Vehicle(before), UnitParameters::Vehicle(parameters)) => {
+                same_bits(&now.repeated(before, parameters, dt), &now.controller)
+            }
+            (PlantState::Turbine(_) | PlantState::Vehicle(_), _, _) => false,
+        }
     }
+}
+
+fn same_bits<T: Serialize>(ours: &T, theirs: &T) -> bool {
+    let mut bytes = [[0; STATE_BYTES_MAX]; 2];
+    let [first, second] = &mut bytes;
+    let (ours, theirs) = (postcard::to_slice(ours, first), postcard::to_slice(theirs, second));
+    matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
 /// Room for one controller's state, encoded.

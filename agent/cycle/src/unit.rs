@@ -1,28 +1,30 @@
-//! One unit: its controller, its device, and what operators left standing.
+//! One unit: its device, what operators left standing, and what it is.
 
-use control_loops_controllers::turbine::{
-    ModeName, TripSet, TurbineController, TurbineDemand, TurbineInputs, TurbineStep,
-};
-use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample};
-use hal_units::{Duration, Instant, MetersPerSecond, Radians, RadiansPerSecond, Watts};
+use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
+use hal_units::{Duration, Instant};
 
 use crate::demand::PlanDemand;
-use crate::{Overrides, TurbineBinding, UnitRecord, UnitState};
+use crate::turbine::TurbineSide;
+use crate::vehicle::VehicleSide;
+use crate::{Overrides, PlantRecord, PlantState, UnitRecord, UnitState};
 
-/// A turbine in a loop group.
+/// A plant in a loop group.
 #[derive(Debug)]
 pub struct Unit {
     device: usize,
-    binding: TurbineBinding,
-    controller: TurbineController,
     overrides: Overrides,
     reset: bool,
     outputs: DeviceOutputs,
     acknowledged: u32,
     acknowledged_at: Option<Instant>,
-    reported: Option<(ModeName, TripSet)>,
-    /// What the last step was made from.
-    used: (TurbineInputs, TurbineDemand),
+    pub(crate) plant: Plant,
+}
+
+/// What a unit is, with its controller.
+#[derive(Debug)]
+pub(crate) enum Plant {
+    Turbine(Box<TurbineSide>),
+    Vehicle(Box<VehicleSide>),
 }
 
 /// What a unit contributes to its group's cycle record.
@@ -30,6 +32,15 @@ pub(crate) struct UnitCycle {
     pub(crate) record: UnitRecord,
     pub(crate) changed: bool,
     pub(crate) blind: bool,
+    pub(crate) at_rest: bool,
+}
+
+/// What a plant tells of its cycle.
+pub(crate) struct PlantCycle {
+    pub(crate) record: PlantRecord,
+    pub(crate) quality: Quality,
+    pub(crate) input_age: Duration,
+    pub(crate) changed: bool,
     pub(crate) at_rest: bool,
 }
 
@@ -41,26 +52,20 @@ pub(crate) struct WriteTerms {
 }
 
 impl Unit {
-    /// A unit whose device stands at `device` on the group's bus.
-    #[must_use]
-    pub fn new(
+    pub(crate) const fn of(
         device: usize,
-        binding: TurbineBinding,
-        controller: TurbineController,
+        plant: Plant,
         overrides: Overrides,
         initial: DeviceOutputs,
     ) -> Self {
         Self {
             device,
-            binding,
-            controller,
             overrides,
             reset: false,
             outputs: initial,
             acknowledged: 0,
             acknowledged_at: None,
-            reported: None,
-            used: (TurbineInputs::NEVER, TurbineDemand::STOP),
+            plant,
         }
     }
 
@@ -73,19 +78,23 @@ impl Unit {
     /// All that is to be known of the unit after its last step.
     #[must_use]
     pub fn state(&self) -> UnitState {
-        let (inputs, demand) = self.used;
         UnitState {
-            controller: self.controller.state(),
             overrides: self.overrides,
             outputs: self.outputs,
-            inputs,
-            demand,
+            plant: match &self.plant {
+                Plant::Turbine(turbine) => PlantState::Turbine(turbine.state()),
+                Plant::Vehicle(vehicle) => PlantState::Vehicle(vehicle.state()),
+            },
         }
     }
 
-    /// Goes on from the state of the node that writes.
+    /// Goes on from the state of the node that writes. A state of another kind of plant is not gone on from.
     pub(crate) fn follow(&mut self, state: &UnitState) {
-        self.controller.restore(state.controller);
+        match (&mut self.plant, &state.plant) {
+            (Plant::Turbine(turbine), PlantState::Turbine(state)) => turbine.follow(state),
+            (Plant::Vehicle(vehicle), PlantState::Vehicle(state)) => vehicle.follow(state),
+            (Plant::Turbine(_), PlantState::Vehicle(_)) | (Plant::Vehicle(_), PlantState::Turbine(_)) => return,
+        }
         self.overrides = state.overrides;
         self.outputs = state.outputs;
     }
@@ -100,38 +109,36 @@ impl Unit {
         self.reset |= action == crate::CommandAction::Reset;
     }
 
-    /// Inputs of one scan, as they are to be trusted at `now`.
-    pub(crate) fn read(&mut self, image: &DeviceInputs, now: Instant) -> TurbineInputs {
+    /// Takes the inputs of one scan, as they are to be trusted at `now`.
+    pub(crate) fn read(&mut self, image: &DeviceInputs, now: Instant) {
         if image.outputs_acknowledged != self.acknowledged {
             self.acknowledged = image.outputs_acknowledged;
             self.acknowledged_at = self.acknowledged_at.max(Some(image.acquired_at));
         }
         let unacknowledged_for = now.since(self.acknowledged_at.unwrap_or(now));
-        self.binding.inputs(image, now, unacknowledged_for)
+        match &mut self.plant {
+            Plant::Turbine(turbine) => turbine.read(image, now, unacknowledged_for),
+            Plant::Vehicle(vehicle) => vehicle.read(image, now, unacknowledged_for),
+        }
     }
 
     /// One step of the controller under its demand.
-    pub(crate) fn step(
-        &mut self,
-        inputs: &TurbineInputs,
-        plan: &PlanDemand,
-        group_stops: bool,
-        dt: Duration,
-    ) -> TurbineStep {
-        let demand = self.overrides.over(plan, group_stops, core::mem::take(&mut self.reset));
-        self.used = (*inputs, demand);
-        self.controller.step(inputs, &demand, dt)
+    pub(crate) fn step(&mut self, plan: &PlanDemand, group_stops: bool, dt: Duration) {
+        let reset = core::mem::take(&mut self.reset);
+        match &mut self.plant {
+            Plant::Turbine(turbine) => turbine.step(self.overrides.over(plan, group_stops, reset), dt),
+            Plant::Vehicle(vehicle) => vehicle.step(self.overrides, group_stops, reset, dt),
+        }
     }
 
-    /// The outputs of this cycle, with the next sequence. None until the controller knows the turbine's
+    /// The outputs of this cycle, with the next sequence. None until the controller knows the plant's
     /// state: outputs that do not follow from measurements would jolt a turbine that is already turning.
-    pub(crate) fn write(
-        &mut self,
-        step: &TurbineStep,
-        terms: WriteTerms,
-        now: Instant,
-    ) -> Option<&DeviceOutputs> {
-        if !step.seeded && self.outputs.sequence == 0 {
+    pub(crate) fn write(&mut self, terms: WriteTerms, now: Instant) -> Option<&DeviceOutputs> {
+        let seeded = match &self.plant {
+            Plant::Turbine(turbine) => turbine.is_seeded(),
+            Plant::Vehicle(_) => true,
+        };
+        if !seeded && self.outputs.sequence == 0 {
             return None;
         }
         // Acknowledgements are awaited from the first write on.
@@ -139,70 +146,33 @@ impl Unit {
         // 0 means "never": the count goes round it.
         self.outputs.sequence = self.outputs.sequence.wrapping_add(1).max(1);
         self.outputs.expires_at = terms.expires_at;
-        self.binding.outputs(&step.outputs, terms.epoch, &mut self.outputs);
+        match &self.plant {
+            Plant::Turbine(turbine) => turbine.write(terms.epoch, &mut self.outputs),
+            Plant::Vehicle(vehicle) => vehicle.write(terms.epoch, &mut self.outputs),
+        }
         Some(&self.outputs)
     }
 
-    pub(crate) fn report(
-        &mut self,
-        at: (u16, u64, Instant),
-        inputs: &TurbineInputs,
-        step: &TurbineStep,
-        plan: &PlanDemand,
-    ) -> UnitCycle {
+    pub(crate) fn report(&mut self, at: (u16, u64, Instant), plan: &PlanDemand) -> UnitCycle {
         let (unit, cycle, now) = at;
-        let quality = worst_quality(inputs);
-        let changed = self.reported.replace((step.mode, step.trips)) != Some((step.mode, step.trips));
+        let limit = self.overrides.over(plan, false, false).power_limit;
+        let told = match &mut self.plant {
+            Plant::Turbine(turbine) => turbine.report(now, limit),
+            Plant::Vehicle(vehicle) => vehicle.report(),
+        };
         let record = UnitRecord {
             unit,
             cycle,
-            mode: step.mode,
-            trips: step.trips,
-            quality,
-            input_age: inputs.generator_speed.age(now),
-            unacknowledged_for: inputs.outputs_unacknowledged_for,
-            wind_speed: MetersPerSecond(inputs.wind_speed.value),
-            rotor_speed: RadiansPerSecond(inputs.rotor_speed.value),
-            power: Watts(inputs.power.value),
-            pitch: Radians(inputs.pitch.value),
-            torque_command: step.outputs.generator_torque,
-            pitch_command: step.outputs.pitch,
-            power_limit: self.overrides.over(plan, false, false).power_limit,
+            quality: told.quality,
+            input_age: told.input_age,
+            unacknowledged_for: now.since(self.acknowledged_at.unwrap_or(now)),
+            plant: told.record,
         };
-        UnitCycle { record, changed, blind: !quality.is_usable(), at_rest: is_at_rest(step.mode) }
+        UnitCycle {
+            record,
+            changed: told.changed,
+            blind: !told.quality.is_usable(),
+            at_rest: told.at_rest,
+        }
     }
-}
-
-/// Feathered and off the grid.
-fn is_at_rest(mode: ModeName) -> bool {
-    match mode {
-        ModeName::Idle | ModeName::Parked | ModeName::Service => true,
-        ModeName::StartUp
-        | ModeName::Run
-        | ModeName::Derated
-        | ModeName::NormalStop
-        | ModeName::EmergencyStop => false,
-    }
-}
-
-/// The worst quality of the inputs that the field must deliver.
-fn worst_quality(inputs: &TurbineInputs) -> Quality {
-    let TurbineInputs {
-        generator_speed,
-        rotor_speed,
-        pitch,
-        generator_torque,
-        power,
-        wind_speed,
-        // A device may lack these two: their substitute is no fault.
-        yaw_error: _,
-        plc_state: _,
-        tower_acceleration,
-        grid_ok,
-        outputs_unacknowledged_for: _,
-    } = inputs;
-    [generator_speed, rotor_speed, pitch, generator_torque, power, wind_speed, tower_acceleration, grid_ok]
-        .iter()
-        .map(|sample: &&Sample| sample.quality)
-        .fold(Quality::Good, Quality::worst)
 }

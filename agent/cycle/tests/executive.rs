@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use agent_cycle::{
     Bus, Command, CommandAction, ControlPorts, CycleRecord, Executive, GroupMode, GroupSettings, Overrides,
-    PlanDemand, PlanTable, Record, Tick, TurbineBinding, Unit, UnitRecord, ports,
+    PlanDemand, PlanTable, PlantRecord, Record, Tick, TurbineBinding, TurbineRecord, Unit, UnitRecord, ports,
 };
 use agent_plan::Request;
 use control_loops_controllers::turbine::{ModeName, TurbineController, TurbineParameters};
@@ -97,7 +97,7 @@ impl Bus for Shared {
 impl Site {
     fn with_plan(plan: PlanDemand) -> Self {
         let profile = profile();
-        let unit = Unit::new(
+        let unit = Unit::turbine(
             0,
             TurbineBinding::of(&profile).unwrap(),
             TurbineController::new(TurbineParameters::NREL_5MW),
@@ -157,8 +157,15 @@ impl Site {
         assert!(self.control.commands.enqueue(Command { unit: 0, action, token }).is_ok());
     }
 
+    fn turbine(&self) -> TurbineRecord {
+        match self.units.last().unwrap().plant {
+            PlantRecord::Turbine(turbine) => turbine,
+            PlantRecord::Vehicle(_) => panic!("it is no turbine"),
+        }
+    }
+
     fn mode(&self) -> ModeName {
-        self.units.last().unwrap().mode
+        self.turbine().mode
     }
 
     fn last(&self) -> &CycleRecord {
@@ -256,7 +263,7 @@ fn a_new_plan_is_taken_between_two_cycles_and_the_old_one_comes_back() {
     assert!(site.control.plans.enqueue(plan).is_ok());
     site.cycles(1);
     assert_eq!(site.last().plan_epoch, 2);
-    assert_eq!(site.units.last().unwrap().power_limit, Watts(2e6));
+    assert_eq!(site.turbine().power_limit, Watts(2e6));
     assert_eq!(site.control.retired.dequeue().unwrap().epoch, 1);
 }
 

@@ -3,7 +3,7 @@
 
 use agent_cycle::{
     Bus, Command, CommandAction, ControlPair, ControlPorts, Executive, GroupSettings, GroupState, Overrides,
-    PlanDemand, PlanTable, Tick, TurbineBinding, Unit, ports,
+    PlanDemand, PlanTable, PlantState, Tick, TurbineBinding, TurbineUnitState, Unit, UnitParameters, ports,
 };
 use agent_plan::Request;
 use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
@@ -12,6 +12,7 @@ use hal_field_bus::DeviceProfile;
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
 use hal_units::{Duration, Instant, Watts};
 
+const PARAMETERS: UnitParameters = UnitParameters::Turbine(TurbineParameters::NREL_5MW);
 const PERIOD: Duration = Duration::from_millis(10);
 const RUN: PlanDemand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
 
@@ -96,7 +97,7 @@ impl Bus for SharedView {
 impl Node {
     fn new(offset_radps: f64) -> Self {
         let profile = profile();
-        let unit = Unit::new(
+        let unit = Unit::turbine(
             0,
             TurbineBinding::of(&profile).unwrap(),
             TurbineController::new(TurbineParameters::NREL_5MW),
@@ -206,6 +207,13 @@ fn a_takeover_moves_no_output_faster_than_a_cycle_may() {
     assert!((after.1 - before.1).abs() < 0.005 * 47_402.91, "{before:?} {after:?}");
 }
 
+fn turbine(state: &GroupState) -> TurbineUnitState {
+    match state.units[0].plant {
+        PlantState::Turbine(turbine) => turbine,
+        PlantState::Vehicle(_) => panic!("it is no turbine"),
+    }
+}
+
 #[test]
 fn a_new_leader_continues_the_count_of_the_watchdog() {
     let mut site = Site::led_by_a();
@@ -219,7 +227,7 @@ fn a_new_leader_continues_the_count_of_the_watchdog() {
 fn a_follower_does_not_trip_over_writes_that_it_does_not_make() {
     let mut site = Site::led_by_a();
     site.cycles(2000);
-    assert!(site.b.state().units[0].controller.interlock == site.a.state().units[0].controller.interlock);
+    assert!(turbine(&site.b.state()).controller.interlock == turbine(&site.a.state()).controller.interlock);
 }
 
 #[test]
@@ -257,7 +265,7 @@ fn each_state_follows_from_the_one_before() {
         let before = site.a.state();
         site.cycles(1);
         let after = site.a.state();
-        assert!(after.units[0].follows(&before.units[0], &TurbineParameters::NREL_5MW, after.dt));
+        assert!(after.units[0].follows(&before.units[0], &PARAMETERS, after.dt));
     }
 }
 
@@ -267,8 +275,11 @@ fn a_state_that_was_tampered_with_does_not_follow() {
     let before = site.a.state();
     site.cycles(1);
     let mut after = site.a.state();
-    after.units[0].inputs.generator_speed.value += 0.1;
-    assert!(!after.units[0].follows(&before.units[0], &TurbineParameters::NREL_5MW, after.dt));
+    match &mut after.units[0].plant {
+        PlantState::Turbine(turbine) => turbine.inputs.generator_speed.value += 0.1,
+        PlantState::Vehicle(_) => panic!("it is no turbine"),
+    }
+    assert!(!after.units[0].follows(&before.units[0], &PARAMETERS, after.dt));
 }
 
 #[test]

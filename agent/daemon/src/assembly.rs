@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use agent_cycle::{ControlPorts, Executive, GroupSettings, PlanTable, TurbineBinding, Unit, ports};
+use agent_cycle::{
+    BindError, ControlPorts, Executive, FleetPorts, GroupSettings, PlanTable, TurbineBinding, Unit,
+    VehicleBinding, ports,
+};
 use agent_plan::Plan;
 use control_loops_controllers::turbine::TurbineController;
+use control_loops_drive::DriveController;
+use hal_field_bus::DeviceProfile;
 use hal_modbus::{DeviceCounters, DevicePort, LineConfig};
 
-use crate::config::SiteConfig;
+use crate::config::{PlantConfig, SiteConfig, UnitConfig};
 use crate::images::{DriverImages, GroupImages};
 use crate::overrides::OverrideStore;
 use crate::plan;
@@ -22,6 +27,8 @@ pub(crate) struct Group {
     pub(crate) devices: Vec<usize>,
     /// Each unit, as a position in the site.
     pub(crate) units: Vec<usize>,
+    /// Where fleet control reaches the group's vehicles, if it has some.
+    pub(crate) fleet: Option<FleetPorts>,
 }
 
 /// Everything that is made from the site.
@@ -54,20 +61,13 @@ impl Group {
         counters: &[Arc<DeviceCounters>],
     ) -> Result<Self, StartError> {
         let config = site.groups.get(group).ok_or(StartError::Wiring { what: "group" })?;
-        let turbines: Vec<_> = site.turbines_of(group).collect();
-        let devices: Vec<usize> = turbines.iter().map(|(_, turbine)| turbine.device).collect();
+        let configs: Vec<_> = site.units_of(group).collect();
+        let devices: Vec<usize> = configs.iter().map(|(_, unit)| unit.device).collect();
         let (images, drivers) = GroupImages::new(devices.len());
-        let mut units = Vec::with_capacity(turbines.len());
-        for (at, (_, turbine)) in turbines.iter().enumerate() {
-            let device = site.devices.get(turbine.device).ok_or(StartError::Wiring { what: "device" })?;
-            let binding = TurbineBinding::of(&device.profile).map_err(StartError::Binding)?;
-            units.push(Unit::new(
-                at,
-                binding,
-                TurbineController::new(turbine.parameters),
-                overrides.of(&turbine.name),
-                device.profile.initial_outputs(),
-            ));
+        let mut units = Vec::with_capacity(configs.len());
+        for (at, (_, unit)) in configs.iter().enumerate() {
+            let device = site.devices.get(unit.device).ok_or(StartError::Wiring { what: "device" })?;
+            units.push(build_unit(at, unit, &device.profile, overrides).map_err(StartError::Binding)?);
         }
         let (cycle_ports, control) = ports();
         let settings = GroupSettings {
@@ -79,9 +79,34 @@ impl Group {
         };
         let executive = Executive::new(settings, images, units.into_boxed_slice(), table, cycle_ports);
         let lines = lines(site, group, &devices, drivers, counters)?;
-        let units = turbines.iter().map(|(position, _)| *position).collect();
-        Ok(Self { executive, control, lines, devices, units })
+        let mut executive = executive;
+        let mut fleet = None;
+        if configs.iter().any(|(_, unit)| matches!(unit.plant, PlantConfig::Vehicle(_))) {
+            let (with_fleet, ports) = executive.in_fleet();
+            (executive, fleet) = (with_fleet, Some(ports));
+        }
+        let units = configs.iter().map(|(position, _)| *position).collect();
+        Ok(Self { executive, control, lines, devices, units, fleet })
     }
+}
+
+fn build_unit(
+    at: usize,
+    unit: &UnitConfig,
+    profile: &DeviceProfile,
+    overrides: &OverrideStore,
+) -> Result<Unit, BindError> {
+    let (standing, initial) = (overrides.of(&unit.name), profile.initial_outputs());
+    Ok(match &unit.plant {
+        PlantConfig::Turbine(parameters) => {
+            let controller = TurbineController::new(**parameters);
+            Unit::turbine(at, TurbineBinding::of(profile)?, controller, standing, initial)
+        }
+        PlantConfig::Vehicle(parameters) => {
+            let binding = VehicleBinding::of(profile, parameters.chassis)?;
+            Unit::vehicle(at, binding, DriveController::new(**parameters), standing, initial)
+        }
+    })
 }
 
 /// The group's buses with the driver's ends of their devices.

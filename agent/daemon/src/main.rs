@@ -117,9 +117,9 @@ fn check(site: &SiteConfig) -> ExitCode {
     match admitted.and_then(|responses| Ok((responses, plan::read(&site.plan, site)?))) {
         Ok((responses, plan)) => {
             println!(
-                "{}: {} turbines, {} devices, {} buses; plan `{}`, epoch {}",
+                "{}: {} units, {} devices, {} buses; plan `{}`, epoch {}",
                 site.name,
-                site.turbines.len(),
+                site.units.len(),
                 site.devices.len(),
                 site.buses.len(),
                 plan.name,

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use agent_cycle::{Command, CommandAction, Executed};
+use agent_cycle::{Command, CommandAction, Executed, PlantRecord, UnitRecord};
 use agent_status::{Commands, MqttLink};
 use hal_linux_rt::clock::now;
 use hal_mqtt::client::{BrokerUrl, ConnectionState, Credentials, Delivery, OptionsError, UrlError, Voice};
@@ -30,14 +30,12 @@ use hal_units::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::carried_out::CarriedOut;
-use crate::config::{MqttConfig, SiteConfig};
+use crate::config::{FLEET, MqttConfig, PlantConfig, SiteConfig};
 use crate::fleet::{FleetAnswer, FleetRequest, FleetThread};
 use crate::overrides::OverrideStore;
 use crate::pair::Learned;
 use crate::supervise::GroupControl;
 
-/// The unit that takes commands to the fleet.
-const FLEET: &str = "fleet";
 /// Commands under way at a time; further ones wait in the client, which refuses them as busy when full.
 const UNDER_WAY_MAX: usize = 64;
 /// A unit's state is published at most so often when it changes,
@@ -133,10 +131,10 @@ impl Operators {
             }
             Learned::Overrides { group, unit, overrides } => {
                 let position = controls.get(group).and_then(|control| control.units.get(unit));
-                let Some(turbine) = position.and_then(|position| site.turbines.get(*position)) else {
+                let Some(config) = position.and_then(|position| site.units.get(*position)) else {
                     return;
                 };
-                if let Err(error) = self.overrides.set(&turbine.name, overrides) {
+                if let Err(error) = self.overrides.set(&config.name, overrides) {
                     tracing::error!(%error, "what operators left standing cannot be stored here");
                 }
             }
@@ -247,10 +245,14 @@ impl Link {
         }
         let mut units = BTreeMap::new();
         let mut states = BTreeMap::new();
-        for turbine in &site.turbines {
-            let name = Name::new(&turbine.name)?;
-            units.insert(name.clone(), UnitKind::Turbine { rated_power: turbine.parameters.rated_power });
-            states.insert(turbine.name.clone(), (name, state_filter()));
+        for unit in &site.units {
+            let name = Name::new(&unit.name)?;
+            let kind = match &unit.plant {
+                PlantConfig::Turbine(parameters) => UnitKind::Turbine { rated_power: parameters.rated_power },
+                PlantConfig::Vehicle(_) => UnitKind::Vehicle,
+            };
+            units.insert(name.clone(), kind);
+            states.insert(unit.name.clone(), (name, state_filter(&unit.plant)));
         }
         if let Some(stations) = stations {
             units.insert(Name::new(FLEET)?, UnitKind::Fleet { stations });
@@ -267,9 +269,9 @@ impl Link {
         let clock = Clock { monotonic: now, wall: Timestamp::now };
         let places = (0..site.groups.len())
             .flat_map(|group| {
-                site.turbines_of(group)
+                site.units_of(group)
                     .zip(0..)
-                    .map(move |((_, turbine), unit)| (turbine.name.clone(), Place { group, unit }))
+                    .map(move |((_, config), unit)| (config.name.clone(), Place { group, unit }))
             })
             .collect();
         Ok(Self {
@@ -463,20 +465,11 @@ impl Link {
         for control in controls {
             for (unit, position) in control.units.iter().enumerate() {
                 let state =
-                    site.turbines.get(*position).and_then(|turbine| self.states.get_mut(&turbine.name));
+                    site.units.get(*position).and_then(|config| self.states.get_mut(&config.name));
                 let (Some(record), Some((name, filter))) = (control.collector.unit(unit), state) else {
                     continue;
                 };
-                let values = [
-                    StateValue::Word(record.mode.as_str()),
-                    StateValue::Word(record.quality.as_str()),
-                    StateValue::Word(record.trips.names().next().unwrap_or("none")),
-                    StateValue::Number(record.power.as_kilowatts()),
-                    StateValue::Number(record.power_limit.as_kilowatts()),
-                    StateValue::Number(record.rotor_speed.as_rpm()),
-                    StateValue::Number(record.pitch.as_degrees()),
-                    StateValue::Number(record.wind_speed.get()),
-                ];
+                let values = state_values(record);
                 if filter.is_due(at, &values) {
                     let payload = filter.payload(wall, &values);
                     let topic = self.topics.state(name);
@@ -526,7 +519,7 @@ fn fleet_request(command: &IncomingCommand) -> Option<FleetRequest> {
     }
 }
 
-/// What a turbine is told; `None` for what no turbine can be told.
+/// What a unit is told; `None` for what no unit can be told.
 fn action(command: &command::Command) -> Option<CommandAction> {
     Some(match command {
         command::Command::Derate { power_limit } => CommandAction::Derate(*power_limit),
@@ -538,17 +531,47 @@ fn action(command: &command::Command) -> Option<CommandAction> {
     })
 }
 
-fn state_filter() -> StateFilter {
-    let field = |name, dead_band| StateField { name, dead_band };
-    let fields = [
-        field("mode", 0.0),
-        field("quality", 0.0),
-        field("trip", 0.0),
-        field("power_kw", 25.0),
-        field("power_limit_kw", 1.0),
-        field("rotor_rpm", 0.1),
-        field("pitch_deg", 0.5),
-        field("wind_mps", 0.5),
+/// What is published of a unit, in the order of its filter's fields.
+fn state_values(record: &UnitRecord) -> Vec<StateValue> {
+    let mut values = vec![
+        StateValue::Word(record.plant.mode()),
+        StateValue::Word(record.quality.as_str()),
+        StateValue::Word(record.plant.held_by().first().copied().unwrap_or("none")),
     ];
+    match &record.plant {
+        PlantRecord::Turbine(turbine) => values.extend([
+            StateValue::Number(turbine.power.as_kilowatts()),
+            StateValue::Number(turbine.power_limit.as_kilowatts()),
+            StateValue::Number(turbine.rotor_speed.as_rpm()),
+            StateValue::Number(turbine.pitch.as_degrees()),
+            StateValue::Number(turbine.wind_speed.get()),
+        ]),
+        PlantRecord::Vehicle(vehicle) => {
+            let pose = vehicle.pose.unwrap_or_default();
+            values.extend([
+                StateValue::Number(pose.x.get()),
+                StateValue::Number(pose.y.get()),
+                StateValue::Number(pose.heading.as_degrees()),
+            ]);
+        }
+    }
+    values
+}
+
+fn state_filter(plant: &PlantConfig) -> StateFilter {
+    let field = |name, dead_band| StateField { name, dead_band };
+    let mut fields = vec![field("mode", 0.0), field("quality", 0.0), field("trip", 0.0)];
+    match plant {
+        PlantConfig::Turbine(_) => fields.extend([
+            field("power_kw", 25.0),
+            field("power_limit_kw", 1.0),
+            field("rotor_rpm", 0.1),
+            field("pitch_deg", 0.5),
+            field("wind_mps", 0.5),
+        ]),
+        PlantConfig::Vehicle(_) => {
+            fields.extend([field("x_m", 0.5), field("y_m", 0.5), field("heading_deg", 10.0)]);
+        }
+    }
     StateFilter::new(fields, STATE_INTERVAL_MIN, STATE_INTERVAL_MAX)
 }

@@ -7,7 +7,7 @@ use agent_plan::{Plan, Request};
 use hal_diagnostics::{Diagnostic, Document};
 use hal_units::Watts;
 
-use crate::config::SiteConfig;
+use crate::config::{PlantConfig, SiteConfig};
 
 /// Reads a plan and checks it against the site.
 ///
@@ -28,8 +28,12 @@ pub fn table(plan: &Plan, site: &SiteConfig, group: usize) -> Box<PlanTable> {
         )
     };
     let demands = site
-        .turbines_of(group)
-        .map(|(_, turbine)| demand(&turbine.name, turbine.parameters.rated_power))
+        .units_of(group)
+        .map(|(_, unit)| match &unit.plant {
+            PlantConfig::Turbine(parameters) => demand(&unit.name, parameters.rated_power),
+            // Where it goes is for fleet control.
+            PlantConfig::Vehicle(_) => PlanDemand { request: Request::Run, power_limit: Watts::ZERO },
+        })
         .collect();
     Box::new(PlanTable::new(plan.epoch, demands))
 }

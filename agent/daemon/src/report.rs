@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use agent_cycle::UnitRecord;
+use agent_cycle::{PlantRecord, UnitRecord};
 use agent_plan::Plan;
 use agent_status::{Device, Distribution, Phase, Realtime, Report, Unit};
 use hal_modbus::{DeviceCounters, Fault};
 use hal_units::Instant;
 
-use crate::config::{DeviceConfig, SiteConfig};
+use crate::config::{DeviceConfig, PlantConfig, SiteConfig};
 use crate::operators::Operators;
 use crate::supervise::GroupControl;
 
@@ -70,12 +70,16 @@ impl<'a> Reporter<'a> {
         let mut units: Vec<(usize, Unit)> = Vec::new();
         for control in controls {
             for (at, position) in control.units.iter().enumerate() {
-                let Some(turbine) = self.site.turbines.get(*position) else { continue };
-                let device = self.site.devices.get(turbine.device).map_or("", |device| device.name.as_str());
-                let overrides = operators.override_words(&turbine.name);
+                let Some(config) = self.site.units.get(*position) else { continue };
+                // Vehicles are shown with their fleet.
+                if matches!(config.plant, PlantConfig::Vehicle(_)) {
+                    continue;
+                }
+                let device = self.site.devices.get(config.device).map_or("", |device| device.name.as_str());
+                let overrides = operators.override_words(&config.name);
                 let record = control.collector.unit(at);
                 let group = &control.collector.facts().name;
-                units.push((*position, unit(&turbine.name, group, device, record, overrides)));
+                units.push((*position, unit(&config.name, group, device, record, overrides)));
             }
         }
         units.sort_by_key(|(position, _)| *position);
@@ -103,19 +107,25 @@ impl<'a> Reporter<'a> {
 }
 
 fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, overrides: Vec<String>) -> Unit {
+    let turbine = record.and_then(|record| match &record.plant {
+        PlantRecord::Turbine(turbine) => Some(turbine),
+        PlantRecord::Vehicle(_) => None,
+    });
     Unit {
         name: name.to_owned(),
         group: group.to_owned(),
         device: device.to_owned(),
-        mode: record.map_or("unknown", |record| record.mode.as_str()).to_owned(),
-        trips: record.map(|record| record.trips.names().map(str::to_owned).collect()).unwrap_or_default(),
+        mode: record.map_or("unknown", |record| record.plant.mode()).to_owned(),
+        trips: record
+            .map(|record| record.plant.held_by().into_iter().map(str::to_owned).collect())
+            .unwrap_or_default(),
         quality: record.map_or("bad", |record| record.quality.as_str()).to_owned(),
         input_age_us: record.map_or(0.0, |record| record.input_age.as_secs_f64() * 1e6),
-        wind_mps: record.map_or(0.0, |record| record.wind_speed.get()),
-        rotor_rpm: record.map_or(0.0, |record| record.rotor_speed.as_rpm()),
-        pitch_deg: record.map_or(0.0, |record| record.pitch.as_degrees()),
-        power_kw: record.map_or(0.0, |record| record.power.as_kilowatts()),
-        power_limit_kw: record.map_or(0.0, |record| record.power_limit.as_kilowatts()),
+        wind_mps: turbine.map_or(0.0, |turbine| turbine.wind_speed.get()),
+        rotor_rpm: turbine.map_or(0.0, |turbine| turbine.rotor_speed.as_rpm()),
+        pitch_deg: turbine.map_or(0.0, |turbine| turbine.pitch.as_degrees()),
+        power_kw: turbine.map_or(0.0, |turbine| turbine.power.as_kilowatts()),
+        power_limit_kw: turbine.map_or(0.0, |turbine| turbine.power_limit.as_kilowatts()),
         overrides,
     }
 }

@@ -141,6 +141,9 @@ pub fn run(
         if let Some(pair) = &mut pair {
             executive = pair.take_group(executive, config, &group.units);
         }
+        if let (Some(fleet), Some(ports)) = (&mut fleet, group.fleet) {
+            fleet.take_group(ports, &group.units);
+        }
         let (grid, ended) = (Grid::new(origin, config.period), Arc::clone(&end));
         let spec = thread_spec(&config.name, config.core, config.priority, set_up.wish());
         let running = thread::spawn(spec, move |_| {
@@ -182,7 +185,7 @@ pub fn run(
     let switchover = pair.as_ref().map(PairThread::switchover);
     let _admin = open_admin(&site.admin.socket, site.admin.listen, report.clone(), switchover)?;
     field.begin();
-    tracing::info!(site = %site.name, units = site.turbines.len(), plan = %first_plan.name, "running");
+    tracing::info!(site = %site.name, units = site.units.len(), plan = %first_plan.name, "running");
 
     let mut watch = Watch {
         site,
@@ -334,10 +337,10 @@ impl Watch<'_> {
                 let name = control
                     .units
                     .get(usize::from(unit))
-                    .and_then(|position| self.site.turbines.get(*position))
-                    .map_or("?", |turbine| turbine.name.as_str());
-                let trips: Vec<_> = record.trips.names().collect();
-                tracing::info!(unit = name, mode = record.mode.as_str(), ?trips, "unit");
+                    .and_then(|position| self.site.units.get(*position))
+                    .map_or("?", |unit| unit.name.as_str());
+                let trips = record.plant.held_by();
+                tracing::info!(unit = name, mode = record.plant.mode(), ?trips, "unit");
             }
         }
         let outlives = |cycle, since| self.pair.as_ref().is_none_or(|pair| pair.outlives(cycle, since));

@@ -111,7 +111,7 @@ const MISTAKES: [Mistake; 26] = [
         "name one of: serial, turbines",
     ),
     mistake("device = \"WT02\"", "device = \"WT03\"", "\"WT03\"", "no device `WT03`", "WT01, WT02"),
-    mistake("device = \"WT02\"", "device = \"WT01\"", "\"WT01\"", "`WT01` has two turbines", "one owner"),
+    mistake("device = \"WT02\"", "device = \"WT01\"", "\"WT01\"", "`WT01` has two units", "one owner"),
     mistake("unit_id = 7", "unit_id = 248", "248", "unit_id is 248", "give 1 to 247"),
     mistake("tcp = \"192.0.2.101:502\"", "", "\"WT01\"", "either `tcp` or `rtu`", "tcp = \"IP:PORT\""),
     mistake(
@@ -253,7 +253,7 @@ fn example(name: &str) -> PathBuf {
 fn the_examples_are_read_and_admitted() {
     let site = SiteConfig::read(&example("site.toml")).unwrap_or_else(|error| panic!("{error}"));
     let plan = plan::read(&site.plan, &site).unwrap_or_else(|error| panic!("{error}"));
-    assert!(plan.units.iter().all(|demand| site.turbines.iter().any(|t| t.name == demand.unit)));
+    assert!(plan.units.iter().all(|demand| site.units.iter().any(|t| t.name == demand.unit)));
     let responses = admission::admit(&site).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(responses.len(), site.groups.len());
     assert!(matches!(site.buses[0].transport, Transport::Tcp { .. }));
@@ -337,7 +337,7 @@ proptest! {
         match site.parse() {
             Ok(config) => {
                 prop_assert!(config.buses.iter().all(|bus| !bus.devices.is_empty()));
-                prop_assert!(config.turbines.iter().all(|turbine| turbine.device < config.devices.len()));
+                prop_assert!(config.units.iter().all(|turbine| turbine.device < config.devices.len()));
                 let _ = admission::admit(&config);
             }
             Err(complaint) => {

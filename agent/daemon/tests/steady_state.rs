@@ -45,7 +45,7 @@ impl Group {
         let (images, drivers) = GroupImages::new(TURBINES);
         let units = (0..TURBINES)
             .map(|device| {
-                Unit::new(
+                Unit::turbine(
                     device,
                     TurbineBinding::of(&profile).unwrap(),
                     TurbineController::new(TurbineParameters::NREL_5MW),

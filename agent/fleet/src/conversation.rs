@@ -27,7 +27,7 @@ use crate::places::Places;
 /// What is not echoed after so long is sent again: three round trips over a slow radio link.
 const RESEND_AFTER: Duration = Duration::from_millis(60);
 /// A vehicle that names no node is where it is if it is as near as this to a place, in metres.
-const ON_NODE_METERS: f64 = 0.3;
+pub(crate) const ON_NODE_METERS: f64 = 0.3;
 
 /// The granted way of a vehicle.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ pub(crate) struct Way {
 
 impl Way {
     /// A task that the vehicle was not told of yet.
-    fn new_task(&self, told: u32) -> Option<Task> {
+    pub(crate) fn new_task(&self, told: u32) -> Option<Task> {
         self.task.filter(|task| task.number > told && is_sent(*task))
     }
 }
@@ -172,10 +172,6 @@ impl Conversation {
     /// Whether the vehicle may still be moving for somebody else.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.said.connected && self.begin != Begin::Done
-    }
-
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
     }
 
     pub(crate) fn state(&self) -> &ConversationState {
@@ -604,7 +600,7 @@ fn node_of(state: &State, places: &Places) -> Option<(Node, Heading)> {
 }
 
 /// The nearest quarter. In a hall y grows to the left of x.
-fn heading(theta: f64) -> Heading {
+pub(crate) fn heading(theta: f64) -> Heading {
     let quarter = (theta / std::f64::consts::FRAC_PI_2).round().rem_euclid(4.0);
     match quarter as u8 {
         0 | 4 => Heading::East,

@@ -15,9 +15,11 @@
 //! - places: the hall's nodes by name.
 
 mod conversation;
+mod drive;
 mod figures;
 mod places;
 mod shown;
 mod site;
+mod talk;
 
-pub use site::{FleetError, NotRestored, SiteFleet, VehicleSpec};
+pub use site::{FleetError, NotRestored, SiteFleet, Step, VehicleLink, VehicleSpec};

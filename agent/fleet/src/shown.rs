@@ -3,7 +3,8 @@
 use agent_status::{Fleet, FleetOrders, Vehicle as ShownVehicle};
 use control_loops_dispatch::{Cause, Degradation, Duty, Node, OrderState, Standing, Vehicle, Why};
 
-use crate::site::SiteFleet;
+use crate::conversation::Said;
+use crate::site::{SiteFleet, VehicleLink};
 
 /// Causes that are named for one vehicle.
 const CAUSES_MAX: usize = 8;
@@ -66,11 +67,16 @@ impl SiteFleet {
         let standing = explanation.map_or(Standing::Absent, |explanation| explanation.standing);
         let duty = explanation.map_or(Duty::Idle, |explanation| explanation.duty);
         let goal = explanation.and_then(|explanation| explanation.goal);
-        let Some(conversation) = self.conversations.get(at) else { return ShownVehicle::default() };
-        let said = &conversation.said;
+        let (Some(talk), Some(link)) = (self.talks.get(at), self.links.get(at)) else {
+            return ShownVehicle::default();
+        };
+        let said = talk.said();
         ShownVehicle {
             name: self.name(vehicle).to_owned(),
-            speaks: format!("vda5050 {}", conversation.address().version().as_str()),
+            speaks: match link {
+                VehicleLink::Vda(address) => format!("vda5050 {}", address.version().as_str()),
+                VehicleLink::Drive { profile } => format!("modbus {profile}"),
+            },
             state: match standing {
                 Standing::Absent if said.connected => "absent",
                 Standing::Absent => "not connected",
@@ -87,8 +93,8 @@ impl SiteFleet {
             at: said.last_node.clone(),
             task: self.task_words(duty, goal),
             battery_percent: said.battery_percent,
-            stops: conversation.stops(),
-            why: self.why(vehicle),
+            stops: talk.stops(),
+            why: self.why(vehicle, said),
         }
     }
 
@@ -109,9 +115,13 @@ impl SiteFleet {
     }
 
     /// Why a vehicle is where it is, one cause after the other, in words.
-    fn why(&self, vehicle: Vehicle) -> Vec<String> {
+    fn why(&self, vehicle: Vehicle, said: &Said) -> Vec<String> {
+        let error = said.error.iter().filter(|_| said.emergency_stop);
+        let stopped = error.map(|error| format!("{} was stopped: {error}", self.name(vehicle)));
         let causes = self.controller.why(vehicle).take(CAUSES_MAX);
-        causes.map(|(each, why)| format!("{} {}", self.name(each), self.words_of(why))).collect()
+        stopped
+            .chain(causes.map(|(each, why)| format!("{} {}", self.name(each), self.words_of(why))))
+            .collect()
     }
 
     fn words_of(&self, why: Why) -> String {

@@ -7,6 +7,7 @@ use control_loops_dispatch::{
     Motion, Node, Order, OrderError, OrderId, OrderState, Outcome, RestoreError, Setup, SetupError, Standing,
     Vehicle, VehicleSetup,
 };
+use control_loops_drive::{Route, Sight};
 use control_loops_layouts::hall::Hall;
 use hal_units::{Duration, Instant};
 use hal_vda5050::{Address, Outgoing, Topic};
@@ -14,9 +15,10 @@ use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Conversation, ConversationState, Disbelief, Found, Way};
+use crate::conversation::{Disbelief, Found, Way};
 use crate::figures::Figures;
 use crate::places::Places;
+use crate::talk::{Talk, TalkState, Told};
 
 /// A fleet that begins waits so long for vehicles to be heard,
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
@@ -35,8 +37,46 @@ const STALLED_AFTER: std::time::Duration = std::time::Duration::from_secs(8);
 pub struct VehicleSpec {
     /// Its name.
     pub name: String,
-    /// Where its messages go.
-    pub address: Address,
+    /// How it is told what to do.
+    pub link: VehicleLink,
+}
+
+/// How a vehicle is told what to do.
+#[derive(Debug, Clone)]
+pub enum VehicleLink {
+    /// By messages of VDA 5050 to this address.
+    Vda(Address),
+    /// By routes for the drive loop of its unit.
+    Drive {
+        /// The device profile's name.
+        profile: String,
+    },
+}
+
+/// What a step has to say, once [`SiteFleet::state`] after it is held by whoever would go on.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// To vehicles that speak VDA 5050.
+    pub messages: Vec<Outgoing>,
+    /// To drive loops, by the vehicle's position in the site.
+    pub routes: Vec<(usize, Route)>,
+    /// All drive loops are to give up the routes that they have.
+    pub recall_drives: bool,
+}
+
+impl Step {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.routes.is_empty() && !self.recall_drives
+    }
+
+    fn say(&mut self, vehicle: usize, told: Told) {
+        match told {
+            Told::Message(message) => self.messages.push(message),
+            Told::Route(route) => self.routes.push((vehicle, route)),
+        }
+    }
 }
 
 /// Why there is no fleet.
@@ -52,7 +92,7 @@ pub enum FleetError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 struct SiteState {
     controller: FleetState,
-    conversations: Vec<ConversationState>,
+    talks: Vec<TalkState>,
 }
 
 /// Why a state is not gone on from.
@@ -70,7 +110,8 @@ pub struct SiteFleet {
     pub(crate) places: Places,
     pub(crate) names: Vec<String>,
     pub(crate) controller: FleetController,
-    pub(crate) conversations: Vec<Conversation>,
+    pub(crate) talks: Vec<Talk>,
+    pub(crate) links: Vec<VehicleLink>,
     pub(crate) figures: Figures,
     /// Vehicles by the part of their topics before the last level.
     by_topic: HashMap<String, usize>,
@@ -108,11 +149,16 @@ impl SiteFleet {
             places,
             size: (orders_max, rhythm),
             names: vehicles.iter().map(|vehicle| vehicle.name.clone()).collect(),
-            by_topic: vehicles.iter().zip(0..).map(|(vehicle, at)| (prefix(&vehicle.address), at)).collect(),
-            conversations: vehicles
+            by_topic: vehicles
                 .iter()
-                .map(|vehicle| Conversation::new(vehicle.address.clone()))
+                .zip(0..)
+                .filter_map(|(vehicle, at)| match &vehicle.link {
+                    VehicleLink::Vda(address) => Some((prefix(address), at)),
+                    VehicleLink::Drive { .. } => None,
+                })
                 .collect(),
+            talks: vehicles.iter().map(|vehicle| Talk::new(&vehicle.link)).collect(),
+            links: vehicles.iter().map(|vehicle| vehicle.link.clone()).collect(),
             controller,
             figures: Figures::default(),
             timed: HashMap::new(),
@@ -140,14 +186,10 @@ impl SiteFleet {
         let Ok(text) = std::str::from_utf8(payload) else {
             return self.figures.refuse("no text".to_owned());
         };
-        let Some(conversation) = self.conversations.get_mut(at) else { return };
+        let Some(Talk::Vda(conversation)) = self.talks.get_mut(at) else { return };
         match conversation.hear(now, kind, text, &self.places) {
             Ok(found) => {
-                if let Some(Found::Echo { order: Some(order), .. }) = found
-                    && let Some(accepted) = self.timed.remove(&order)
-                {
-                    self.figures.dispatch.add(now.since(accepted));
-                }
+                self.take_echo(now, found);
                 if kind == Topic::State {
                     self.take_report(at);
                 }
@@ -157,12 +199,28 @@ impl SiteFleet {
         }
     }
 
+    /// Takes in what is seen of a vehicle on the field bus, by its position in the site.
+    pub fn see(&mut self, now: Instant, at: usize, sight: &Sight) {
+        let Some(Talk::Drive(drive)) = self.talks.get_mut(at) else { return };
+        let found = drive.see(now, sight, &self.places);
+        self.take_echo(now, found);
+        self.take_report(at);
+    }
+
+    fn take_echo(&mut self, now: Instant, found: Option<Found>) {
+        if let Some(Found::Echo { order: Some(order), .. }) = found
+            && let Some(accepted) = self.timed.remove(&order)
+        {
+            self.figures.dispatch.add(now.since(accepted));
+        }
+    }
+
     fn take_report(&mut self, at: usize) {
         let vehicle = Vehicle(at as u16);
-        let Some(conversation) = self.conversations.get(at) else { return };
+        let Some(talk) = self.talks.get(at) else { return };
         if self.settling.is_none()
             && self.controller.standing(vehicle) == Some(Standing::Absent)
-            && let Some((node, heading)) = conversation.stands()
+            && let Some((node, heading)) = talk.stands()
             && let Err(error) = self.controller.join(vehicle, node, heading)
         {
             match error {
@@ -177,7 +235,7 @@ impl SiteFleet {
         }
         let course = self.controller.grant(vehicle).map_or(0, |grant| grant.course);
         let task = self.controller.task(vehicle).map(|task| task.number);
-        let Some(report) = conversation.report(course, task) else { return };
+        let Some(report) = talk.report(course, task) else { return };
         if let Err(error) = self.controller.report(vehicle, &report) {
             self.figures.refuse(format!("report: {error:?}"));
         }
@@ -245,10 +303,10 @@ impl SiteFleet {
         }
     }
 
-    /// One step. The messages may leave when [`SiteFleet::state`] after it is held by whoever would go on.
-    pub fn step(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+    /// One step.
+    pub fn step(&mut self, now: Instant, wall: Timestamp) -> Step {
         if let Some(since) = self.settling {
-            let unsettled = self.conversations.iter().any(Conversation::is_unsettled);
+            let unsettled = self.talks.iter().any(Talk::is_unsettled);
             let waits = now.since(since) < if unsettled { SETTLED_WITHIN } else { HEARD_WITHIN };
             if waits {
                 return self.settle(now, wall);
@@ -260,24 +318,26 @@ impl SiteFleet {
         while let Some(event) = self.controller.next_event() {
             self.take_event(event);
         }
-        let mut messages = Vec::new();
-        for at in 0..self.conversations.len() {
+        let mut step = Step::default();
+        for at in 0..self.talks.len() {
             let vehicle = Vehicle(at as u16);
             self.count_work(vehicle);
             if !self.fill_way(vehicle) {
                 continue;
             }
-            if let Some(conversation) = self.conversations.get_mut(at) {
-                messages.extend(conversation.tell(now, wall, &self.way, &self.places));
+            if let Some(told) =
+                self.talks.get_mut(at).and_then(|talk| talk.tell(now, wall, &self.way, &self.places))
+            {
+                step.say(at, told);
             }
         }
-        messages.extend(self.due(now, wall));
-        messages
+        step.messages.extend(self.due(now, wall));
+        step
     }
 
     /// What vehicles have not echoed in time, and what makes them refuse another master.
     fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
-        self.conversations.iter_mut().flat_map(|conversation| conversation.due(now, wall)).collect()
+        self.talks.iter_mut().flat_map(|talk| talk.due(now, wall)).collect()
     }
 
     /// Puts all vehicles that have settled where they stand, at once: one after the other would have to make
@@ -285,8 +345,8 @@ impl SiteFleet {
     fn seat_all(&mut self, now: Instant) {
         let mut taken = HashSet::new();
         let seat =
-            |conversation: &Conversation| conversation.stands().filter(|(node, _)| taken.insert(node.0));
-        let starts: Vec<_> = self.conversations.iter().map(seat).collect();
+            |talk: &Talk| talk.stands().filter(|(node, _)| taken.insert(node.0));
+        let starts: Vec<_> = self.talks.iter().map(seat).collect();
         let Ok(seated) = controller(&self.places, &starts, self.size) else { return };
         let before = std::mem::replace(&mut self.controller, seated);
         for (order, _) in before.state().orders() {
@@ -294,17 +354,18 @@ impl SiteFleet {
                 self.figures.failed += 1;
             }
         }
-        for at in 0..self.conversations.len() {
+        for at in 0..self.talks.len() {
             self.take_report(at);
         }
     }
 
     /// Nothing is granted while vehicles may be moving for somebody unknown.
-    fn settle(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+    fn settle(&mut self, now: Instant, wall: Timestamp) -> Step {
         let mut messages: Vec<Outgoing> =
-            self.conversations.iter_mut().filter_map(|conversation| conversation.settle(now, wall)).collect();
+            self.talks.iter_mut().filter_map(|talk| talk.settle(now, wall)).collect();
         messages.extend(self.due(now, wall));
-        messages
+        let recall_drives = self.talks.iter().any(|talk| matches!(talk, Talk::Drive(_)));
+        Step { messages, routes: Vec::new(), recall_drives }
     }
 
     /// The granted way of a vehicle, into the scratch; false if it has none.
@@ -373,8 +434,8 @@ impl SiteFleet {
     pub fn state(&mut self) -> Vec<u8> {
         let mut controller = self.scratch.take().unwrap_or_else(|| self.controller.state());
         self.controller.save(&mut controller);
-        let conversations = self.conversations.iter().map(|each| each.state().clone()).collect();
-        let state = SiteState { controller, conversations };
+        let talks = self.talks.iter().map(Talk::state).collect();
+        let state = SiteState { controller, talks };
         // A vector grows as it must: nothing here can fail.
         let bytes = postcard::to_allocvec(&state).unwrap_or_default();
         self.scratch = Some(state.controller);
@@ -417,12 +478,14 @@ impl SiteFleet {
     /// See [`NotRestored`]; nothing changes then.
     pub fn restore(&mut self, now: Instant, bytes: &[u8]) -> Result<(), NotRestored> {
         let state: SiteState = postcard::from_bytes(bytes).map_err(|_| NotRestored::Unreadable)?;
-        if state.conversations.len() != self.conversations.len() {
+        let same = state.talks.len() == self.talks.len()
+            && self.talks.iter().zip(&state.talks).all(|(talk, state)| talk.is_of_kind(state));
+        if !same {
             return Err(NotRestored::OtherFleet(RestoreError::Foreign));
         }
         self.controller.restore(&state.controller, now).map_err(NotRestored::OtherFleet)?;
-        for (conversation, state) in self.conversations.iter_mut().zip(&state.conversations) {
-            conversation.restore(state);
+        for (talk, state) in self.talks.iter_mut().zip(&state.talks) {
+            talk.restore(state);
         }
         self.timed.clear();
         Ok(())

@@ -4,12 +4,15 @@
 
 use std::collections::VecDeque;
 
-use agent_fleet::{SiteFleet, VehicleSpec};
+mod support;
+
+use agent_fleet::{SiteFleet, Step, VehicleLink, VehicleSpec};
 use control_loops_layouts::hall::{Hall, Selection};
 use hal_units::{Duration, Instant, Radians};
 use hal_vda5050::{Address, Outgoing, Topic, Version};
 use jiff::{SignedDuration, Timestamp};
 use sim_vehicles::{Happening, Said, Setup, Start, Truth, Vehicle, Yard};
+use support::OnBus;
 
 const TICK: Duration = Duration::from_millis(10);
 const STEP: Duration = Duration::from_millis(40);
@@ -47,11 +50,20 @@ impl Chance {
     }
 }
 
+fn address_of(spec: &VehicleSpec) -> &Address {
+    match &spec.link {
+        VehicleLink::Vda(address) => address,
+        VehicleLink::Drive { .. } => panic!("{} has no address", spec.name),
+    }
+}
+
 struct Site {
     hall: Hall,
     specs: Vec<VehicleSpec>,
     fleet: SiteFleet,
     vehicles: Vec<Vehicle>,
+    /// They come after those that speak VDA 5050.
+    on_bus: Vec<OnBus>,
     to_vehicles: VecDeque<OnItsWay>,
     to_fleet: VecDeque<OnItsWay>,
     now: Instant,
@@ -67,24 +79,38 @@ struct Site {
 
 impl Site {
     fn with_vehicles(count: usize) -> Self {
+        Self::with_mixed(count, 0)
+    }
+
+    /// So many that speak VDA 5050, and so many on the field bus.
+    fn with_mixed(speaking: usize, on_bus: usize) -> Self {
+        let count = speaking + on_bus;
         let hall = Hall::parse("hall.json", HALL, Selection::default()).unwrap();
         let version = |at: usize| if at.is_multiple_of(2) { Version::V2 } else { Version::V3 };
         let specs: Vec<VehicleSpec> = (0..count)
             .map(|at| VehicleSpec {
                 name: format!("agv-{at}"),
-                address: Address::new("uagv", version(at), "takt", &format!("agv-{at}")).unwrap(),
+                link: if at < speaking {
+                    let serial = format!("agv-{at}");
+                    VehicleLink::Vda(Address::new("uagv", version(at), "takt", &serial).unwrap())
+                } else {
+                    VehicleLink::Drive { profile: "differential-drive".to_owned() }
+                },
             })
             .collect();
         let mut fleet = SiteFleet::new(hall.clone(), "hall", &specs, 100, STEP).unwrap();
         assert!(fleet.begin(Instant::ZERO + Duration::from_secs(1), None).is_empty());
         let free = hall.nodes.len() / count;
-        let vehicles = specs.iter().enumerate().map(|(at, spec)| {
+        let bus_vehicle = |at: usize| OnBus::standing_at(hall.nodes[at * free].1, at as u64);
+        let on_bus: Vec<OnBus> = (speaking..count).map(bus_vehicle).collect();
+        let vehicles = specs[..speaking].iter().enumerate().map(|(at, spec)| {
             let (name, place) = hall.nodes[at * free].clone();
             let start = Start { node_id: name, map_id: "hall".to_owned(), at: place, heading: Radians(0.0) };
-            Vehicle::new(Setup { seed: at as u64, ..Setup::usual(spec.address.clone(), start) })
+            Vehicle::new(Setup { seed: at as u64, ..Setup::usual(address_of(spec).clone(), start) })
         });
         let mut site = Self {
             vehicles: vehicles.collect(),
+            on_bus,
             hall,
             specs,
             fleet,
@@ -99,7 +125,7 @@ impl Site {
             ordered: 0,
             last_state: Vec::new(),
         };
-        for at in 0..count {
+        for at in 0..speaking {
             let mut out = Vec::new();
             let wall = site.wall();
             site.vehicles[at].connected(site.now, wall, &mut out);
@@ -122,18 +148,25 @@ impl Site {
             if topic != Topic::Connection && self.chance.below(100) < self.loss_percent {
                 continue;
             }
-            let topic = self.specs[vehicle].address.topic(topic);
+            let topic = address_of(&self.specs[vehicle]).topic(topic);
             self.to_fleet.push_back(OnItsWay { at: self.now + self.delay, vehicle, topic, text });
         }
     }
 
-    fn tell(&mut self, messages: Vec<Outgoing>) {
-        for Outgoing { topic, text } in messages {
+    fn tell(&mut self, step: Step) {
+        if step.recall_drives {
+            self.on_bus.iter_mut().for_each(OnBus::recall);
+        }
+        for (vehicle, route) in &step.routes {
+            self.on_bus[vehicle - self.vehicles.len()].take(route);
+        }
+        for Outgoing { topic, text } in step.messages {
             if self.chance.below(100) < self.loss_percent {
                 continue;
             }
             let (address, _) = Address::parse("uagv", &topic).unwrap();
-            let vehicle = self.specs.iter().position(|spec| spec.address == address).unwrap();
+            let vehicle = self.specs.iter().position(|spec| matches!(&spec.link, VehicleLink::Vda(of) if of == &address));
+            let vehicle = vehicle.unwrap();
             self.to_vehicles.push_back(OnItsWay { at: self.now + self.delay, vehicle, topic, text });
         }
     }
@@ -158,9 +191,9 @@ impl Site {
         }
         if self.now >= self.next_step {
             self.next_step = self.now + STEP;
-            let messages = self.fleet.step(self.now, wall);
+            let step = self.fleet.step(self.now, wall);
             self.last_state = self.fleet.state();
-            self.tell(messages);
+            self.tell(step);
         }
         while self.to_vehicles.front().is_some_and(|message| message.at <= self.now) {
             let OnItsWay { vehicle, topic, text, .. } = self.to_vehicles.pop_front().unwrap();
@@ -174,7 +207,15 @@ impl Site {
             self.vehicles[at].step(self.now, wall, &mut out);
             self.say(at, out);
         }
-        let truths: Vec<&Truth> = self.vehicles.iter().map(Vehicle::truth).collect();
+        // The cycles of the drive loops are twice as long as a tick.
+        if self.now.as_nanos().is_multiple_of(20_000_000) {
+            for (at, vehicle) in self.on_bus.iter_mut().enumerate() {
+                let sight = vehicle.cycle(self.now);
+                self.fleet.see(self.now, self.vehicles.len() + at, &sight);
+            }
+        }
+        let on_bus = self.on_bus.iter().map(OnBus::truth);
+        let truths: Vec<&Truth> = self.vehicles.iter().map(Vehicle::truth).chain(on_bus).collect();
         self.yard.see(truths);
     }
 
@@ -213,7 +254,8 @@ impl Site {
 
     fn done(&self) -> u64 {
         // Each order has two actions.
-        self.vehicles.iter().map(|vehicle| vehicle.tally().actions).sum::<u64>() / 2
+        let on_bus: u64 = self.on_bus.iter().map(|vehicle| vehicle.handlings).sum();
+        (self.vehicles.iter().map(|vehicle| vehicle.tally().actions).sum::<u64>() + on_bus) / 2
     }
 
     #[track_caller]
@@ -288,6 +330,66 @@ fn a_vehicle_that_fails_delays_its_own_order_alone() {
     assert!(site.done() >= 12, "{} are done", site.done());
     site.vehicles[2].happen(Happening::EmergencyStop(hal_vda5050::EmergencyStop::None));
     site.until_done(20, 600);
+    site.seconds(5);
+    site.assert_in_order();
+}
+
+#[test]
+fn vehicles_on_the_bus_and_vehicles_on_the_air_share_a_hall() {
+    let mut site = Site::with_mixed(3, 3);
+    site.seconds(3);
+    (0..30).for_each(|_| site.order());
+    site.until_done(30, 900);
+    site.seconds(5);
+    site.assert_in_order();
+    assert!(site.on_bus.iter().all(|vehicle| vehicle.handlings > 0), "each has carried something");
+}
+
+#[test]
+fn takeovers_lose_and_double_nothing_of_vehicles_on_the_bus() {
+    let mut site = Site::with_mixed(2, 4).over_a_radio(Duration::from_millis(20), 5);
+    site.seconds(3);
+    (0..40).for_each(|_| site.order());
+    for _ in 0..20 {
+        site.seconds(7);
+        site.takeover();
+    }
+    site.until_done(40, 900);
+    site.seconds(5);
+    site.assert_in_order();
+}
+
+#[test]
+fn a_node_that_knows_too_little_stops_vehicles_on_the_bus_at_their_next_places() {
+    let mut site = Site::with_mixed(2, 4);
+    site.seconds(3);
+    (0..20).for_each(|_| site.order());
+    let old = site.last_state.clone();
+    site.seconds(20);
+    assert_eq!(site.begins_anew(&old), 0);
+    site.seconds(600);
+    let report = site.fleet.report("hall.json", true);
+    assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
+    assert_eq!(report.orders.waiting + report.orders.under_way + report.orders.failed, 0, "{report:#?}");
+}
+
+#[test]
+fn a_vehicle_on_the_bus_that_was_stopped_goes_on_after_its_reset() {
+    let mut site = Site::with_mixed(3, 3);
+    site.seconds(3);
+    (0..20).for_each(|_| site.order());
+    site.seconds(10);
+    while site.on_bus[1].truth().speed < 0.5 {
+        site.tick();
+    }
+    site.on_bus[1].protective_stop = true;
+    site.seconds(60);
+    site.on_bus[1].protective_stop = false;
+    site.seconds(10);
+    let report = site.fleet.report("hall.json", true);
+    assert!(report.vehicles[4].why[0].contains("protective_stop"), "{:?}", report.vehicles[4]);
+    site.on_bus[1].reset();
+    site.until_done(20, 900);
     site.seconds(5);
     site.assert_in_order();
 }

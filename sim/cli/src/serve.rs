@@ -287,9 +287,11 @@ fn vehicles(arguments: &Arguments, broker: Option<&EmbeddedBroker>) -> Result<Op
     let (Some(count), Some(fleet), Some(broker)) = (arguments.vehicles, &arguments.fleet, broker) else {
         return Ok(None);
     };
-    let vehicles = fleet.vehicles(count, Spoken::Mixed, arguments.seed)?;
+    let starts = fleet.starts(count, arguments.seed)?;
+    let vehicles = fleet.vehicles(&starts, Spoken::Mixed, arguments.seed)?;
     let address = broker.address();
-    Ok(Some((count, fleet.start(vehicles, (address.ip().to_string(), address.port()), arguments.seed))))
+    let broker = (address.ip().to_string(), address.port());
+    Ok(Some((count, fleet.start(vehicles, broker, arguments.seed, Arc::new(|_| {})))))
 }
 
 fn plcs(arguments: &Arguments) -> Result<Vec<TurbinePlc>, Failure> {
@@ -367,7 +369,7 @@ fn truth(arguments: &Arguments, farm: &Farm, vehicles: Option<Report>) -> Site {
     let turbines = farm
         .addresses()
         .enumerate()
-        .filter_map(|(at, address)| farm.with_plc(at, |plc| TurbineTruth::of(plc, address)));
+        .filter_map(|(at, address)| farm.with(at, |plc| TurbineTruth::of(plc, address)));
     Site { wind: arguments.wind.to_string(), seed: arguments.seed, turbines: turbines.collect(), vehicles }
 }
 

@@ -1,8 +1,8 @@
-//! Many turbine PLCs on Modbus TCP, in real time.
+//! Many devices on Modbus TCP, in real time.
 //!
 //! # Model
 //!
-//! One task ticks all PLCs; each device has a task that accepts and, for each connection, a task that
+//! One task ticks all devices; each device has a task that accepts and, for each connection, a task that
 //! answers one request after the other. They meet at the device's lock, which is held for the time of
 //! one scan or one request. All connections have TCP_NODELAY. Everything runs on the runtime that
 //! [`Farm::start`] is called on, and ends when the [`Farm`] is dropped.
@@ -21,13 +21,59 @@ use tokio::time::MissedTickBehavior;
 
 use crate::fault::{DeviceFault, spoil};
 use crate::modbus::{self, FRAME_BYTES_MAX, Header, Received};
-use crate::plc::{SCAN, TurbinePlc};
-use crate::write_log::WriteLog;
+use crate::drive::{self, DriveDevice};
+use crate::plc::{self, TurbinePlc};
+use crate::write_log::{WriteLog, WriteRecord};
 
 /// How long to wait before listening again after the port could not be had.
 const LISTEN_AGAIN: Duration = Duration::from_millis(200);
 /// Room for requests that a master sent without waiting for answers.
 const INBOX_BYTES: usize = 4 * FRAME_BYTES_MAX;
+
+/// A device that a farm can let run.
+pub trait FieldDevice: Send + 'static {
+    /// How often it scans.
+    const SCAN: Duration;
+
+    /// Makes the scans that are due.
+    fn advance_to(&mut self, now: Instant);
+
+    /// Serves one request; see [`modbus::serve`].
+    fn serve(&mut self, now: Instant, header: Header, pdu: &[u8], answer: &mut Vec<u8>);
+
+    /// The last write of commands since this was last asked, if the device keeps a record of them.
+    fn take_write(&mut self) -> Option<WriteRecord> {
+        None
+    }
+}
+
+impl FieldDevice for TurbinePlc {
+    const SCAN: Duration = plc::SCAN;
+
+    fn advance_to(&mut self, now: Instant) {
+        Self::advance_to(self, now);
+    }
+
+    fn serve(&mut self, now: Instant, header: Header, pdu: &[u8], answer: &mut Vec<u8>) {
+        modbus::serve(header, pdu, &mut self.at(now), answer);
+    }
+
+    fn take_write(&mut self) -> Option<WriteRecord> {
+        Self::take_write(self)
+    }
+}
+
+impl FieldDevice for DriveDevice {
+    const SCAN: Duration = drive::SCAN;
+
+    fn advance_to(&mut self, now: Instant) {
+        Self::advance_to(self, now);
+    }
+
+    fn serve(&mut self, now: Instant, header: Header, pdu: &[u8], answer: &mut Vec<u8>) {
+        modbus::serve(header, pdu, &mut self.at(now), answer);
+    }
+}
 
 /// Where a farm listens.
 #[derive(Debug, Clone, Copy)]
@@ -70,19 +116,19 @@ pub enum FarmError {
     },
 }
 
-/// Turbine PLCs that run and listen.
+/// Devices of one kind that run and listen.
 #[derive(Debug)]
-pub struct Farm {
-    devices: Vec<Arc<Device>>,
+pub struct Farm<D = TurbinePlc> {
+    devices: Vec<Arc<Device<D>>>,
     tasks: JoinSet<()>,
     started: Clock,
 }
 
 #[derive(Debug)]
-struct Device {
+struct Device<D> {
     /// From 0.
     number: u16,
-    plc: Mutex<TurbinePlc>,
+    plant: Mutex<D>,
     address: SocketAddr,
     connections_max: usize,
     fault: watch::Sender<DeviceFault>,
@@ -90,36 +136,35 @@ struct Device {
     log: Option<Arc<WriteLog>>,
 }
 
-impl Device {
+impl<D: FieldDevice> Device<D> {
     fn now(&self) -> Instant {
         Instant::ZERO + self.started.elapsed()
     }
 
-    fn with_plc<R>(&self, act: impl FnOnce(&mut TurbinePlc) -> R) -> R {
-        // A panic elsewhere leaves a PLC that is whole: it has no state that is halfway.
-        act(&mut self.plc.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<R>(&self, act: impl FnOnce(&mut D) -> R) -> R {
+        // A panic elsewhere leaves a device that is whole: it has no state that is halfway.
+        act(&mut self.plant.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Serves one request. The lock is held all the time, so that an exchange is one transaction; the
     /// time is taken under it, so that times and order agree.
     fn serve(&self, header: Header, pdu: &[u8], answer: &mut Vec<u8>) {
-        self.with_plc(|plc| {
-            let now = self.now();
-            modbus::serve(header, pdu, &mut plc.at(now), answer);
-            if let (Some(record), Some(log)) = (plc.take_write(), &self.log) {
+        self.with(|device| {
+            device.serve(self.now(), header, pdu, answer);
+            if let (Some(record), Some(log)) = (device.take_write(), &self.log) {
                 log.push(self.number, record);
             }
         });
     }
 }
 
-impl Farm {
-    /// Listens for all PLCs and lets them run. Their time begins now.
+impl<D: FieldDevice> Farm<D> {
+    /// Listens for all devices and lets them run. Their time begins now.
     ///
     /// # Errors
     /// If a port cannot be had.
-    pub async fn start(plcs: Vec<TurbinePlc>, config: FarmConfig) -> Result<Self, FarmError> {
-        Self::start_logged(plcs, config, None).await
+    pub async fn start(plants: Vec<D>, config: FarmConfig) -> Result<Self, FarmError> {
+        Self::start_logged(plants, config, None).await
     }
 
     /// As [`Farm::start`], and notes every write of commands in `log`.
@@ -127,31 +172,31 @@ impl Farm {
     /// # Errors
     /// If a port cannot be had.
     pub async fn start_logged(
-        plcs: Vec<TurbinePlc>,
+        plants: Vec<D>,
         config: FarmConfig,
         log: Option<Arc<WriteLog>>,
     ) -> Result<Self, FarmError> {
         let FarmConfig { ip, base_port, connections_max } = config;
-        let count = plcs.len();
+        let count = plants.len();
         if base_port != 0 && usize::from(base_port) + count > 0x1_0000 {
             return Err(FarmError::Ports { devices: count, base_port });
         }
         let mut listeners = Vec::with_capacity(count);
-        for (at, plc) in plcs.into_iter().enumerate() {
+        for (at, plant) in plants.into_iter().enumerate() {
             let port = if base_port == 0 { 0 } else { base_port + at as u16 };
             let address = SocketAddr::new(ip, port);
             let complain = |error| FarmError::Listen { address, error };
             let listener = TcpListener::bind(address).await.map_err(complain)?;
             let address = listener.local_addr().map_err(complain)?;
-            listeners.push((plc, listener, address));
+            listeners.push((plant, listener, address));
         }
         let started = Clock::now();
         let mut tasks = JoinSet::new();
         let mut devices = Vec::with_capacity(count);
-        for (number, (plc, listener, address)) in (0..).zip(listeners) {
+        for (number, (plant, listener, address)) in (0..).zip(listeners) {
             let fault = watch::Sender::new(DeviceFault::None);
-            let (plc, log) = (Mutex::new(plc), log.clone());
-            let device = Arc::new(Device { number, plc, address, connections_max, fault, started, log });
+            let (plant, log) = (Mutex::new(plant), log.clone());
+            let device = Arc::new(Device { number, plant, address, connections_max, fault, started, log });
             tasks.spawn(listen(Arc::clone(&device), listener));
             devices.push(device);
         }
@@ -175,10 +220,10 @@ impl Farm {
         self.devices.get(device).map(|device| device.fault.send_replace(fault)).is_some()
     }
 
-    /// Looks at a device's PLC, or changes something about it; `None` if there is no such device. The
-    /// device stands still as long as this takes.
-    pub fn with_plc<R>(&self, device: usize, act: impl FnOnce(&mut TurbinePlc) -> R) -> Option<R> {
-        self.devices.get(device).map(|device| device.with_plc(act))
+    /// Looks at a device, or changes something about it; `None` if there is no such device. It stands still as
+    /// long as this takes.
+    pub fn with<R>(&self, device: usize, act: impl FnOnce(&mut D) -> R) -> Option<R> {
+        self.devices.get(device).map(|device| device.with(act))
     }
 
     /// Closes all connections and stops the plants.
@@ -188,19 +233,19 @@ impl Farm {
 }
 
 /// Lets the plants run.
-async fn tick(devices: Vec<Arc<Device>>) {
-    let mut ticks = tokio::time::interval(SCAN);
+async fn tick<D: FieldDevice>(devices: Vec<Arc<Device<D>>>) {
+    let mut ticks = tokio::time::interval(D::SCAN);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
         for device in &devices {
-            device.with_plc(|plc| plc.advance_to(device.now()));
+            device.with(|plant| plant.advance_to(device.now()));
         }
     }
 }
 
 /// Accepts connections as long as the device is there.
-async fn listen(device: Arc<Device>, first: TcpListener) {
+async fn listen<D: FieldDevice>(device: Arc<Device<D>>, first: TcpListener) {
     let mut faults = device.fault.subscribe();
     let mut listener = Some(first);
     loop {
@@ -228,7 +273,11 @@ async fn listen(device: Arc<Device>, first: TcpListener) {
 }
 
 /// Accepts connections until the device refuses; returning closes them all.
-async fn accept(device: &Arc<Device>, listener: &TcpListener, faults: &mut watch::Receiver<DeviceFault>) {
+async fn accept<D: FieldDevice>(
+    device: &Arc<Device<D>>,
+    listener: &TcpListener,
+    faults: &mut watch::Receiver<DeviceFault>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -252,7 +301,7 @@ async fn accept(device: &Arc<Device>, listener: &TcpListener, faults: &mut watch
 }
 
 /// Answers one connection's requests until it closes or speaks no Modbus.
-async fn converse(device: Arc<Device>, mut stream: TcpStream) {
+async fn converse<D: FieldDevice>(device: Arc<Device<D>>, mut stream: TcpStream) {
     if stream.set_nodelay(true).is_err() {
         return;
     }

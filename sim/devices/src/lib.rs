@@ -3,9 +3,9 @@
 //! # Model
 //!
 //! A [`TurbinePlc`] is the controller in the turbine's tower base: it scans the plant's sensors into
-//! registers, takes commands from registers, and looks after itself when nobody commands it. It is
-//! pure: time comes in as an argument. A [`Farm`] puts many of them on Modbus TCP, each on a port of
-//! its own, and lets their plants run in real time.
+//! registers, takes commands from registers, and looks after itself when nobody commands it. A
+//! [`DriveDevice`] is the same of a vehicle with its drives. Both are pure: time comes in as an argument. A
+//! [`Farm`] puts many of them on Modbus TCP, each on a port of its own, and lets their plants run in real time.
 //!
 //! The Modbus side is written from the specification, without the library that the agent's master
 //! uses: two implementations that agree are worth more than one that agrees with itself.
@@ -20,6 +20,7 @@
 //! - truth: what happened in the plant, whatever the sensors showed.
 
 mod arbiter;
+pub mod drive;
 mod farm;
 mod fault;
 pub mod modbus;
@@ -28,7 +29,8 @@ pub mod registers;
 pub mod write_log;
 
 pub use arbiter::Arbiter;
-pub use farm::{Farm, FarmConfig, FarmError};
+pub use drive::{DriveDevice, DriveMap};
+pub use farm::{Farm, FarmConfig, FarmError, FieldDevice};
 pub use fault::DeviceFault;
 pub use plc::{PlcConfig, PlcState, Truth, TurbinePlc};
 pub use write_log::{Verdict, WriteLog, WriteRecord};

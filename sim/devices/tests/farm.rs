@@ -109,7 +109,7 @@ async fn of_two_claims_at_once_never_both_read_the_other_slot_empty() {
         assert!(by_a[2] == 1 || by_b[0] == 1, "both won: {by_a:?} {by_b:?}");
         assert!((by_a[0], by_b[2]) == (1, 1), "a claim reads itself: {by_a:?} {by_b:?}");
     }
-    assert_eq!(farm.with_plc(0, |plc| plc.truth().arbiter_writes), Some(800));
+    assert_eq!(farm.with(0, |plc| plc.truth().arbiter_writes), Some(800));
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn a_foreign_master_sees_the_right_exceptions() {
     master.write_multiple_registers(100, &commands(0.5, 9, 1)).await.unwrap().unwrap();
     let answer = master.write_multiple_registers(100, &commands(0.5, 8, 2)).await.unwrap();
     assert_eq!(answer, Err(ExceptionCode::IllegalDataValue));
-    let truth = farm.with_plc(0, |plc| *plc.truth()).unwrap();
+    let truth = farm.with(0, |plc| *plc.truth()).unwrap();
     assert_eq!((truth.writes_applied, truth.writes_refused_by_epoch), (1, 1));
 }
 
@@ -159,7 +159,7 @@ async fn a_master_that_falls_silent_is_replaced_by_the_safe_state() {
     let mut master = master(addresses[0]).await;
     master.write_multiple_registers(100, &commands(0.2, 0, 1)).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert!(matches!(farm.with_plc(0, |plc| plc.state()).unwrap(), PlcState::Safe { .. }));
+    assert!(matches!(farm.with(0, |plc| plc.state()).unwrap(), PlcState::Safe { .. }));
     master.write_multiple_registers(100, &commands(0.2, 0, 2)).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(registers::PLC_STATE.u16(&measured(&mut master).await), 0);

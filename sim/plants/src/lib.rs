@@ -9,6 +9,7 @@
 //! - [`turbine`]: rotor, drivetrain, pitch drives, generator, tower, yaw, brake.
 //! - [`sensors`]: what the instruments show of it: noise and faults.
 //! - [`wind`]: the speed of the wind over time.
+//! - [`vehicle`]: wheels and localisation of a driverless vehicle.
 //!
 //! # Terms
 //!
@@ -20,10 +21,12 @@ mod noise;
 pub mod rotor;
 pub mod sensors;
 pub mod turbine;
+pub mod vehicle;
 pub mod wind;
 
 pub use noise::Random;
 pub use rotor::RotorSurface;
 pub use sensors::{NoiseLevels, SensorFault, Sensors, Signal};
 pub use turbine::{Actuation, Measurements, Turbine, TurbinePlantParameters};
+pub use vehicle::{VehiclePlant, Wheels};
 pub use wind::{TurbulenceClass, Wind, WindError, WindSpec};

@@ -6,7 +6,7 @@ use std::time::Instant as Clock;
 use hal_units::{Duration, Instant};
 use hal_vda5050::Topic;
 use jiff::Timestamp;
-use sim_vehicles::{Happening, Said, Tally, Vehicle, Yard};
+use sim_vehicles::{Happening, Said, Tally, Truth, Vehicle, Yard};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -33,6 +33,9 @@ pub struct FleetConfig {
     /// Of a vehicle, in metres, for judging collisions.
     pub diameter: f64,
 }
+
+/// Tells where others are, one after the other, always in the same order.
+pub type Others = Arc<dyn Fn(&mut Vec<Truth>) + Send + Sync>;
 
 /// What has happened, from the vehicles' true positions and what they did.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,6 +74,8 @@ struct Shared {
     connections: Vec<Option<Connection>>,
     connected: Vec<bool>,
     yard: Yard,
+    /// Where the others are.
+    elsewhere: Vec<Truth>,
     air: Air<Flying>,
     started: Clock,
     heard: u64,
@@ -92,6 +97,12 @@ impl Fleet {
     /// Starts vehicles on the runtime that this is called on.
     #[must_use]
     pub fn start(vehicles: Vec<Vehicle>, config: FleetConfig) -> Self {
+        Self::start_among(vehicles, config, Arc::new(|_| {}))
+    }
+
+    /// As [`Fleet::start`], with others on the same floor, which are no vehicles of this fleet but can be run into.
+    #[must_use]
+    pub fn start_among(vehicles: Vec<Vehicle>, config: FleetConfig, others: Others) -> Self {
         let (heard, inbox) = channel(INBOX);
         let gate = Arc::new(Semaphore::new(CONNECTING_MAX));
         let mut vehicles = vehicles;
@@ -107,6 +118,7 @@ impl Fleet {
             vehicles,
             connections,
             yard: Yard::new(config.diameter),
+            elsewhere: Vec::new(),
             air: Air::new(config.air),
             started: Clock::now(),
             heard: 0,
@@ -116,7 +128,7 @@ impl Fleet {
         };
         let shared = Arc::new(Mutex::new(shared));
         let (end, ended) = oneshot::channel();
-        let task = tokio::spawn(run(Arc::clone(&shared), inbox, config.tick, ended));
+        let task = tokio::spawn(run(Arc::clone(&shared), others, inbox, config.tick, ended));
         Self { shared, end: Some(end), task }
     }
 
@@ -177,6 +189,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 
 async fn run(
     shared: Arc<Mutex<Shared>>,
+    others: Others,
     mut inbox: Receiver<(usize, Heard)>,
     tick: Duration,
     mut ended: oneshot::Receiver<()>,
@@ -205,7 +218,7 @@ async fn run(
         shared.land(now, wall);
         if now >= next_tick {
             shared.late_ticks += u64::from(now.since(next_tick) > tick);
-            shared.step(now, wall);
+            shared.step(now, wall, &others);
             // A tick that was missed is not made up for: vehicles are told how much time has passed.
             next_tick = (next_tick + tick).max(now);
         }
@@ -271,7 +284,7 @@ impl Shared {
         }
     }
 
-    fn step(&mut self, now: Instant, wall: Timestamp) {
+    fn step(&mut self, now: Instant, wall: Timestamp, others: &Others) {
         let mut out = Vec::new();
         for index in 0..self.vehicles.len() {
             if let Some(vehicle) = self.vehicles.get_mut(index) {
@@ -282,7 +295,9 @@ impl Shared {
             }
             out.clear();
         }
-        self.yard.see(self.vehicles.iter().map(Vehicle::truth));
+        self.elsewhere.clear();
+        others(&mut self.elsewhere);
+        self.yard.see(self.vehicles.iter().map(Vehicle::truth).chain(&self.elsewhere));
         self.land(now, wall);
     }
 

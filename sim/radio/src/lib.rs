@@ -16,4 +16,4 @@ mod connection;
 mod fleet;
 
 pub use air::AirConfig;
-pub use fleet::{Fleet, FleetConfig, Summary};
+pub use fleet::{Fleet, FleetConfig, Others, Summary};

@@ -10,9 +10,10 @@ use serde_json::json;
 
 use super::process::{EndBy, Process};
 use super::site::SITE;
-use super::{Args, DemoError, SIMULATOR_ENDS_WITHIN};
+use super::{Args, DemoError, READY_WITHIN, SIMULATOR_ENDS_WITHIN};
 use crate::commander::Commander;
 use crate::simulated_hall;
+use crate::simulated_site::Drive;
 
 const LIFETIME: SignedDuration = SignedDuration::from_secs(30);
 /// Orders that are open at a time, for each vehicle: nearly all are busy, and an order seldom waits for one.
@@ -36,6 +37,7 @@ pub(super) struct Vehicles {
 /// The running fleet.
 pub(super) struct DemoFleet {
     simulator: Process,
+    drives: Vec<Drive>,
     truth: PathBuf,
     stations: Vec<String>,
     vehicles: u16,
@@ -57,7 +59,11 @@ impl DemoFleet {
             .map_err(|error| DemoError::File { path: layout.clone(), why: error.to_string() })?;
         let truth = folder.join("vehicles.json");
         let address = broker.strip_prefix("mqtt://").unwrap_or(broker);
-        let (count, seed) = (arguments.agvs.to_string(), arguments.seed.to_string());
+        let on_modbus = arguments.modbus_agvs();
+        let (count, seed) = ((arguments.agvs - on_modbus).to_string(), arguments.seed.to_string());
+        let (drives, ports) = (on_modbus.to_string(), folder.join("drives.json"));
+        let ports_text = ports.display().to_string();
+        let _ = std::fs::remove_file(&ports);
         let (delay, layout_text) = (arguments.radio_delay_ms.to_string(), layout.display().to_string());
         let truth_text = truth.display().to_string();
         let options = [
@@ -76,12 +82,18 @@ impl DemoFleet {
             &delay,
             "--loss",
             &arguments.radio_loss,
+            "--drives",
+            &drives,
+            "--ports-file",
+            &ports_text,
             "--until-stdin-closes",
         ];
         let log = folder.join("vehicles.log");
-        let simulator = Process::start("takt-sim", &options, EndBy::ClosingStandardInput, &log)?;
+        let mut simulator = Process::start("takt-sim", &options, EndBy::ClosingStandardInput, &log)?;
+        let drives = wait_for_drives(&mut simulator, &ports)?;
         Ok(Some(Self {
             simulator,
+            drives,
             truth,
             stations: simulated_hall::stations(arguments.agvs),
             vehicles: arguments.agvs,
@@ -90,6 +102,11 @@ impl DemoFleet {
             room: 0,
             count_at: Instant::now(),
         }))
+    }
+
+    /// The vehicles on the field bus.
+    pub(super) fn drives(&self) -> &[Drive] {
+        &self.drives
     }
 
     /// From now on there is something to do.
@@ -130,5 +147,27 @@ impl DemoFleet {
         let failed = |why: String| DemoError::File { path: self.truth.clone(), why };
         let text = std::fs::read_to_string(&self.truth).map_err(|error| failed(error.to_string()))?;
         serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// The file in which the simulator says where the vehicles on the field bus listen.
+#[derive(Deserialize)]
+struct Ports {
+    drives: Vec<Drive>,
+}
+
+fn wait_for_drives(simulator: &mut Process, file: &Path) -> Result<Vec<Drive>, DemoError> {
+    let deadline = Instant::now() + READY_WITHIN;
+    loop {
+        simulator.check()?;
+        if let Ok(json) = std::fs::read_to_string(file) {
+            let ports: Ports = serde_json::from_str(&json)
+                .map_err(|error| DemoError::File { path: file.to_owned(), why: error.to_string() })?;
+            return Ok(ports.drives);
+        }
+        if Instant::now() > deadline {
+            return Err(DemoError::Start { name: "takt-sim", why: "its vehicles do not come".to_owned() });
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

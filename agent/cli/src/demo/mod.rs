@@ -41,7 +41,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Run a simulated site with a real agent.
 ///
-/// Control loops at 100 Hz over Modbus TCP and a fleet of vehicles over VDA 5050, by a hot-standby pair of agents,
+/// Control loops at 100 Hz over Modbus TCP and a fleet of vehicles over VDA 5050 and Modbus, by a hot-standby pair of agents,
 /// commands over MQTT, all on loopback. Enter, or --kill-after, kills the active agent and shows the takeover.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
@@ -49,9 +49,12 @@ pub(crate) struct Args {
     /// Turbines to simulate, 1 to 200.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
     turbines: u16,
-    /// Vehicles that speak VDA 5050, 0 to 500.
+    /// Vehicles, 0 to 500.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=500))]
     agvs: u16,
+    /// Of the vehicles, so many hang on Modbus, and the others speak VDA 5050.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    modbus_agvs: u16,
     /// How long messages are on their way between a vehicle and the broker, each way.
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     radio_delay_ms: u32,
@@ -90,6 +93,13 @@ Exit codes:\n  \
     0  the demo ran, every device was served, the plant came to rest\n  \
     1  a process failed, a device starved, or the plant did not come to rest\n  \
     2  wrong usage";
+
+impl Args {
+    /// Vehicles on Modbus; of a small fleet, not more than there are.
+    fn modbus_agvs(&self) -> u16 {
+        self.modbus_agvs.min(self.agvs)
+    }
+}
 
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +179,9 @@ fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
     };
     let addresses: Vec<SocketAddr> = ready.turbines.iter().map(|turbine| turbine.address).collect();
     let mut fleet = DemoFleet::start(folder, &broker, arguments)?;
-    let nodes = Nodes::start(folder, &addresses, &broker, arguments.agvs, arguments.alone)?;
+    let drives = fleet.as_ref().map(DemoFleet::drives).unwrap_or_default();
+    let vehicles = (arguments.agvs - arguments.modbus_agvs(), drives);
+    let nodes = Nodes::start(folder, &addresses, &broker, vehicles, arguments.alone)?;
     introduce(&broker, &nodes, folder, arguments);
     let operator = Operator::start(&broker, addresses.len(), arguments.seconds)?;
     let takeovers = Takeovers::watch(&write_log(folder))?;

@@ -11,7 +11,7 @@ use super::site;
 use super::{DemoError, READY_WITHIN, read_report};
 use crate::client;
 use crate::drill::process::{Kick, family, signal};
-use crate::simulated_site::{self, NodeFiles, NodeSpec};
+use crate::simulated_site::{self, Drive, NodeFiles, NodeSpec};
 
 /// The agent brings the plant to rest within its own limit of 60 s.
 const ENDS_WITHIN: Duration = Duration::from_secs(75);
@@ -31,7 +31,7 @@ impl Nodes {
         folder: &Path,
         turbines: &[SocketAddr],
         broker: &str,
-        vehicles: u16,
+        (vehicles, drives): (u16, &[Drive]),
         alone: bool,
     ) -> Result<Self, DemoError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -42,7 +42,7 @@ impl Nodes {
             // Each node of a pair has a core of its own, as far as there are.
             let core = (cores - 1).saturating_sub(at);
             let listen = Some("127.0.0.1:0");
-            let node = NodeSpec { site: site::SITE, broker, listen, core, turbines, pair, vehicles };
+            let node = NodeSpec { site: site::SITE, broker, listen, core, turbines, pair, vehicles, drives };
             let files = simulated_site::write(&folder, &node)?;
             let (config, report) = (files.config.display().to_string(), files.report.display().to_string());
             let options = ["--config", &config, "--report", &report];

@@ -73,6 +73,7 @@ pub(super) fn write(
         turbines: &turbines,
         pair: Some(PairSpec { node: side.name(), links, function, gate }),
         vehicles: 0,
+        drives: &[],
     };
     Ok(simulated_site::write(&folder.join(side.name()), &node)?)
 }

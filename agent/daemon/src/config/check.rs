@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agent_cycle::{TurbineBinding, VehicleBinding};
 use control_loops_controllers::turbine::TurbineParameters;
 use failover_protocol::Node;
 use hal_diagnostics::{Diagnostic, Document, Spanned};
@@ -19,7 +20,7 @@ use super::text::{
 };
 use super::{
     AdminConfig, ArbiterConfig, BusConfig, CgroupConfig, DeviceConfig, GroupConfig, IoConfig, LogConfig,
-    MqttConfig, PairConfig, SiteConfig, TurbineConfig,
+    MqttConfig, PairConfig, PlantConfig, SiteConfig, UnitConfig,
 };
 
 /// Reads a device profile; the path is whole.
@@ -51,9 +52,18 @@ impl SiteConfig {
         let groups = checker.groups(&text.group)?;
         let (mut buses, bus_names) = checker.buses(&text.bus)?;
         let devices = checker.devices(&text, &bus_names, read_profile)?;
-        let turbines = checker.turbines(&text.turbine, &groups, &devices)?;
-        checker.wire_buses(&text, &mut buses, &devices, &turbines)?;
-        let fleet = text.fleet.as_ref().map(|fleet| checker.fleet(fleet, &text)).transpose()?;
+        let mut units = Units::new(&groups, &devices);
+        checker.turbines(&text.turbine, &mut units)?;
+        let vehicles = text.fleet.as_ref().map(|fleet| checker.vehicles(fleet, &mut units)).transpose()?;
+        if units.all.is_empty() && text.fleet.is_none() {
+            return Err(document.whole("there is no [[turbine]]", "add one: there is nothing to control"));
+        }
+        let units = units.all;
+        checker.wire_buses(&text, &mut buses, &devices, &units)?;
+        let fleet = match (&text.fleet, vehicles) {
+            (Some(fleet), Some(vehicles)) => Some(checker.fleet(fleet, vehicles, &text)?),
+            _ => None,
+        };
         let stop_limit_s = text.stop.limit_s.as_ref();
         Ok(Self {
             name: text.name.get_ref().clone(),
@@ -85,9 +95,35 @@ impl SiteConfig {
             groups,
             buses,
             devices,
-            turbines,
+            units,
             fleet,
         })
+    }
+}
+
+/// The unit that takes commands to the fleet.
+pub(crate) const FLEET: &str = "fleet";
+
+/// Units under construction.
+pub(super) struct Units<'a> {
+    devices: &'a [DeviceConfig],
+    device_names: Names,
+    group_names: Names,
+    names: Names,
+    driven: HashSet<usize>,
+    all: Vec<UnitConfig>,
+}
+
+impl<'a> Units<'a> {
+    fn new(groups: &[GroupConfig], devices: &'a [DeviceConfig]) -> Self {
+        Self {
+            devices,
+            device_names: enumerate(devices.iter().map(|device| device.name.clone())),
+            group_names: enumerate(groups.iter().map(|group| group.name.clone())),
+            names: Names::new(),
+            driven: HashSet::new(),
+            all: Vec::new(),
+        }
     }
 }
 
@@ -346,51 +382,57 @@ impl Checker<'_> {
         Ok(devices)
     }
 
-    fn turbines(
-        &self,
-        texts: &[TurbineText],
-        groups: &[GroupConfig],
-        devices: &[DeviceConfig],
-    ) -> Result<Vec<TurbineConfig>, Diagnostic> {
-        let group_names = enumerate(groups.iter().map(|group| group.name.clone()));
-        let device_names = enumerate(devices.iter().map(|device| device.name.clone()));
-        let mut names = Names::new();
-        let mut driven = HashSet::new();
-        let mut turbines = Vec::with_capacity(texts.len());
+    fn turbines(&self, texts: &[TurbineText], units: &mut Units<'_>) -> Result<(), Diagnostic> {
         for text in texts {
-            self.new_name(&mut names, &text.name)?;
-            let device = self.position(&device_names, &text.device, "device")?;
-            if !driven.insert(device) {
-                return Err(self.document.at(
-                    text.device.span(),
-                    format!("the device `{}` has two turbines", text.device.get_ref()),
-                    "an actuator has one owner: give each turbine a device of its own",
-                ));
-            }
-            if let Some(device) = devices.get(device) {
-                agent_cycle::TurbineBinding::of(&device.profile).map_err(|error| {
-                    self.document.at(
-                        text.device.span(),
-                        error.to_string(),
-                        "name the tag so in the profile, or use another profile",
-                    )
-                })?;
-            }
-            turbines.push(TurbineConfig {
-                name: text.name.get_ref().clone(),
-                group: self.position(&group_names, &text.group, "group")?,
-                device,
-                parameters: match text.model.get_ref() {
-                    ModelText::Nrel5Mw => TurbineParameters::NREL_5MW,
-                },
-            });
+            let plant = match text.model.get_ref() {
+                ModelText::Nrel5Mw => PlantConfig::Turbine(Box::new(TurbineParameters::NREL_5MW)),
+            };
+            self.unit(units, (&text.name, &text.device, &text.group), plant)?;
         }
-        if turbines.is_empty() {
-            return Err(self
-                .document
-                .whole("there is no [[turbine]]", "add one: there is nothing to control"));
+        Ok(())
+    }
+
+    /// Adds a unit; returns its position in the site.
+    pub(super) fn unit(
+        &self,
+        units: &mut Units<'_>,
+        (name, device_name, group): (&Spanned<String>, &Spanned<String>, &Spanned<String>),
+        plant: PlantConfig,
+    ) -> Result<usize, Diagnostic> {
+        self.new_name(&mut units.names, name)?;
+        if name.get_ref() == FLEET {
+            return Err(self.document.at(
+                name.span(),
+                format!("`{FLEET}` is the name of the unit that takes transport orders"),
+                "give another name",
+            ));
         }
-        Ok(turbines)
+        let device = self.position(&units.device_names, device_name, "device")?;
+        if !units.driven.insert(device) {
+            return Err(self.document.at(
+                device_name.span(),
+                format!("the device `{}` has two units", device_name.get_ref()),
+                "an actuator has one owner: give each turbine and each vehicle a device of its own",
+            ));
+        }
+        if let Some(device) = units.devices.get(device) {
+            let bound = match &plant {
+                PlantConfig::Turbine(_) => TurbineBinding::of(&device.profile).map(|_| ()),
+                PlantConfig::Vehicle(parameters) => {
+                    VehicleBinding::of(&device.profile, parameters.chassis).map(|_| ())
+                }
+            };
+            bound.map_err(|error| {
+                self.document.at(
+                    device_name.span(),
+                    error.to_string(),
+                    "name the tag so in the profile, or use another profile",
+                )
+            })?;
+        }
+        let group = self.position(&units.group_names, group, "group")?;
+        units.all.push(UnitConfig { name: name.get_ref().clone(), group, device, plant });
+        Ok(units.all.len() - 1)
     }
 
     /// Gives each bus its devices and the group whose rhythm it follows.
@@ -399,27 +441,27 @@ impl Checker<'_> {
         text: &SiteText,
         buses: &mut [BusConfig],
         devices: &[DeviceConfig],
-        turbines: &[TurbineConfig],
+        units: &[UnitConfig],
     ) -> Result<(), Diagnostic> {
         let mut rhythm: HashMap<usize, usize> = HashMap::new();
         for (at, device) in devices.iter().enumerate() {
             let Some(name) = text.device.get(at).map(|device| &device.name) else { continue };
-            let Some(turbine) = turbines.iter().find(|turbine| turbine.device == at) else {
+            let Some(unit) = units.iter().find(|unit| unit.device == at) else {
                 return Err(self.document.at(
                     name.span(),
-                    format!("no turbine uses the device `{}`", device.name),
-                    "add a [[turbine]] for it, or remove the device",
+                    format!("no turbine or vehicle uses the device `{}`", device.name),
+                    "add a [[turbine]] or a [[fleet.vehicle]] for it, or remove the device",
                 ));
             };
-            if *rhythm.entry(device.bus).or_insert(turbine.group) != turbine.group {
+            if *rhythm.entry(device.bus).or_insert(unit.group) != unit.group {
                 return Err(self.document.at(
                     name.span(),
                     "devices of one bus serve loop groups with different rhythms",
-                    "put the turbines of a bus into one group",
+                    "put the units of a bus into one group",
                 ));
             }
             if let Some(bus) = buses.get_mut(device.bus) {
-                bus.group = turbine.group;
+                bus.group = unit.group;
                 bus.devices.push(at);
             }
         }

@@ -7,14 +7,17 @@ mod check;
 mod fleet;
 mod text;
 
+pub(crate) use check::FLEET;
 pub use check::ReadProfile;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agent_cycle::UnitParameters;
 use agent_plan::UnitLimits;
 use control_loops_controllers::turbine::TurbineParameters;
+use control_loops_drive::DriveParameters;
 use failover_protocol::Node;
 use hal_field_bus::DeviceProfile;
 use hal_linux_rt::CoreSet;
@@ -55,8 +58,8 @@ pub struct SiteConfig {
     pub buses: Vec<BusConfig>,
     /// Devices.
     pub devices: Vec<DeviceConfig>,
-    /// Turbines.
-    pub turbines: Vec<TurbineConfig>,
+    /// Turbines, and vehicles whose drives hang on a bus.
+    pub units: Vec<UnitConfig>,
     /// A fleet of vehicles, if the site has one.
     pub fleet: Option<FleetConfig>,
 }
@@ -86,13 +89,22 @@ pub struct FleetConfig {
     pub vehicles: Vec<VehicleConfig>,
 }
 
-/// A vehicle that speaks VDA 5050.
+/// A vehicle.
 #[derive(Debug, Clone)]
 pub struct VehicleConfig {
     /// Name.
     pub name: String,
-    /// Where its messages go.
-    pub address: Address,
+    /// How it is told what to do.
+    pub link: VehicleLinkConfig,
+}
+
+/// How a vehicle is told what to do.
+#[derive(Debug, Clone)]
+pub enum VehicleLinkConfig {
+    /// By messages of VDA 5050 to this address.
+    Vda(Address),
+    /// By its drive loop: the unit at this position in the site.
+    Unit(usize),
 }
 
 /// What to do without real-time scheduling.
@@ -261,34 +273,55 @@ pub struct DeviceConfig {
     pub profile: Arc<DeviceProfile>,
 }
 
-/// A turbine.
+/// A turbine, or a vehicle whose drives hang on a bus.
 #[derive(Debug, Clone)]
-pub struct TurbineConfig {
+pub struct UnitConfig {
     /// Name; part of its MQTT topics.
     pub name: String,
     /// Its group, by position.
     pub group: usize,
     /// Its device, by position.
     pub device: usize,
-    /// Controller parameters.
-    pub parameters: TurbineParameters,
+    /// What it is.
+    pub plant: PlantConfig,
+}
+
+/// What a unit is, with its controller's parameters.
+#[derive(Debug, Clone)]
+pub enum PlantConfig {
+    /// A turbine.
+    Turbine(Box<TurbineParameters>),
+    /// A vehicle.
+    Vehicle(Box<DriveParameters>),
+}
+
+impl PlantConfig {
+    /// The controller's parameters.
+    #[must_use]
+    pub fn parameters(&self) -> UnitParameters {
+        match self {
+            Self::Turbine(parameters) => UnitParameters::Turbine(**parameters),
+            Self::Vehicle(parameters) => UnitParameters::Vehicle(**parameters),
+        }
+    }
 }
 
 impl SiteConfig {
     /// What a plan may demand of each unit.
     #[must_use]
     pub fn unit_limits(&self) -> Vec<UnitLimits> {
-        self.turbines
-            .iter()
-            .map(|turbine| UnitLimits {
-                unit: turbine.name.clone(),
-                rated_power: turbine.parameters.rated_power,
-            })
-            .collect()
+        let limits = |unit: &UnitConfig| match &unit.plant {
+            PlantConfig::Turbine(parameters) => {
+                Some(UnitLimits { unit: unit.name.clone(), rated_power: parameters.rated_power })
+            }
+            // Where vehicles go is for fleet control.
+            PlantConfig::Vehicle(_) => None,
+        };
+        self.units.iter().filter_map(limits).collect()
     }
 
-    /// The turbines of a group, with their positions in the site, in the group's order.
-    pub fn turbines_of(&self, group: usize) -> impl Iterator<Item = (usize, &TurbineConfig)> {
-        self.turbines.iter().enumerate().filter(move |(_, turbine)| turbine.group == group)
+    /// The units of a group, with their positions in the site, in the group's order.
+    pub fn units_of(&self, group: usize) -> impl Iterator<Item = (usize, &UnitConfig)> {
+        self.units.iter().enumerate().filter(move |(_, unit)| unit.group == group)
     }
 }

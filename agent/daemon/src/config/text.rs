@@ -64,9 +64,23 @@ fn uagv() -> Spanned<String> {
 #[serde(deny_unknown_fields)]
 pub(super) struct VehicleText {
     pub(super) name: Spanned<String>,
-    pub(super) manufacturer: Spanned<String>,
+    pub(super) manufacturer: Option<Spanned<String>>,
     pub(super) serial: Option<Spanned<String>>,
-    pub(super) version: Spanned<VdaVersionText>,
+    pub(super) version: Option<Spanned<VdaVersionText>>,
+    pub(super) drive: Option<Spanned<DriveText>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DriveText {
+    pub(super) device: Spanned<String>,
+    pub(super) group: Spanned<String>,
+    pub(super) track_m: Option<f64>,
+    pub(super) wheelbase_m: Option<f64>,
+    pub(super) speed_mps: Option<f64>,
+    pub(super) acceleration_mps2: Option<f64>,
+    pub(super) jerk_mps3: Option<f64>,
+    pub(super) turn_speed_radps: Option<f64>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

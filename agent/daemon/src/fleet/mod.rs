@@ -13,6 +13,7 @@
 //!
 //! - request: an operator's command to the fleet; concluded when the state with its effect is held.
 
+mod drives;
 mod plan;
 mod thread;
 

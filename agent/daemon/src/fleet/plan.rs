@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use agent_fleet::{FleetError, SiteFleet, VehicleSpec};
+use agent_cycle::FleetPorts;
+use agent_fleet::{FleetError, SiteFleet, VehicleLink, VehicleSpec};
 use control_loops_layouts::hall::{Hall, Selection};
 use crossbeam_channel::bounded;
 use hal_diagnostics::Diagnostic;
@@ -14,8 +15,9 @@ use hal_mqtt::plain::{PlainLink, PlainOptions};
 use hal_mqtt::topic::{Name, TopicError};
 use tokio::sync::mpsc;
 
+use super::drives::Drives;
 use super::thread::{FleetThread, PairEnds, Wiring};
-use crate::config::{FleetConfig, SiteConfig};
+use crate::config::{FleetConfig, SiteConfig, VehicleLinkConfig};
 use crate::pair::FleetSide;
 
 /// The largest layout file that is read, in bytes.
@@ -76,6 +78,19 @@ impl Blank {
     }
 }
 
+/// How a vehicle is told what to do.
+fn link(site: &SiteConfig, config: &VehicleLinkConfig) -> VehicleLink {
+    match config {
+        VehicleLinkConfig::Vda(address) => VehicleLink::Vda(address.clone()),
+        VehicleLinkConfig::Unit(at) => {
+            let device = site.units.get(*at).and_then(|unit| site.devices.get(unit.device));
+            VehicleLink::Drive {
+                profile: device.map_or_else(String::new, |device| device.profile.name.clone()),
+            }
+        }
+    }
+}
+
 /// A fleet under construction.
 pub(crate) struct FleetPlan {
     fleet: SiteFleet,
@@ -86,6 +101,7 @@ pub(crate) struct FleetPlan {
     config: FleetConfig,
     epoch: u32,
     pair: Option<PairEnds>,
+    drives: Drives,
 }
 
 impl FleetPlan {
@@ -110,7 +126,7 @@ impl FleetPlan {
         let vehicles: Vec<VehicleSpec> = config
             .vehicles
             .iter()
-            .map(|vehicle| VehicleSpec { name: vehicle.name.clone(), address: vehicle.address.clone() })
+            .map(|vehicle| VehicleSpec { name: vehicle.name.clone(), link: link(site, &vehicle.link) })
             .collect();
         // A grid has no name but its file's.
         let stem =
@@ -131,12 +147,31 @@ impl FleetPlan {
             last_will: None,
             queue: QUEUE,
         };
-        Ok(Some(Self { fleet, blank, keep, stations, options, config, epoch: site.epoch, pair: None }))
+        Ok(Some(Self {
+            fleet,
+            blank,
+            keep,
+            stations,
+            options,
+            config,
+            epoch: site.epoch,
+            pair: None,
+            drives: Drives::default(),
+        }))
     }
 
     /// Where loads are fetched and brought.
     pub(crate) fn stations(&self) -> impl Iterator<Item = Name> + '_ {
         self.stations.iter().cloned()
+    }
+
+    /// Reaches a group's vehicles through `ports`; `units` are its units' positions in the site.
+    pub(crate) fn take_group(&mut self, ports: FleetPorts, units: &[usize]) {
+        let vehicle_of = |unit: &usize| {
+            let is_it = |link: &VehicleLinkConfig| matches!(link, VehicleLinkConfig::Unit(at) if at == unit);
+            self.config.vehicles.iter().position(|vehicle| is_it(&vehicle.link))
+        };
+        self.drives.add(ports, units.iter().map(vehicle_of).collect());
     }
 
     /// Makes the fleet one of a pair.
@@ -161,6 +196,7 @@ impl FleetPlan {
             epoch: self.epoch,
             pair: self.pair,
             keep: self.keep,
+            drives: self.drives,
         };
         Ok(FleetThread::start(wiring)?)
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use agent_cycle::Executed;
-use agent_fleet::SiteFleet;
+use agent_fleet::{SiteFleet, Step};
 use agent_status::Fleet;
 use crossbeam_channel::{Receiver, Select, Sender, bounded};
 use hal_linux_rt::clock::now;
@@ -19,6 +19,7 @@ use hal_vda5050::Outgoing;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::drives::Drives;
 use super::plan::Blank;
 use crate::pair::{FleetNews, FleetWord};
 use crate::setup::drop_capabilities;
@@ -34,6 +35,8 @@ const HELD_WITHIN: Duration = Duration::from_secs(2);
 const FRESH_FOR: Duration = Duration::from_millis(1500);
 /// How often the state is kept on disk when nothing new was accepted.
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often vehicles on the field bus are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How often the report for people is renewed.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -75,6 +78,8 @@ pub(crate) struct Wiring {
     pub(crate) pair: Option<PairEnds>,
     /// The file that outlives this process.
     pub(crate) keep: PathBuf,
+    /// Vehicles on the field bus.
+    pub(crate) drives: Drives,
 }
 
 /// The running thread.
@@ -126,7 +131,7 @@ impl FleetThread {
 struct Pending {
     step: u64,
     since: Instant,
-    messages: Vec<Outgoing>,
+    said: Step,
     answers: Vec<FleetAnswer>,
 }
 
@@ -151,6 +156,7 @@ struct FleetLoop {
     held: Option<(Instant, u64)>,
     keep: PathBuf,
     keep_at: Instant,
+    drives: Drives,
     pending: VecDeque<Pending>,
     /// Answers to requests that no step was made since.
     fresh: Vec<FleetAnswer>,
@@ -167,7 +173,7 @@ impl FleetLoop {
         answers: Sender<FleetAnswer>,
         report: Arc<Mutex<Fleet>>,
     ) -> Self {
-        let Wiring { fleet, blank, link, interface, layout, step, office, epoch, pair, keep } = wiring;
+        let Wiring { fleet, blank, link, interface, layout, step, office, epoch, pair, keep, drives } = wiring;
         Self {
             fleet,
             link,
@@ -186,6 +192,7 @@ impl FleetLoop {
             held: None,
             keep,
             keep_at: Instant::ZERO,
+            drives,
             pending: VecDeque::new(),
             fresh: Vec::new(),
             stepped: Instant::ZERO,
@@ -204,6 +211,7 @@ impl FleetLoop {
             while let Some(event) = self.link.next(now()) {
                 self.take(event);
             }
+            self.drives.look(now(), &mut self.fleet);
             self.take_requests();
             if self.term.is_some() {
                 self.lead();
@@ -218,6 +226,7 @@ impl FleetLoop {
         let at = now();
         let next = if self.term.is_some() { self.next_step } else { at + STEP_PAUSE };
         let wanted = if self.fresh.is_empty() { next } else { next.min(self.stepped + STEP_PAUSE) };
+        let wanted = if self.drives.is_empty() { wanted } else { wanted.min(at + LOOK_INTERVAL) };
         let mut ready = Select::new();
         ready.recv(&self.requests);
         ready.recv(self.link.ready());
@@ -254,6 +263,7 @@ impl FleetLoop {
             return;
         }
         self.pending.clear();
+        self.drives.forget();
         self.fresh.clear();
         self.held = None;
         self.term = term;
@@ -361,7 +371,7 @@ impl FleetLoop {
     fn step(&mut self, at: Instant) {
         self.stepped = at;
         self.next_step = at + self.rhythm;
-        let messages = self.fleet.step(at, Timestamp::now());
+        let said = self.fleet.step(at, Timestamp::now());
         let step = self.fleet.steps();
         let answers = std::mem::take(&mut self.fresh);
         let keeps = !answers.is_empty() || at >= self.keep_at;
@@ -376,8 +386,8 @@ impl FleetLoop {
             }
         }
         self.fleet.note_times(Some(now().since(at)), None);
-        if !messages.is_empty() || !answers.is_empty() {
-            self.pending.push_back(Pending { step, since: at, messages, answers });
+        if !said.is_empty() || !answers.is_empty() {
+            self.pending.push_back(Pending { step, since: at, said, answers });
         }
     }
 
@@ -389,8 +399,9 @@ impl FleetLoop {
             if !may_go {
                 return;
             }
-            let Some(Pending { since, messages, answers, .. }) = self.pending.pop_front() else { return };
-            for Outgoing { topic, text } in messages {
+            let Some(Pending { since, said, answers, .. }) = self.pending.pop_front() else { return };
+            self.drives.tell(&said);
+            for Outgoing { topic, text } in said.messages {
                 self.link.send(&topic, text);
             }
             for answer in answers {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_cycle::{Executive, GroupState};
+use agent_cycle::{Executive, GroupState, UnitParameters};
 use failover_link::Incarnation;
 use failover_protocol::{CheckedConfig, ConfigError, PairConfig as Times};
 use hal_linux_rt::lease_gate::LeaseCell;
@@ -53,7 +53,7 @@ pub(crate) struct PairPlan {
     charge: Charge,
     origin: Instant,
     groups: Vec<GroupSide>,
-    parameters: Vec<control_loops_controllers::turbine::TurbineParameters>,
+    parameters: Vec<UnitParameters>,
     first: Option<GroupConfig>,
     /// The period in which each device is scanned, in the order of the devices.
     periods: Vec<Duration>,
@@ -78,7 +78,7 @@ fn times(cycle: Duration) -> Times {
 
 /// The period of the group that a device serves.
 fn scan_period(site: &SiteConfig, device: usize) -> Duration {
-    let group = site.turbines.iter().find(|turbine| turbine.device == device).map(|turbine| turbine.group);
+    let group = site.units.iter().find(|unit| unit.device == device).map(|unit| unit.group);
     group.and_then(|group| site.groups.get(group)).map_or(Duration::from_secs(1), |group| group.period)
 }
 
@@ -95,7 +95,7 @@ impl PairPlan {
             charge,
             origin,
             groups: Vec::new(),
-            parameters: site.turbines.iter().map(|turbine| turbine.parameters).collect(),
+            parameters: site.units.iter().map(|unit| unit.plant.parameters()).collect(),
             first: site.groups.first().cloned(),
             periods: (0..site.devices.len()).map(|device| scan_period(site, device)).collect(),
             holder,

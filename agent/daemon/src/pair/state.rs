@@ -1,7 +1,6 @@
 //! The site's state as it travels from the node that writes to the one that follows.
 
-use agent_cycle::{ControlPair, Executed, GroupState, Overrides};
-use control_loops_controllers::turbine::TurbineParameters;
+use agent_cycle::{ControlPair, Executed, GroupState, Overrides, UnitParameters};
 use hal_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +20,14 @@ pub(crate) struct GroupSide {
     /// The newest beat, and when it came.
     beat: (u64, Instant),
     /// Controller parameters of each unit.
-    pub(crate) parameters: Vec<TurbineParameters>,
+    pub(crate) parameters: Vec<UnitParameters>,
 }
 
 /// A group whose beat stands still for so many of its periods does not run.
 const STALLED_AFTER_PERIODS: u32 = 3;
 
 impl GroupSide {
-    pub(crate) fn new(control: ControlPair, period: Duration, parameters: Vec<TurbineParameters>) -> Self {
+    pub(crate) fn new(control: ControlPair, period: Duration, parameters: Vec<UnitParameters>) -> Self {
         Self { control, period, beat: (0, Instant::ZERO), parameters }
     }
 

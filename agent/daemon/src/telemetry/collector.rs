@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_cycle::{CycleRecord, Record, UnitRecord};
+use agent_cycle::{CycleRecord, PlantRecord, Record, UnitRecord};
 use agent_status::{Group, Thread};
 use hal_units::{Duration, Instant};
 use heapless::spsc::Consumer;
@@ -140,7 +140,7 @@ impl Collector {
         let at = usize::from(record.unit);
         self.input_ages.get_mut(at)?.record(record.input_age);
         let before = self.units.get_mut(at)?.replace(record);
-        let same = before.is_some_and(|before| before.mode == record.mode && before.trips == record.trips);
+        let same = before.is_some_and(|before| is_same(&before.plant, &record.plant));
         (!same).then_some((record.unit, record))
     }
 
@@ -205,6 +205,17 @@ impl Collector {
             records_dropped: self.last.map_or(0, |last| last.records_dropped),
             thread: self.facts.thread.clone(),
         }
+    }
+}
+
+/// Whether two records tell people the same: that a vehicle drives or stands changes all the time.
+fn is_same(before: &PlantRecord, now: &PlantRecord) -> bool {
+    match (before, now) {
+        (PlantRecord::Turbine(before), PlantRecord::Turbine(now)) => {
+            before.mode == now.mode && before.trips == now.trips
+        }
+        (PlantRecord::Vehicle(before), PlantRecord::Vehicle(now)) => before.stops == now.stops,
+        (PlantRecord::Turbine(_) | PlantRecord::Vehicle(_), _) => false,
     }
 }
 

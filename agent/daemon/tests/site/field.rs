@@ -7,13 +7,13 @@ use std::thread::JoinHandle;
 
 use hal_units::{Duration, MetersPerSecond};
 use sim_devices::registers::{COMMANDS_COUNT, COMMANDS_START, CommandWords};
-use sim_devices::{DeviceFault, Farm, FarmConfig, PlcConfig, TurbinePlc};
+use sim_devices::{DeviceFault, Farm, FarmConfig, FieldDevice, PlcConfig, TurbinePlc};
 use sim_plants::{RotorSurface, Turbine, TurbinePlantParameters, Wind};
 use tokio::sync::oneshot;
 
-/// Turbines in operation that wait for an agent.
-pub(crate) struct Field {
-    farm: Arc<Farm>,
+/// Devices that wait for an agent; turbines are in operation.
+pub(crate) struct Field<D: FieldDevice = TurbinePlc> {
+    farm: Arc<Farm<D>>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -36,13 +36,19 @@ impl Field {
                 TurbinePlc::new(turbine.in_operation(wind), Wind::constant(wind), config)
             })
             .collect();
+        Self::of(plcs)
+    }
+}
+
+impl<D: FieldDevice> Field<D> {
+    pub(crate) fn of(devices: Vec<D>) -> Self {
         let (end, ended) = oneshot::channel();
         let (started_in, started) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let farm = Arc::new(
-                    Farm::start(plcs, FarmConfig { connections_max: 8, ..FarmConfig::default() })
+                    Farm::start(devices, FarmConfig { connections_max: 8, ..FarmConfig::default() })
                         .await
                         .unwrap(),
                 );
@@ -61,13 +67,13 @@ impl Field {
         assert!(self.farm.set_fault(device, fault));
     }
 
-    /// Looks at a turbine itself.
-    pub(crate) fn look<R>(&self, device: usize, look: impl FnOnce(&mut TurbinePlc) -> R) -> R {
-        self.farm.with_plc(device, look).unwrap()
+    /// Looks at a device itself.
+    pub(crate) fn look<R>(&self, device: usize, look: impl FnOnce(&mut D) -> R) -> R {
+        self.farm.with(device, look).unwrap()
     }
 }
 
-impl Drop for Field {
+impl<D: FieldDevice> Drop for Field<D> {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(thread) = self.thread.take() {

@@ -17,7 +17,7 @@ use crate::field::Field;
 use crate::operator::Operator;
 
 /// Driving takes its time, on a machine that is busy with other tests twice as much.
-const DONE_WITHIN: std::time::Duration = std::time::Duration::from_secs(180);
+pub(crate) const DONE_WITHIN: std::time::Duration = std::time::Duration::from_secs(180);
 const DIAMETER_METERS: f64 = 0.8;
 
 pub(crate) const HALL: &str = r#"{"cellMeters": 1.0, "layout": [
@@ -100,7 +100,7 @@ fn fleet_section(vehicles: usize) -> String {
     text
 }
 
-fn order(operator: &mut Operator, count: usize) -> Vec<String> {
+pub(crate) fn order(operator: &mut Operator, count: usize) -> Vec<String> {
     (0..count)
         .map(|at| {
             let (from, to) = (STATIONS[at % STATIONS.len()], STATIONS[(at + 2) % STATIONS.len()]);
@@ -117,7 +117,7 @@ fn until_done(vehicles: &Vehicles, orders: usize) {
     });
 }
 
-fn leads(agent: &Agent) -> bool {
+pub(crate) fn leads(agent: &Agent) -> bool {
     agent.pair().is_none_or(|pair| pair.role == "active")
 }
 

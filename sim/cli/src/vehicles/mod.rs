@@ -1,5 +1,6 @@
-//! `takt-sim vehicles`: a fleet that speaks VDA 5050 over MQTT, in real time.
+//! `takt-sim vehicles`: a fleet that speaks VDA 5050 over MQTT or hangs on Modbus, in real time.
 
+mod drives;
 pub(crate) mod layout;
 pub(crate) mod report;
 
@@ -11,7 +12,8 @@ use hal_diagnostics::Diagnostic;
 use hal_units::{Duration, Radians};
 use hal_vda5050::{Address, AddressError, Version};
 use sim_plants::Random;
-use sim_radio::{AirConfig, Fleet, FleetConfig};
+use sim_devices::DriveDevice;
+use sim_radio::{AirConfig, Fleet, FleetConfig, Others};
 use sim_vehicles::{Drive, Setup, Start, Vehicle};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   takt-sim vehicles --layout hall.lif.json --count 20 --version mixed --broker 127.0.0.1:1883
   takt-sim vehicles --layout warehouse-33x36.json --count 200 --broker 127.0.0.1:1883 --delay-ms 20 --loss 0.05
+  takt-sim vehicles --layout warehouse-33x36.json --count 100 --drives 100 --broker 127.0.0.1:1883 --ports-file ports.json
   takt-sim vehicles --layout empty.map --count 1000 --protocol-only --seconds 60 --json truth.json --broker HOST:1883
 
 Each vehicle has a connection of its own, with a last will, and the topics
@@ -41,6 +44,9 @@ Layouts: the Layout Interchange Format (LIF) of VDMA; grid maps as for takt-sim 
 wide (JSON maps may say it: cellMeters) and called by column and row, as x4y7, counted from 0 at the top left;
 x grows to the right and y upwards from the bottom row. Vehicles begin on nodes that the seed draws, and on the map that is called as the layout.
 
+Those of --drives have the registers of profiles/differential-drive.toml and profiles/tricycle-drive.toml in
+turn, each on a port of its own; the file of --ports-file is {\"drives\": [{\"address\": \"IP:PORT\", \"profile\": NAME}]}.
+
 Vehicles take orders by the rules of the standard and report what they refuse. They do pick, drop,
 startCharging, stopCharging, finePositioning, detectObject, waitForTrigger and wait (parameter seconds) at
 nodes and edges, and at once startPause, stopPause, cancelOrder, stateRequest, factsheetRequest, logReport,
@@ -49,7 +55,7 @@ download. Ways between nodes are straight.
 
 Exit status: 0 ended as asked, 1 failed, 2 wrong usage or bad input.";
 
-/// Vehicles that speak VDA 5050 2.1 or 3.0 with a master over MQTT, in real time, until SIGTERM or SIGINT
+/// Vehicles that speak VDA 5050 2.1 or 3.0 over MQTT, or hang on Modbus, in real time, until SIGTERM or SIGINT
 ///
 /// They drive what is released with limits of speed, acceleration and turning, use their batteries and report
 /// noisy positions. The air between them and the broker can delay and lose messages. Collisions are judged
@@ -57,9 +63,21 @@ Exit status: 0 ended as asked, 1 failed, 2 wrong usage or bad input.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, disable_version_flag = true)]
 pub(crate) struct Arguments {
-    /// How many vehicles
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=2000))]
+    /// How many vehicles that speak VDA 5050
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=2000))]
     count: u16,
+
+    /// How many vehicles whose drives hang on Modbus TCP, on the same floor
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=500))]
+    drives: u16,
+
+    /// Port of the first of these, the others follow; 0 gives each any free port
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    drive_port: u16,
+
+    /// Where to write their addresses, as JSON, once all listen
+    #[arg(long, value_name = "FILE")]
+    ports_file: Option<PathBuf>,
 
     /// The broker
     #[arg(long, value_name = "HOST:PORT", value_parser = broker)]
@@ -133,6 +151,14 @@ pub(crate) struct FleetArguments {
     diameter: f64,
 }
 
+/// Where vehicles begin.
+pub(crate) struct Starts {
+    /// By name, in metres.
+    nodes: Vec<(String, [f64; 2])>,
+    map_id: String,
+    known: sim_vehicles::Places,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Spoken {
     /// 2.1
@@ -147,20 +173,37 @@ pub(crate) enum Spoken {
 
 /// Runs the vehicles until told to end.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let vehicles = arguments.fleet.vehicles(arguments.count, arguments.version, arguments.seed)?;
+    if arguments.count + arguments.drives == 0 {
+        return Err(Failure::arguments("there are no vehicles", "give --count N, --drives N, or both"));
+    }
+    let mut starts = arguments.fleet.starts(arguments.count + arguments.drives, arguments.seed)?;
+    let of_drives = starts.nodes.split_off(arguments.count.into());
+    let vehicles = arguments.fleet.vehicles(&starts, arguments.version, arguments.seed)?;
+    let drives = drives::devices(&of_drives, arguments.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         failed(format!("cannot start the runtime: {error}"), "check the limit of open files")
     })?;
-    runtime.block_on(drive(arguments, vehicles))
+    runtime.block_on(drive(arguments, vehicles, drives))
 }
 
-async fn drive(arguments: &Arguments, vehicles: Vec<Vehicle>) -> Result<(), Failure> {
+async fn drive(
+    arguments: &Arguments,
+    vehicles: Vec<Vehicle>,
+    drives: Vec<DriveDevice>,
+) -> Result<(), Failure> {
     let unheard = |error| failed(format!("cannot listen for signals: {error}"), "");
     let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
-    let fleet = arguments.fleet.start(vehicles, arguments.broker.clone(), arguments.seed);
+    let farm = drives::start(drives, arguments.drive_port).await?;
+    let fleet = arguments.fleet.start(vehicles, arguments.broker.clone(), arguments.seed, farm.whereabouts());
+    if let Some(path) = &arguments.ports_file {
+        text_file::write_at_once(path, &farm.ports())?;
+    }
     let (host, port) = &arguments.broker;
-    text_file::say(&format!("driving {} vehicles at {host}:{port}", arguments.count));
+    text_file::say(&format!(
+        "driving {} vehicles at {host}:{port}, and {} on Modbus",
+        arguments.count, arguments.drives
+    ));
     let over = async {
         match arguments.seconds {
             Some(seconds) => tokio::time::sleep(Span::from_secs_f64(seconds)).await,
@@ -175,14 +218,14 @@ async fn drive(arguments: &Arguments, vehicles: Vec<Vehicle>) -> Result<(), Fail
     }
     // Whoever stopped is not connected any more, which would not be worth telling.
     let connected = fleet.connected();
-    let report = Report::new(arguments.count, connected, &fleet.stop().await);
+    let report = Report::new(arguments.count, connected, &fleet.stop().await).with_drives(farm.truths());
     if let Some(path) = &arguments.json {
         let write =
             if text_file::is_standard_output(path) { text_file::write } else { text_file::write_at_once };
         write(path, &report.to_json())?;
     }
     text_file::say(&report.line());
-    if connected == 0 {
+    if connected == 0 && arguments.count > 0 {
         return Err(failed(
             format!("no vehicle is connected to {host}:{port}"),
             "check that a broker listens there and takes clients without a password",
@@ -192,8 +235,8 @@ async fn drive(arguments: &Arguments, vehicles: Vec<Vehicle>) -> Result<(), Fail
 }
 
 impl FleetArguments {
-    /// Vehicles on the layout, each on a node of its own.
-    pub(crate) fn vehicles(&self, count: u16, spoken: Spoken, seed: u64) -> Result<Vec<Vehicle>, Failure> {
+    /// Nodes of the layout to begin on, each for one vehicle; and all that vehicles know of it.
+    pub(crate) fn starts(&self, count: u16, seed: u64) -> Result<Starts, Failure> {
         let Some(layout) = &self.layout else {
             return Err(Failure::arguments("vehicles need a layout", "give --layout FILE"));
         };
@@ -205,11 +248,19 @@ impl FleetArguments {
                 format!("{count} vehicles do not fit on the {} nodes of the layout", places.nodes.len());
             return Err(Failure::arguments(what, "give fewer vehicles, or a larger --layout"));
         }
-        let known: sim_vehicles::Places = std::sync::Arc::new(places.nodes.iter().cloned().collect());
+        Ok(Starts {
+            nodes: starts,
+            map_id: places.map_id,
+            known: std::sync::Arc::new(places.nodes.into_iter().collect()),
+        })
+    }
+
+    /// Vehicles that begin there.
+    pub(crate) fn vehicles(&self, starts: &Starts, spoken: Spoken, seed: u64) -> Result<Vec<Vehicle>, Failure> {
         let vehicle = |(index, (node_id, at)): (usize, &(String, [f64; 2]))| {
             let start = Start {
                 node_id: node_id.clone(),
-                map_id: places.map_id.clone(),
+                map_id: starts.map_id.clone(),
                 at: *at,
                 heading: Radians(0.0),
             };
@@ -217,13 +268,13 @@ impl FleetArguments {
             let drive = if self.protocol_only { Drive::Hops(HOP) } else { setup.drive };
             Ok(Vehicle::new(Setup {
                 drive,
-                places: std::sync::Arc::clone(&known),
+                places: std::sync::Arc::clone(&starts.known),
                 state_interval: Duration::from_millis(self.state_interval_ms.into()),
                 seed: seed.wrapping_add((index as u64) << 32),
                 ..setup
             }))
         };
-        starts.iter().enumerate().map(vehicle).collect()
+        starts.nodes.iter().enumerate().map(vehicle).collect()
     }
 
     fn address(&self, index: usize, spoken: Spoken) -> Result<Address, Failure> {
@@ -244,9 +295,15 @@ impl FleetArguments {
     }
 
     /// Lets vehicles run on the runtime that this is called on.
-    pub(crate) fn start(&self, vehicles: Vec<Vehicle>, broker: (String, u16), seed: u64) -> Fleet {
+    pub(crate) fn start(
+        &self,
+        vehicles: Vec<Vehicle>,
+        broker: (String, u16),
+        seed: u64,
+        others: Others,
+    ) -> Fleet {
         let delay = Duration::from_millis(self.delay_ms.into());
-        Fleet::start(
+        Fleet::start_among(
             vehicles,
             FleetConfig {
                 broker,
@@ -254,6 +311,7 @@ impl FleetArguments {
                 tick: if self.protocol_only { TICKS.1 } else { TICKS.0 },
                 diameter: self.diameter,
             },
+            others,
         )
     }
 }

@@ -1,6 +1,7 @@
 //! What truly happened to a fleet.
 
 use serde::Serialize;
+use sim_devices::drive::DriveTruth;
 use sim_radio::Summary;
 
 /// The file of `--json`.
@@ -25,6 +26,22 @@ pub(crate) struct Report {
     messages_lost: u64,
     messages_dropped: u64,
     late_ticks: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drives: Option<DrivesReport>,
+}
+
+/// What happened to vehicles on Modbus.
+#[derive(Debug, Clone, Serialize)]
+struct DrivesReport {
+    vehicles: usize,
+    kilometers: f64,
+    handlings: u64,
+    reads: u64,
+    writes: u64,
+    writes_refused: u64,
+    watchdog_starvations: u64,
+    /// Times that power came back to wheels that were commanded to move.
+    self_restarts: u64,
 }
 
 impl Report {
@@ -49,7 +66,26 @@ impl Report {
             messages_lost: summary.lost,
             messages_dropped: summary.dropped,
             late_ticks: summary.late_ticks,
+            drives: None,
         }
+    }
+
+    /// With what happened to vehicles on Modbus, if there are some.
+    pub(crate) fn with_drives(mut self, truths: Vec<(DriveTruth, f64)>) -> Self {
+        let sum = |of: fn(&DriveTruth) -> u64| truths.iter().map(|(truth, _)| of(truth)).sum();
+        let report = DrivesReport {
+            vehicles: truths.len(),
+            kilometers: truths.iter().map(|(_, meters)| meters).sum::<f64>() / 1e3,
+            handlings: sum(|truth| truth.handlings),
+            reads: sum(|truth| truth.reads),
+            writes: sum(|truth| truth.writes),
+            writes_refused: sum(|truth| truth.refused),
+            watchdog_starvations: sum(|truth| truth.watchdog_starvations),
+            self_restarts: sum(|truth| truth.self_restarts),
+        };
+        self.kilometers += report.kilometers;
+        self.drives = (report.vehicles > 0).then_some(report);
+        self
     }
 
     pub(crate) fn to_json(&self) -> String {
@@ -58,8 +94,18 @@ impl Report {
 
     /// For people.
     pub(crate) fn line(&self) -> String {
+        let drives = self.drives.as_ref().map_or_else(String::new, |drives| {
+            format!(
+                "; of them {} on Modbus, {:.2} km, {} loads, watchdogs starved {} times, {} restarts",
+                drives.vehicles,
+                drives.kilometers,
+                drives.handlings,
+                drives.watchdog_starvations,
+                drives.self_restarts
+            )
+        });
         format!(
-            "{} of {} vehicles connected, {} orders done, {:.2} km, {} stops, {} collisions, {} messages refused",
+            "{} of {} vehicles connected, {} orders done, {:.2} km, {} stops, {} collisions, {} messages refused{drives}",
             self.connected,
             self.vehicles,
             self.orders_done,

@@ -1,47 +1,11 @@
 //! Which tags of a device profile play which role for a turbine controller.
 
-use core::fmt;
-
 use control_loops_controllers::turbine::{TurbineInputs, TurbineOutputs};
 use hal_field_bus::DeviceProfile;
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample, TagIndex};
 use hal_units::{Duration, Instant};
 
-/// An input role: the tag that plays it and its maximum age.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Role {
-    tag: TagIndex,
-    age_max: Duration,
-}
-
-impl Role {
-    fn sample(self, image: &DeviceInputs, now: Instant) -> Sample {
-        image.sample(self.tag).aged(now, self.age_max)
-    }
-}
-
-/// A role that no tag plays.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BindError {
-    /// The device profile's name.
-    pub profile: String,
-    /// `input` or `output`.
-    pub direction: &'static str,
-    /// The name that a tag must have.
-    pub role: &'static str,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the profile `{}` has no {} `{}`, which a turbine needs",
-            self.profile, self.direction, self.role
-        )
-    }
-}
-
-impl std::error::Error for BindError {}
+use crate::role::{BindError, Life, Role, Roles};
 
 /// The tags of one turbine.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,9 +26,7 @@ pub struct TurbineBinding {
     yaw_rate_cmd: Option<TagIndex>,
     brake_cmd: TagIndex,
     generator_connect: TagIndex,
-    watchdog: Option<TagIndex>,
-    watchdog_modulus: u64,
-    epoch: Option<TagIndex>,
+    life: Life,
 }
 
 impl TurbineBinding {
@@ -73,40 +35,28 @@ impl TurbineBinding {
     /// # Errors
     /// For the first role that no tag plays.
     pub fn of(profile: &DeviceProfile) -> Result<Self, BindError> {
-        let missing = |direction, role| BindError { profile: profile.name.clone(), direction, role };
-        let optional = |name: &str| {
-            let tag = profile.input(name)?;
-            Some(Role { tag, age_max: profile.inputs.get(usize::from(tag.0))?.age_max })
-        };
-        let input = |role: &'static str| optional(role).ok_or_else(|| missing("input", role));
-        let output = |role: &'static str| profile.output(role).ok_or_else(|| missing("output", role));
-        let pitch = match optional("pitch") {
+        let roles = Roles { profile, needed_by: "turbine" };
+        let pitch = match roles.optional("pitch") {
             Some(collective) => [collective; 3],
-            None => [input("pitch_1")?, input("pitch_2")?, input("pitch_3")?],
+            None => [roles.input("pitch_1")?, roles.input("pitch_2")?, roles.input("pitch_3")?],
         };
-        let watchdog_range = profile
-            .watchdog
-            .and_then(|tag| profile.outputs.get(usize::from(tag.0)))
-            .map_or(0.0, |tag| tag.limits.1);
         Ok(Self {
-            generator_speed: input("generator_speed")?,
-            rotor_speed: input("rotor_speed")?,
+            generator_speed: roles.input("generator_speed")?,
+            rotor_speed: roles.input("rotor_speed")?,
             pitch,
-            generator_torque: input("generator_torque")?,
-            power: input("power")?,
-            wind_speed: input("wind_speed")?,
-            tower_acceleration: input("tower_acceleration")?,
-            grid_ok: input("grid_ok")?,
-            yaw_error: optional("yaw_error"),
-            plc_state: optional("plc_state"),
-            generator_torque_cmd: output("generator_torque_cmd")?,
-            pitch_cmd: output("pitch_cmd")?,
+            generator_torque: roles.input("generator_torque")?,
+            power: roles.input("power")?,
+            wind_speed: roles.input("wind_speed")?,
+            tower_acceleration: roles.input("tower_acceleration")?,
+            grid_ok: roles.input("grid_ok")?,
+            yaw_error: roles.optional("yaw_error"),
+            plc_state: roles.optional("plc_state"),
+            generator_torque_cmd: roles.output("generator_torque_cmd")?,
+            pitch_cmd: roles.output("pitch_cmd")?,
             yaw_rate_cmd: profile.output("yaw_rate_cmd"),
-            brake_cmd: output("brake_cmd")?,
-            generator_connect: output("generator_connect")?,
-            watchdog: profile.watchdog,
-            watchdog_modulus: watchdog_range as u64 + 1,
-            epoch: profile.epoch,
+            brake_cmd: roles.output("brake_cmd")?,
+            generator_connect: roles.output("generator_connect")?,
+            life: roles.life(),
         })
     }
 
@@ -145,12 +95,7 @@ impl TurbineBinding {
         if let Some(tag) = self.yaw_rate_cmd {
             image.set(tag, step.yaw_rate.get());
         }
-        if let Some(tag) = self.watchdog {
-            image.set(tag, (u64::from(image.sequence) % self.watchdog_modulus) as f64);
-        }
-        if let Some(tag) = self.epoch {
-            image.set(tag, f64::from(epoch));
-        }
+        self.life.show(epoch, image);
     }
 }
 

@@ -1,0 +1,160 @@
+//! A turbine as a unit.
+
+mod binding;
+
+use control_loops_controllers::turbine::{
+    ModeName, TripSet, TurbineController, TurbineDemand, TurbineInputs, TurbineParameters, TurbineState,
+    TurbineStep,
+};
+use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample};
+use hal_units::{Duration, Instant, MetersPerSecond, Radians, RadiansPerSecond, Watts};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
+use crate::unit::{Plant, PlantCycle, Unit};
+use crate::{Overrides, PlantRecord, TurbineRecord};
+pub use binding::TurbineBinding;
+
+/// All that is to be known of a turbine after a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
+pub struct TurbineUnitState {
+    /// What the controller remembers.
+    pub controller: TurbineState,
+    /// The inputs that were used.
+    pub inputs: TurbineInputs,
+    /// What was asked of it.
+    pub demand: TurbineDemand,
+}
+
+impl TurbineUnitState {
+    /// What the controller remembers if it makes this state's step from `before`.
+    pub(crate) fn repeated(&self, before: &Self, parameters: &TurbineParameters, dt: Duration) -> TurbineState {
+        let mut controller = TurbineController::new(*parameters);
+        controller.restore(before.controller);
+        controller.step(&self.inputs, &self.demand, dt);
+        controller.state()
+    }
+}
+
+/// A turbine with its controller.
+#[derive(Debug)]
+pub(crate) struct TurbineSide {
+    binding: TurbineBinding,
+    controller: TurbineController,
+    inputs: TurbineInputs,
+    demand: TurbineDemand,
+    step: Option<TurbineStep>,
+    reported: Option<(ModeName, TripSet)>,
+}
+
+impl Unit {
+    /// A turbine whose device stands at `device` on the group's bus. Allocates: set-up only.
+    #[must_use]
+    pub fn turbine(
+        device: usize,
+        binding: TurbineBinding,
+        controller: TurbineController,
+        overrides: Overrides,
+        initial: DeviceOutputs,
+    ) -> Self {
+        let side = TurbineSide {
+            binding,
+            controller,
+            inputs: TurbineInputs::NEVER,
+            demand: TurbineDemand::STOP,
+            step: None,
+            reported: None,
+        };
+        Self::of(device, Plant::Turbine(Box::new(side)), overrides, initial)
+    }
+}
+
+impl TurbineSide {
+    pub(crate) fn state(&self) -> TurbineUnitState {
+        TurbineUnitState { controller: self.controller.state(), inputs: self.inputs, demand: self.demand }
+    }
+
+    pub(crate) fn follow(&mut self, state: &TurbineUnitState) {
+        self.controller.restore(state.controller);
+    }
+
+    pub(crate) fn read(&mut self, image: &DeviceInputs, now: Instant, unacknowledged_for: Duration) {
+        self.inputs = self.binding.inputs(image, now, unacknowledged_for);
+    }
+
+    pub(crate) fn step(&mut self, demand: TurbineDemand, dt: Duration) {
+        self.demand = demand;
+        self.step = Some(self.controller.step(&self.inputs, &demand, dt));
+    }
+
+    /// Whether outputs follow from what was measured.
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.step.as_ref().is_some_and(|step| step.seeded)
+    }
+
+    pub(crate) fn write(&self, epoch: u32, outputs: &mut DeviceOutputs) {
+        if let Some(step) = &self.step {
+            self.binding.outputs(&step.outputs, epoch, outputs);
+        }
+    }
+
+    pub(crate) fn report(&mut self, now: Instant, power_limit: Watts) -> PlantCycle {
+        let (mode, trips, torque, pitch) = self.step.as_ref().map_or(
+            (ModeName::Idle, TripSet::NONE, Default::default(), Default::default()),
+            |step| (step.mode, step.trips, step.outputs.generator_torque, step.outputs.pitch),
+        );
+        let inputs = &self.inputs;
+        let record = TurbineRecord {
+            mode,
+            trips,
+            wind_speed: MetersPerSecond(inputs.wind_speed.value),
+            rotor_speed: RadiansPerSecond(inputs.rotor_speed.value),
+            power: Watts(inputs.power.value),
+            pitch: Radians(inputs.pitch.value),
+            torque_command: torque,
+            pitch_command: pitch,
+            power_limit,
+        };
+        PlantCycle {
+            record: PlantRecord::Turbine(record),
+            quality: worst_quality(inputs),
+            input_age: inputs.generator_speed.age(now),
+            changed: self.reported.replace((mode, trips)) != Some((mode, trips)),
+            at_rest: is_at_rest(mode),
+        }
+    }
+}
+
+/// Feathered and off the grid.
+fn is_at_rest(mode: ModeName) -> bool {
+    match mode {
+        ModeName::Idle | ModeName::Parked | ModeName::Service => true,
+        ModeName::StartUp
+        | ModeName::Run
+        | ModeName::Derated
+        | ModeName::NormalStop
+        | ModeName::EmergencyStop => false,
+    }
+}
+
+/// The worst quality of the inputs that the field must deliver.
+fn worst_quality(inputs: &TurbineInputs) -> Quality {
+    let TurbineInputs {
+        generator_speed,
+        rotor_speed,
+        pitch,
+        generator_torque,
+        power,
+        wind_speed,
+        // A device may lack these two: their substitute is no fault.
+        yaw_error: _,
+        plc_state: _,
+        tower_acceleration,
+        grid_ok,
+        outputs_unacknowledged_for: _,
+    } = inputs;
+    [generator_speed, rotor_speed, pitch, generator_torque, power, wind_speed, tower_acceleration, grid_ok]
+        .iter()
+        .map(|sample: &&Sample| sample.quality)
+        .fold(Quality::Good, Quality::worst)
+}

@@ -1,0 +1,133 @@
+//! What is said between the fleet's control and one vehicle, whatever it is told by.
+
+use control_loops_dispatch::{Heading, Node, VehicleReport};
+use control_loops_drive::Route;
+use hal_units::Instant;
+use hal_vda5050::Outgoing;
+use jiff::Timestamp;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
+use crate::conversation::{Conversation, ConversationState, Said, Way};
+use crate::drive::{DriveTalk, DriveTalkState};
+use crate::places::Places;
+use crate::site::VehicleLink;
+
+/// The talk with one vehicle.
+#[derive(Debug)]
+pub(crate) enum Talk {
+    /// Over MQTT.
+    Vda(Box<Conversation>),
+    /// With the drive loop of a vehicle on the field bus.
+    Drive(Box<DriveTalk>),
+}
+
+/// What the other node of a pair has to know to go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub(crate) enum TalkState {
+    Vda(ConversationState),
+    Drive(DriveTalkState),
+}
+
+/// What a vehicle is told.
+pub(crate) enum Told {
+    Message(Outgoing),
+    Route(Route),
+}
+
+impl Talk {
+    pub(crate) fn new(link: &VehicleLink) -> Self {
+        match link {
+            VehicleLink::Vda(address) => Self::Vda(Box::new(Conversation::new(address.clone()))),
+            VehicleLink::Drive { .. } => Self::Drive(Box::default()),
+        }
+    }
+
+    /// What the vehicle has said last.
+    pub(crate) fn said(&self) -> &Said {
+        match self {
+            Self::Vda(conversation) => &conversation.said,
+            Self::Drive(drive) => &drive.said,
+        }
+    }
+
+    /// Times that the vehicle stopped for a fault or an emergency stop.
+    pub(crate) fn stops(&self) -> u64 {
+        match self {
+            Self::Vda(conversation) => conversation.stops(),
+            Self::Drive(drive) => drive.stops(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> TalkState {
+        match self {
+            Self::Vda(conversation) => TalkState::Vda(conversation.state().clone()),
+            Self::Drive(drive) => TalkState::Drive(drive.state().clone()),
+        }
+    }
+
+    /// Whether a state is that of a talk with the same kind of vehicle.
+    pub(crate) const fn is_of_kind(&self, state: &TalkState) -> bool {
+        matches!(
+            (self, state),
+            (Self::Vda(_), TalkState::Vda(_)) | (Self::Drive(_), TalkState::Drive(_))
+        )
+    }
+
+    /// Goes on from what the other node of the pair has said, to a vehicle of the same kind.
+    pub(crate) fn restore(&mut self, state: &TalkState) {
+        match (self, state) {
+            (Self::Vda(conversation), TalkState::Vda(state)) => conversation.restore(state),
+            (Self::Drive(drive), TalkState::Drive(state)) => drive.restore(state),
+            (Self::Vda(_) | Self::Drive(_), _) => {}
+        }
+    }
+
+    /// Whether the vehicle may still be moving for somebody else.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        match self {
+            Self::Vda(conversation) => conversation.is_unsettled(),
+            Self::Drive(drive) => drive.is_unsettled(),
+        }
+    }
+
+    /// Where the vehicle stands, if it can join there.
+    pub(crate) fn stands(&self) -> Option<(Node, Heading)> {
+        match self {
+            Self::Vda(conversation) => conversation.stands(),
+            Self::Drive(drive) => drive.stands(),
+        }
+    }
+
+    /// What the vehicle has said, for the fleet's control; see [`Conversation::report`].
+    pub(crate) fn report(&self, course: u32, task: Option<u32>) -> Option<VehicleReport> {
+        match self {
+            Self::Vda(conversation) => conversation.report(course, task),
+            Self::Drive(drive) => drive.report(course, task),
+        }
+    }
+
+    /// What follows from the granted way, to be said when the other node knows.
+    pub(crate) fn tell(&mut self, now: Instant, wall: Timestamp, way: &Way, places: &Places) -> Option<Told> {
+        match self {
+            Self::Vda(conversation) => conversation.tell(now, wall, way, places).map(Told::Message),
+            Self::Drive(drive) => drive.tell(now, way, places).map(Told::Route),
+        }
+    }
+
+    /// Asks a vehicle that moves for somebody unknown to give that up. Drives are asked all at once.
+    pub(crate) fn settle(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
+        match self {
+            Self::Vda(conversation) => conversation.settle(now, wall),
+            Self::Drive(_) => None,
+        }
+    }
+
+    /// What has waited too long for its echo. A route cannot be lost.
+    pub(crate) fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        match self {
+            Self::Vda(conversation) => conversation.due(now, wall),
+            Self::Drive(_) => Vec::new(),
+        }
+    }
+}
