@@ -38,9 +38,7 @@ pub use executive::{Executive, GroupMode, GroupSettings};
 pub use grid::{Grid, Tick};
 pub use ports::{ControlPorts, CyclePorts, Executed, PlanTable, ports};
 pub use record::{CycleRecord, PlantRecord, Record, TurbineRecord, UnitRecord, VehicleRecord};
-pub use replica::{
-    ControlPair, CyclePair, EXECUTED_KEPT, GroupState, PlantState, UnitParameters, UnitState,
-};
+pub use replica::{ControlPair, CyclePair, EXECUTED_KEPT, GroupState, PlantState, UnitParameters, UnitState};
 pub use role::BindError;
 pub use turbine::{TurbineBinding, TurbineUnitState};
 pub use unit::Unit;

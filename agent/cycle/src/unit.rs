@@ -93,7 +93,9 @@ impl Unit {
         match (&mut self.plant, &state.plant) {
             (Plant::Turbine(turbine), PlantState::Turbine(state)) => turbine.follow(state),
             (Plant::Vehicle(vehicle), PlantState::Vehicle(state)) => vehicle.follow(state),
-            (Plant::Turbine(_), PlantState::Vehicle(_)) | (Plant::Vehicle(_), PlantState::Turbine(_)) => return,
+            (Plant::Turbine(_), PlantState::Vehicle(_)) | (Plant::Vehicle(_), PlantState::Turbine(_)) => {
+                return;
+            }
         }
         self.overrides = state.overrides;
         self.outputs = state.outputs;
@@ -168,11 +170,6 @@ impl Unit {
             unacknowledged_for: now.since(self.acknowledged_at.unwrap_or(now)),
             plant: told.record,
         };
-        UnitCycle {
-            record,
-            changed: told.changed,
-            blind: !told.quality.is_usable(),
-            at_rest: told.at_rest,
-        }
+        UnitCycle { record, changed: told.changed, blind: !told.quality.is_usable(), at_rest: told.at_rest }
     }
 }

@@ -464,8 +464,7 @@ impl Link {
         let (at, wall) = (now(), Timestamp::now());
         for control in controls {
             for (unit, position) in control.units.iter().enumerate() {
-                let state =
-                    site.units.get(*position).and_then(|config| self.states.get_mut(&config.name));
+                let state = site.units.get(*position).and_then(|config| self.states.get_mut(&config.name));
                 let (Some(record), Some((name, filter))) = (control.collector.unit(unit), state) else {
                     continue;
                 };

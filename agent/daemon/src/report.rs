@@ -99,8 +99,11 @@ impl<'a> Reporter<'a> {
             .zip(&self.counters)
             .enumerate()
             .map(|(at, (config, counters))| {
-                let bus = self.site.buses.get(config.bus).map_or("", |bus| bus.name.as_str());
-                device(config, bus, counters, age_of(at).unwrap_or_default())
+                let bus = self.site.buses.get(config.bus);
+                let group = bus.and_then(|bus| self.site.groups.get(bus.group));
+                let names =
+                    (bus.map_or("", |bus| bus.name.as_str()), group.map_or("", |group| group.name.as_str()));
+                device(config, names, counters, age_of(at).unwrap_or_default())
             })
             .collect()
     }
@@ -130,12 +133,18 @@ fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, over
     }
 }
 
-fn device(config: &DeviceConfig, bus: &str, counters: &DeviceCounters, input_age: Distribution) -> Device {
+fn device(
+    config: &DeviceConfig,
+    (bus, group): (&str, &str),
+    counters: &DeviceCounters,
+    input_age: Distribution,
+) -> Device {
     let round_trip = counters.round_trip.snapshot();
     let us = |share: f64| round_trip.quantile(share).as_secs_f64() * 1e6;
     Device {
         name: config.name.clone(),
         bus: bus.to_owned(),
+        group: group.to_owned(),
         state: counters.state().as_str().to_owned(),
         transactions: counters.transactions.get(),
         scans: counters.scans.get(),

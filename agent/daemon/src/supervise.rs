@@ -202,10 +202,10 @@ pub fn run(
         left_fleet: None,
     };
     let outcome = watch.until_told_to_end(signals);
+    watch.leave_fleet();
     // The loops run on meanwhile: without them a pair would give up the office that the safe actions need.
     field.stop(now() + SAFE_WRITES_WITHIN);
     watch.leave_pair();
-    watch.leave_fleet();
     end.store(true, Ordering::Relaxed);
     join(loops);
     watch.last_report(report_file);

@@ -344,8 +344,7 @@ impl SiteFleet {
     /// sure each time that nobody else comes there. Orders stay.
     fn seat_all(&mut self, now: Instant) {
         let mut taken = HashSet::new();
-        let seat =
-            |talk: &Talk| talk.stands().filter(|(node, _)| taken.insert(node.0));
+        let seat = |talk: &Talk| talk.stands().filter(|(node, _)| taken.insert(node.0));
         let starts: Vec<_> = self.talks.iter().map(seat).collect();
         let Ok(seated) = controller(&self.places, &starts, self.size) else { return };
         let before = std::mem::replace(&mut self.controller, seated);

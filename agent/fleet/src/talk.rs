@@ -68,10 +68,7 @@ impl Talk {
 
     /// Whether a state is that of a talk with the same kind of vehicle.
     pub(crate) const fn is_of_kind(&self, state: &TalkState) -> bool {
-        matches!(
-            (self, state),
-            (Self::Vda(_), TalkState::Vda(_)) | (Self::Drive(_), TalkState::Drive(_))
-        )
+        matches!((self, state), (Self::Vda(_), TalkState::Vda(_)) | (Self::Drive(_), TalkState::Drive(_)))
     }
 
     /// Goes on from what the other node of the pair has said, to a vehicle of the same kind.

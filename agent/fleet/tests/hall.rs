@@ -165,7 +165,10 @@ impl Site {
                 continue;
             }
             let (address, _) = Address::parse("uagv", &topic).unwrap();
-            let vehicle = self.specs.iter().position(|spec| matches!(&spec.link, VehicleLink::Vda(of) if of == &address));
+            let vehicle = self
+                .specs
+                .iter()
+                .position(|spec| matches!(&spec.link, VehicleLink::Vda(of) if of == &address));
             let vehicle = vehicle.unwrap();
             self.to_vehicles.push_back(OnItsWay { at: self.now + self.delay, vehicle, topic, text });
         }

@@ -266,6 +266,9 @@ pub struct Device {
     pub name: String,
     /// The bus it hangs on.
     pub bus: String,
+    /// The loop group that it serves.
+    #[serde(default)]
+    pub group: String,
     /// `online`, `connecting`, `quarantined` or `closed`.
     pub state: String,
     /// Requests sent.

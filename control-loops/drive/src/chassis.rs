@@ -160,10 +160,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CHASSIS: [Chassis; 2] = [
-        Chassis::Differential { track: Meters(0.6) },
-        Chassis::Tricycle { wheelbase: Meters(1.1) },
-    ];
+    const CHASSIS: [Chassis; 2] =
+        [Chassis::Differential { track: Meters(0.6) }, Chassis::Tricycle { wheelbase: Meters(1.1) }];
 
     #[test]
     fn a_tricycle_turns_on_the_spot_with_its_wheel_across() {

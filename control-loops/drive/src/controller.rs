@@ -141,7 +141,8 @@ impl DriveController {
 
     fn localise(&mut self, inputs: &DriveInputs, usable: bool, dt: Duration) -> Taken {
         let twist = if usable { self.parameters.chassis.twist(inputs.actuation) } else { Twist::REST };
-        let fix = Fix { pose: inputs.pose, age: inputs.pose_age.saturating_add(inputs.age), number: inputs.scan };
+        let fix =
+            Fix { pose: inputs.pose, age: inputs.pose_age.saturating_add(inputs.age), number: inputs.scan };
         // One that is too old says nothing any more.
         let heeded = usable && fix.age <= self.parameters.fix_age_max;
         self.state.localisation.step(twist, heeded.then_some(fix), dt)
@@ -195,7 +196,9 @@ impl DriveController {
         let state = &mut self.state;
         if route.course != state.course {
             // One that comes before the old one has ended waits: without a leg the vehicle brakes.
-            let Some(first) = route.waypoint(route.first).filter(|_| state.steering.is_rest()) else { return };
+            let Some(first) = route.waypoint(route.first).filter(|_| state.steering.is_rest()) else {
+                return;
+            };
             let off = distance(here, first) > ARRIVED * 2.0;
             (state.course, state.passed) = (route.course, route.first);
             state.target = route.first.saturating_add(u32::from(!off));

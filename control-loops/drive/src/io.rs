@@ -89,8 +89,7 @@ pub struct DriveDemand {
 
 impl DriveDemand {
     /// Stand still.
-    pub const STOP: Self =
-        Self { run: false, emergency_stop: false, reset: false, route: Route::NONE };
+    pub const STOP: Self = Self { run: false, emergency_stop: false, reset: false, route: Route::NONE };
 }
 
 /// What the vehicle is told.

@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn a_long_way_is_driven_nearly_as_fast_as_the_limits_allow() {
         // With constant speed, and v/a + a/j for both ends together (each end takes half of its time again).
-        let ideal = 30.0 / LIMITS.speed + LIMITS.speed / LIMITS.acceleration + LIMITS.acceleration / LIMITS.jerk;
+        let ideal =
+            30.0 / LIMITS.speed + LIMITS.speed / LIMITS.acceleration + LIMITS.acceleration / LIMITS.jerk;
         let (_, steps) = drive(30.0);
         assert!(f64::from(steps) * 0.02 < ideal * 1.03, "{} s against {ideal} s", f64::from(steps) * 0.02);
     }

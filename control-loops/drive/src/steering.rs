@@ -76,8 +76,7 @@ pub struct Steered {
 
 impl Steering {
     /// Standing still.
-    pub const REST: Self =
-        Self { linear: Motion::REST, angular: Motion::REST, left: false, driving: false };
+    pub const REST: Self = Self { linear: Motion::REST, angular: Motion::REST, left: false, driving: false };
 
     /// Whether nothing is commanded to move.
     #[must_use]

@@ -1,4 +1,5 @@
 //! The drive loop around a simulated vehicle, in virtual time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use control_loops_drive::{
     Actuation, Chassis, DriveController, DriveDemand, DriveInputs, DriveParameters, DriveStep, Handling,

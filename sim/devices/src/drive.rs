@@ -66,11 +66,9 @@ impl DriveMap {
             Self::Differential => {
                 Wheels::Differential { track: Meters(0.6), speeds: [MetersPerSecond(0.0); 2] }
             }
-            Self::Tricycle => Wheels::Tricycle {
-                wheelbase: Meters(0.9),
-                speed: MetersPerSecond(0.0),
-                steer: Radians(0.0),
-            },
+            Self::Tricycle => {
+                Wheels::Tricycle { wheelbase: Meters(0.9), speed: MetersPerSecond(0.0), steer: Radians(0.0) }
+            }
         }
     }
 }
@@ -326,7 +324,9 @@ impl DriveDevice {
         let (start, count) = self.map.commands();
         let mut all = self.commanded(&self.command).0;
         let from = address.checked_sub(start).map(usize::from);
-        let place = from.filter(|from| from + words.len() <= count).and_then(|from| all.get_mut(from..from + words.len()));
+        let place = from
+            .filter(|from| from + words.len() <= count)
+            .and_then(|from| all.get_mut(from..from + words.len()));
         let Some(place) = place else {
             self.truth.refused += 1;
             return Err(Exception::IllegalDataAddress);
@@ -460,8 +460,13 @@ mod tests {
     #[test]
     fn commands_are_understood_as_they_were_meant() {
         for map in MAPS {
-            let command =
-                Command { wheels: [0.25, -0.5], handling_kind: 2, handling_number: 70_000, watchdog: 9, ..FORWARD };
+            let command = Command {
+                wheels: [0.25, -0.5],
+                handling_kind: 2,
+                handling_number: 70_000,
+                watchdog: 9,
+                ..FORWARD
+            };
             let device = device(map);
             let understood = device.understood(&device.commanded(&command).0).unwrap();
             assert!((understood.wheels[1] - command.wheels[1]).abs() < 1e-3);

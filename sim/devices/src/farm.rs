@@ -19,9 +19,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::drive::{self, DriveDevice};
 use crate::fault::{DeviceFault, spoil};
 use crate::modbus::{self, FRAME_BYTES_MAX, Header, Received};
-use crate::drive::{self, DriveDevice};
 use crate::plc::{self, TurbinePlc};
 use crate::write_log::{WriteLog, WriteRecord};
 

@@ -90,9 +90,8 @@ impl VehiclePlant {
     pub fn step(&mut self, command: WheelCommand, powered: bool, dt: Duration) {
         let seconds = dt.as_secs_f64();
         let [first, second] = command;
-        let toward = |now: f64, wanted: f64, rate: f64| {
-            now + (wanted - now).clamp(-rate * seconds, rate * seconds)
-        };
+        let toward =
+            |now: f64, wanted: f64, rate: f64| now + (wanted - now).clamp(-rate * seconds, rate * seconds);
         let speed_of = |now: MetersPerSecond, wanted: f64| {
             MetersPerSecond(toward(now.get(), if powered { wanted } else { 0.0 }, WHEEL_ACCELERATION))
         };

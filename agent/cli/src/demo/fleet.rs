@@ -32,6 +32,15 @@ pub(super) struct Vehicles {
     pub(super) kilometers: f64,
     pub(super) actions_done: u64,
     pub(super) messages_lost: u64,
+    pub(super) drives: Option<Drives>,
+}
+
+/// What truly happened to those on Modbus.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Drives {
+    pub(super) handlings: u64,
+    pub(super) self_restarts: u64,
+    pub(super) watchdog_starvations: u64,
 }
 
 /// The running fleet.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use agent_status::Report;
+use agent_status::{Device, Report};
 use serde_json::{Value, json};
 
 use super::fleet::Vehicles;
@@ -16,16 +16,20 @@ const SCANS_SHARE_MIN: f64 = 0.95;
 
 /// Devices that were not served as they should have been.
 fn starved(report: &Report) -> Vec<String> {
-    let cycles = report.groups.iter().map(|group| group.cycles).max().unwrap_or(0);
-    let enough = |count: u64| count as f64 >= SCANS_SHARE_MIN * cycles as f64;
+    let cycles = |device: &Device| {
+        let group = report.groups.iter().find(|group| group.name == device.group);
+        group.map_or(0, |group| group.cycles)
+    };
+    let enough = |device, count: u64| count as f64 >= SCANS_SHARE_MIN * cycles(device) as f64;
     // A node that was a standby for some time has read all along, but not written.
     let wrote_all_along = report.pair.as_ref().is_none_or(|pair| pair.epoch == 1);
     report
         .devices
         .iter()
-        .filter(|device| !enough(device.scans) || (wrote_all_along && !enough(device.writes)))
+        .filter(|device| !enough(device, device.scans) || (wrote_all_along && !enough(device, device.writes)))
         .map(|device| {
-            format!("{} ({} scans, {} writes in {cycles} cycles)", device.name, device.scans, device.writes)
+            let Device { name, scans, writes, .. } = device;
+            format!("{name} ({scans} scans, {writes} writes in {} cycles)", cycles(device))
         })
         .collect()
 }
@@ -67,7 +71,7 @@ pub(super) fn print(
              of way, {} messages lost on the air",
             vehicles.collisions,
             vehicles.kilometers,
-            vehicles.actions_done,
+            vehicles.actions_done + vehicles.drives.as_ref().map_or(0, |drives| drives.handlings),
             vehicles.stops,
             vehicles.messages_lost
         );
@@ -120,6 +124,8 @@ fn fleet(report: &Report, vehicles: &Vehicles) -> Value {
         "collisions": vehicles.collisions,
         "nearest_m": vehicles.nearest_m,
         "messages_lost": vehicles.messages_lost,
+        "self_restarts": vehicles.drives.as_ref().map_or(0, |drives| drives.self_restarts),
+        "watchdog_starvations": vehicles.drives.as_ref().map_or(0, |drives| drives.watchdog_starvations),
         "refused": fleet.refused,
         "report": fleet,
     })
@@ -150,6 +156,7 @@ pub(super) fn write(
             json!({
                 "turbines": arguments.turbines,
                 "agvs": arguments.agvs,
+                "modbus_agvs": arguments.modbus_agvs(),
                 "seconds": arguments.seconds,
                 "wind": arguments.wind,
                 "seed": arguments.seed,

@@ -28,7 +28,12 @@ pub struct TurbineUnitState {
 
 impl TurbineUnitState {
     /// What the controller remembers if it makes this state's step from `before`.
-    pub(crate) fn repeated(&self, before: &Self, parameters: &TurbineParameters, dt: Duration) -> TurbineState {
+    pub(crate) fn repeated(
+        &self,
+        before: &Self,
+        parameters: &TurbineParameters,
+        dt: Duration,
+    ) -> TurbineState {
         let mut controller = TurbineController::new(*parameters);
         controller.restore(before.controller);
         controller.step(&self.inputs, &self.demand, dt);
@@ -99,10 +104,12 @@ impl TurbineSide {
     }
 
     pub(crate) fn report(&mut self, now: Instant, power_limit: Watts) -> PlantCycle {
-        let (mode, trips, torque, pitch) = self.step.as_ref().map_or(
-            (ModeName::Idle, TripSet::NONE, Default::default(), Default::default()),
-            |step| (step.mode, step.trips, step.outputs.generator_torque, step.outputs.pitch),
-        );
+        let (mode, trips, torque, pitch) = self
+            .step
+            .as_ref()
+            .map_or((ModeName::Idle, TripSet::NONE, Default::default(), Default::default()), |step| {
+                (step.mode, step.trips, step.outputs.generator_torque, step.outputs.pitch)
+            });
         let inputs = &self.inputs;
         let record = TurbineRecord {
             mode,

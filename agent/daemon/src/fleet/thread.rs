@@ -173,7 +173,8 @@ impl FleetLoop {
         answers: Sender<FleetAnswer>,
         report: Arc<Mutex<Fleet>>,
     ) -> Self {
-        let Wiring { fleet, blank, link, interface, layout, step, office, epoch, pair, keep, drives } = wiring;
+        let Wiring { fleet, blank, link, interface, layout, step, office, epoch, pair, keep, drives } =
+            wiring;
         Self {
             fleet,
             link,

@@ -1,8 +1,8 @@
 //! A vehicle on the field bus, with its drive loop, in virtual time.
 
 use control_loops_drive::{
-    Actuation, Chassis, DriveController, DriveDemand, DriveInputs, DriveParameters, HandlingResult, Pose, Route,
-    Sight,
+    Actuation, Chassis, DriveController, DriveDemand, DriveInputs, DriveParameters, HandlingResult, Pose,
+    Route, Sight,
 };
 use hal_process_image::Quality;
 use hal_units::{Duration, Instant, Meters, MetersPerSecond, Radians};
@@ -117,7 +117,8 @@ impl OnBus {
             self.handling = None;
             return;
         };
-        let cycles = self.handling.filter(|(under_way, _)| *under_way == number).map_or(0, |(_, cycles)| cycles + 1);
+        let cycles =
+            self.handling.filter(|(under_way, _)| *under_way == number).map_or(0, |(_, cycles)| cycles + 1);
         self.handling = Some((number, cycles));
         if cycles >= HANDLING_CYCLES {
             (self.handling, self.handled) = (None, number);

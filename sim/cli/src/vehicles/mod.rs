@@ -11,8 +11,8 @@ use clap::{Args, ValueEnum};
 use hal_diagnostics::Diagnostic;
 use hal_units::{Duration, Radians};
 use hal_vda5050::{Address, AddressError, Version};
-use sim_plants::Random;
 use sim_devices::DriveDevice;
+use sim_plants::Random;
 use sim_radio::{AirConfig, Fleet, FleetConfig, Others};
 use sim_vehicles::{Drive, Setup, Start, Vehicle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -256,7 +256,12 @@ impl FleetArguments {
     }
 
     /// Vehicles that begin there.
-    pub(crate) fn vehicles(&self, starts: &Starts, spoken: Spoken, seed: u64) -> Result<Vec<Vehicle>, Failure> {
+    pub(crate) fn vehicles(
+        &self,
+        starts: &Starts,
+        spoken: Spoken,
+        seed: u64,
+    ) -> Result<Vec<Vehicle>, Failure> {
         let vehicle = |(index, (node_id, at)): (usize, &(String, [f64; 2]))| {
             let start = Start {
                 node_id: node_id.clone(),
