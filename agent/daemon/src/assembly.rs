@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use agent_cycle::{ControlPorts, Executive, GroupSettings, PlanTable, TurbineBinding, Unit, ports};
-use agent_plan::Plan;
+use agent_cycle::{
+    ControlPorts, Executive, GroupSettings, LastSeen, PlanPorts, PlanTable, TurbineBinding, Unit, ports,
+};
 use control_loops_controllers::turbine::TurbineController;
 use hal_modbus::{DeviceCounters, DevicePort, LineConfig};
 
 use crate::config::SiteConfig;
 use crate::images::{DriverImages, GroupImages};
 use crate::overrides::OverrideStore;
-use crate::plan;
+use crate::plans::PlansSetUp;
 use crate::supervise::StartError;
 
 /// A loop group, ready to run.
 pub(crate) struct Group {
     pub(crate) executive: Executive<GroupImages>,
     pub(crate) control: ControlPorts,
+    pub(crate) plans: PlanPorts,
     pub(crate) lines: Vec<(LineConfig, Vec<DevicePort>)>,
     /// Device of each unit, as a position in the site.
     pub(crate) devices: Vec<usize>,
@@ -34,13 +36,19 @@ pub(crate) struct Assembly {
 impl Assembly {
     pub(crate) fn build(
         site: &SiteConfig,
-        plan: &Plan,
+        plans: &PlansSetUp,
         overrides: &OverrideStore,
+        seen: &Arc<LastSeen>,
     ) -> Result<Self, StartError> {
         let counters: Vec<_> = site.devices.iter().map(|_| Arc::new(DeviceCounters::default())).collect();
         let groups = (0..site.groups.len())
-            .map(|group| Group::build(site, group, plan::table(plan, site, group), overrides, &counters))
-            .collect::<Result<_, _>>()?;
+            .map(|group| {
+                let table = plans.first_table(site, group);
+                let mut built = Group::build(site, group, table, overrides, &counters)?;
+                built.executive = built.executive.seeing(Arc::clone(seen), built.devices.clone().into());
+                Ok(built)
+            })
+            .collect::<Result<_, StartError>>()?;
         Ok(Self { groups, counters })
     }
 }
@@ -69,7 +77,7 @@ impl Group {
                 device.profile.initial_outputs(),
             ));
         }
-        let (cycle_ports, control) = ports();
+        let (cycle_ports, control, plans) = ports();
         let settings = GroupSettings {
             period: config.period,
             deadline: config.deadline,
@@ -80,7 +88,7 @@ impl Group {
         let executive = Executive::new(settings, images, units.into_boxed_slice(), table, cycle_ports);
         let lines = lines(site, group, &devices, drivers, counters)?;
         let units = turbines.iter().map(|(position, _)| *position).collect();
-        Ok(Self { executive, control, lines, devices, units })
+        Ok(Self { executive, control, plans, lines, devices, units })
     }
 }
 

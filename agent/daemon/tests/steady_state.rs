@@ -63,7 +63,7 @@ impl Group {
         };
         let demand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
         let plan = Box::new(PlanTable::new(1, vec![demand; TURBINES].into()));
-        let (cycle_ports, control) = ports();
+        let (cycle_ports, control, _) = ports();
         let mut field = Field { profile, images: drivers, sequence: 0 };
         field.scan();
         let executive = Executive::new(settings, images, units, plan, cycle_ports);

@@ -52,7 +52,7 @@ pub enum Answer {
 }
 
 /// How far a plan has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -61,6 +61,7 @@ pub enum Stage {
     /// Activated on one agreed cycle, and on trial.
     Soaking,
     /// Has run its soak without a failure: what this node falls back to.
+    #[default]
     LastKnownGood,
     /// Was on trial and failed, or was given up: the last known good plan runs again.
     RolledBack,
@@ -105,7 +106,7 @@ pub enum Verdict {
 }
 
 /// A plan that a node has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PlanEntry {
@@ -129,11 +130,12 @@ pub struct PlanEntry {
 }
 
 /// What the node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Node {
     /// Not one of a pair.
+    #[default]
     Alone,
     /// The node of a pair that writes.
     Active,
@@ -155,7 +157,7 @@ pub struct PeerPlans {
 }
 
 /// How things stand with plans at a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PlanStatus {
