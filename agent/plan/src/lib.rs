@@ -22,6 +22,7 @@
 //! - [`PlanKey`] signs, [`TrustedKeys`] verify, over the [`canonical`] form.
 //! - [`inbox`]: what becomes of a plan at a node.
 //! - [`store`]: plans on disk.
+//! - `delta` (feature `delta`): a plan as the change of an earlier one.
 //! - [`wire`]: how to offer a plan to an agent on its Unix socket, and to ask how things stand.
 //!
 //! # Terms
@@ -33,6 +34,8 @@
 
 pub mod canonical;
 mod checked;
+#[cfg(feature = "delta")]
+pub mod delta;
 pub mod document;
 mod id;
 pub mod inbox;
