@@ -10,6 +10,7 @@
 mod power;
 mod site;
 
+use core::fmt;
 use std::collections::HashSet;
 
 use hal_units::{Duration, Watts};
@@ -67,6 +68,16 @@ pub enum Lost {
     Device(String),
     /// The electrical grid.
     Grid,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Centre => f.write_str("centre"),
+            Self::Device(device) => write!(f, "device {device}"),
+            Self::Grid => f.write_str("grid"),
+        }
+    }
 }
 
 /// What to do when something is lost.
