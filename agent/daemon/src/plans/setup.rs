@@ -22,7 +22,7 @@ use crate::config::SiteConfig;
 use crate::fleet::PlannedOrders;
 
 /// Words that may wait between the plan thread and the pair thread: each one is whole, the newest counts.
-const WORDS_MAX: usize = 16;
+const WORDS_MAX: usize = 256;
 
 /// Why plans cannot be taken.
 #[derive(Debug, thiserror::Error)]

@@ -137,8 +137,8 @@ fn schedule(plan: &CheckedPlan, turbine: &TurbineConfig, clock: Clock) -> UnitSc
     UnitSchedule { between, points: points(schedule, clock) }
 }
 
-/// Points on the monotonic clock. Of those that lie before its beginning the last one counts: the others are
-/// over, and a line goes on from where it is at the beginning.
+/// Points on the monotonic clock. Those that lie before its beginning are over, but for the last of them: its
+/// value still holds, and a line starts there.
 fn points(schedule: &CheckedSchedule, clock: Clock) -> Box<[(Instant, Watts)]> {
     let mut points: Vec<(Instant, Watts)> = Vec::with_capacity(schedule.points.len());
     for point in &schedule.points {

@@ -30,6 +30,12 @@ const ORDERS_MAX: usize = 16;
 const BUSY_INTERVAL: Duration = Duration::from_millis(2);
 /// and otherwise.
 const CALM_INTERVAL: Duration = Duration::from_millis(50);
+/// What the disk did not take is tried again so often.
+const DISK_INTERVAL: Duration = Duration::from_secs(1);
+/// Groups that have not all changed over after so long do not run.
+const ALL_WITHIN: Duration = Duration::from_secs(1);
+/// A wall clock that was set by more than this moves the points of schedules.
+const CLOCK_STEP_MS: u64 = 500;
 /// How long an offer waits for an activation that is under way.
 const OFFER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -204,8 +210,14 @@ struct PlanLoop {
     before: BTreeSet<String>,
     answer: Option<Verdict>,
     patient: VecDeque<Patient>,
-    /// Promotions that the disk did not take; tried again.
-    unpromoted: Option<PlanId>,
+    /// A promotion that the disk did not take, and when it is tried again.
+    unpromoted: Option<(PlanId, Instant)>,
+    /// A word that the pair thread did not take.
+    untold: Option<PeerWord>,
+    /// Since when some groups have changed over and others have not.
+    partly_since: Option<Instant>,
+    /// Both clocks when points of schedules were laid on the monotonic one last.
+    laid: Clock,
     last_refusal: Option<Refusal>,
     refused: BTreeMap<String, u64>,
     local_refused: Option<String>,
@@ -259,6 +271,9 @@ impl PlanLoop {
             answer: None,
             patient: VecDeque::new(),
             unpromoted: None,
+            untold: None,
+            partly_since: None,
+            laid: clock(),
             last_refusal: None,
             refused: BTreeMap::new(),
             local_refused: None,
@@ -295,7 +310,12 @@ impl PlanLoop {
         self.look_at_cycles();
         self.step(Input::Tick);
         self.try_patient();
-        self.retry_promotion();
+        let at = clock();
+        self.promote(at.now);
+        self.heed_the_clock(at);
+        if let Some(word) = self.untold.take() {
+            self.tell(word);
+        }
         if let Some(orders) = &mut self.orders {
             orders.pass_on();
         }
@@ -324,8 +344,8 @@ impl PlanLoop {
                 }
                 Output::Promote(id) => {
                     tracing::info!(plan = %id, "plan: last known good");
-                    self.unpromoted = Some(id);
-                    self.retry_promotion();
+                    self.unpromoted = Some((id, at.now));
+                    self.promote(at.now);
                 }
                 Output::Forget(id) => {
                     tracing::warn!(plan = %id, "plan: given up");
@@ -358,10 +378,44 @@ impl PlanLoop {
         }
     }
 
-    fn retry_promotion(&mut self) {
-        let Some(id) = self.unpromoted else { return };
-        if self.on_disk("kept as the last known good one", |store, _| store.promote(id)) {
-            self.unpromoted = None;
+    /// Makes the last known good plan that on disk, too; again, if the disk did not take it.
+    fn promote(&mut self, now: Instant) {
+        let Some((id, _)) = self.unpromoted.take_if(|(_, at)| *at <= now) else { return };
+        let Some(store) = &mut self.store else { return };
+        match store.promote(id) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let fault =
+                    format!("plans: the last known good plan {id} is not on disk: publish a newer one");
+                tracing::error!("{fault}");
+                self.faults.push(fault);
+            }
+            Err(error) => {
+                tracing::error!(%error, "a plan could not be kept as the last known good one on disk");
+                self.unpromoted = Some((id, now + DISK_INTERVAL));
+            }
+        }
+    }
+
+    /// Lays schedules anew when the wall clock was set.
+    fn heed_the_clock(&mut self, at: Clock) {
+        let passed = u64::try_from(at.now.since(self.laid.now).as_millis()).unwrap_or(u64::MAX);
+        let expected = self.laid.wall.unix_millis().saturating_add(passed);
+        if at.wall.unix_millis().abs_diff(expected) < CLOCK_STEP_MS {
+            return;
+        }
+        tracing::warn!(now = %at.wall, "the clock was set: schedules are laid anew");
+        self.laid = at;
+        let scheduled = |plan: &&KnownPlan| plan.as_signed().is_some_and(|plan| !plan.schedules.is_empty());
+        let (in_force, good, staged) = (self.inbox.in_force(), self.inbox.good(), self.inbox.staged());
+        if self.plan(in_force).filter(scheduled).is_some() {
+            self.lay_ready(at, in_force, PlanMessage::Replace);
+        }
+        if in_force != good && self.plan(good).filter(scheduled).is_some() {
+            self.lay_ready(at, good, PlanMessage::ReadyBack);
+        }
+        if let Some(staged) = staged.filter(|id| self.plan(*id).filter(scheduled).is_some()) {
+            self.lay_ready(at, staged, PlanMessage::Ready);
         }
     }
 
@@ -416,8 +470,11 @@ impl PlanLoop {
             }
         }
         // A plan is in force when all groups run it.
-        let Some(Some((key, cycle))) = self.changed.first().copied() else { return };
-        if !self.changed.iter().all(|changed| changed.is_some_and(|(other, _)| other == key)) {
+        let Some((key, cycle)) = self.changed.iter().flatten().next().copied() else { return };
+        let all = self.changed.iter().all(|changed| changed.is_some_and(|(other, _)| other == key));
+        let some = self.changed.iter().any(Option::is_some);
+        self.partly_since = (some && !all).then(|| self.partly_since.unwrap_or_else(|| clock().now));
+        if !all {
             return;
         }
         self.changed.fill(None);
@@ -435,11 +492,12 @@ impl PlanLoop {
         }
     }
 
-    fn tell(&self, word: PeerWord) {
+    fn tell(&mut self, word: PeerWord) {
+        // A pair thread that is behind gets the newest word later.
         if let Some(pair) = &self.pair
             && pair.words.try_send(word).is_err()
         {
-            tracing::error!("the pair thread takes no words about plans");
+            self.untold = Some(word);
         }
     }
 
@@ -455,7 +513,8 @@ impl PlanLoop {
             PlanNews::Word(word) => self.word = Some(word),
             PlanNews::Began => {
                 self.word = None;
-                self.tell(self.inbox.word());
+                let word = self.inbox.word();
+                self.tell(word);
             }
         }
         self.step(Input::Peer(self.word.filter(|_| self.near)));
@@ -650,6 +709,9 @@ impl PlanLoop {
         degraded.extend(self.faults.iter().cloned());
         if self.unpromoted.is_some() {
             degraded.push("plans: the disk does not take the last known good plan".to_owned());
+        }
+        if self.partly_since.is_some_and(|since| at.now.since(since) > ALL_WITHIN) {
+            degraded.push("plans: some loop groups did not change over".to_owned());
         }
         let peer =
             self.inbox.peer().map(|word| PeerPlans { in_force: Some(word.in_force), staged: word.staged });

@@ -312,25 +312,92 @@ impl Two {
     }
 }
 
+/// How often something is done: a few times here, more often in a campaign.
+fn times(variable: &str, usual: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
+fn print_times(what: &str, mut millis: Vec<f64>) {
+    millis.sort_by(f64::total_cmp);
+    let at = |share: f64| millis[((millis.len() - 1) as f64 * share) as usize];
+    println!(
+        "{what}: {} times, p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+        millis.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+}
+
+/// `TAKT_PLANS=1000` for a campaign.
 #[test]
 fn both_nodes_of_a_pair_activate_each_plan_on_the_same_cycle() {
     let field = Field::in_wind(1, WIND_MPS);
     let two = Two::over(&field);
     two.until_whole();
-    for epoch in 2..12 {
+    let last = 1 + times("TAKT_PLANS", 10);
+    let (mut waits, mut skew_max) = (Vec::new(), 0);
+    for epoch in 2..=last {
+        let signed = centre().sign(plan(epoch, 1_000_000 + u64::from(epoch))).to_json();
+        let began = std::time::Instant::now();
         for node in 0..2 {
-            two.planner(node).offer(plan(epoch, 1_000_000 + u64::from(epoch))).unwrap();
+            two.planner(node).offer_bytes(signed.clone()).unwrap();
         }
         let cycles = [0, 1].map(|node| {
             let in_force = |status: &PlanStatus| status.in_force.epoch == epoch;
             two.planner(node).until("the plan is in force", in_force).in_force.cycle.unwrap()
         });
-        assert_eq!(cycles[0], cycles[1], "plan {epoch}");
+        waits.push(began.elapsed().as_secs_f64() * 1e3);
+        skew_max = skew_max.max(cycles[0].abs_diff(cycles[1]));
     }
+    print_times("from offer to in force on both nodes", waits);
+    println!("skew: {skew_max} cycles at most");
+    assert_eq!(skew_max, 0, "in cycles of the active node");
     for node in 0..2 {
-        let status = two.planner(node).until("it is kept", |status| status.last_known_good.epoch == 11);
-        assert_eq!((status.activations, status.refused.len(), status.degraded), (10, 0, Vec::new()));
+        let status = two.planner(node).until("it is kept", |status| status.last_known_good.epoch == last);
+        let counts = (status.activations, status.refused.len(), status.degraded);
+        assert_eq!(counts, (u64::from(last) - 1, 0, Vec::new()));
     }
+}
+
+/// `TAKT_KILLS=1000` for a campaign.
+#[test]
+fn an_agent_that_is_killed_at_any_moment_starts_with_a_whole_plan_that_proved_itself() {
+    let field = Field::in_wind(1, WIND_MPS);
+    let site = planned(&field);
+    let planner = Planner::of(&site);
+    let (mut epoch, mut kept, mut acknowledged, mut seed) = (1, 1, 1, 0x5eed_u64);
+    let mut starts = Vec::new();
+    for _ in 0..times("TAKT_KILLS", 12) {
+        let began = std::time::Instant::now();
+        let mut agent = site.start();
+        let report = agent.until("cycles run", |report| report.groups[0].cycles > 0);
+        starts.push(began.elapsed().as_secs_f64() * 1e3);
+        let status = planner.status();
+        assert_eq!(status.degraded, Vec::<String>::new(), "a stored plan is torn, foreign or damaged");
+        assert!(status.last_known_good.epoch >= kept, "plan {kept} was kept: {status:#?}");
+        let entries = [Some(status.in_force.clone()), status.staged.clone(), status.given_up.clone()];
+        let highest = entries.into_iter().flatten().map(|entry| entry.epoch).max().unwrap();
+        assert!(highest >= acknowledged, "plan {acknowledged} was acknowledged: {status:#?}");
+        if status.in_force.epoch > 1 {
+            let limit_kw = f64::from(status.in_force.epoch % 4000) + 1000.0;
+            assert_eq!(report.units[0].power_limit_kw, limit_kw, "the cycles run what the status says");
+        }
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let end = std::time::Instant::now() + std::time::Duration::from_micros(seed >> 33 & 0x3ffff);
+        while std::time::Instant::now() < end {
+            epoch += 1;
+            let quick = Rollout { soak_ms: seed >> 20 & 0x1f, ..Rollout::default() };
+            let power_limit_w = (u64::from(epoch) % 4000 + 1000) * 1000;
+            let next = SchedulingPlan { rollout: quick, ..plan(epoch, power_limit_w) };
+            planner.offer(next).unwrap();
+            acknowledged = epoch;
+            kept = planner.status().last_known_good.epoch;
+        }
+        agent.kill();
+    }
+    print_times("from the start of the process to a cycle under the last known good plan", starts);
+    assert!(kept > 1);
 }
 
 #[test]
