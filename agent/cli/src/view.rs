@@ -1,6 +1,6 @@
 //! The report as tables for people.
 
-use agent_status::{Commands, Device, Distribution, Fleet, Group, Pair, Phase, Report, Unit};
+use agent_status::{Commands, Device, Distribution, Fleet, Group, Pair, Phase, Plan, Report, Unit};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
@@ -20,6 +20,7 @@ impl View {
     /// The report as text, each line ended.
     pub(crate) fn render(self, report: &Report) -> String {
         let mut text = heading(report);
+        text.push_str(&plans_on_their_way(&report.plan));
         for reason in report.degradations() {
             text.push_str(&format!("  degraded: {reason}\n"));
         }
@@ -248,10 +249,22 @@ fn heading(report: &Report) -> String {
         Some(link) => format!("broker {} NOT connected", link.broker),
         None => "no broker".to_owned(),
     };
-    format!(
-        "{}  {phase}  {:.1} s  plan `{}` epoch {}  {broker}\n",
-        report.site, report.uptime_s, report.plan.name, report.plan.epoch
-    )
+    format!("{}  {phase}  {:.1} s  {}  {broker}\n", report.site, report.uptime_s, plan(&report.plan))
+}
+
+/// The plan in force; others on their way are lines of their own.
+fn plan(plan: &Plan) -> String {
+    let mut text = format!("plan `{}` epoch {}", plan.name, plan.epoch);
+    if !plan.digest.is_empty() {
+        text.push_str(&format!(" ({:.8}) {}", plan.digest, plan.stage));
+    }
+    text
+}
+
+fn plans_on_their_way(plan: &Plan) -> String {
+    let staged = plan.staged.iter().map(|staged| format!("  plan staged: {staged}\n"));
+    let given_up = plan.given_up.iter().map(|given_up| format!("  plan given up: {given_up}\n"));
+    staged.chain(given_up).collect()
 }
 
 fn three(times: &Distribution) -> String {

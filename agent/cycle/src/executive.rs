@@ -1,16 +1,20 @@
 //! The executive: one loop group, one cycle after another.
 
 use core::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use hal_units::{Duration, Instant};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::demand::PlanDemand;
 use crate::replica::{self, ControlPair, CyclePair, EXECUTED_KEPT, GroupState};
+use crate::shelf::Shelf;
 use crate::unit::{UnitCycle, WriteTerms};
 use crate::vehicle::{self, CycleFleet, FleetPorts};
-use crate::{Bus, CyclePorts, CycleRecord, Executed, PlanTable, Record, Tick, Unit};
+use crate::{
+    Activated, Bus, CyclePorts, CycleRecord, Executed, LastSeen, PlanTable, Record, RuleStates, Source, Tick,
+    Unit,
+};
 
 /// What a group as a whole is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -59,6 +63,11 @@ pub struct Executive<B> {
     bus: B,
     units: Box<[Unit]>,
     plan: Box<PlanTable>,
+    shelf: Shelf,
+    rules: RuleStates,
+    seen: Arc<LastSeen>,
+    /// Position of each unit's device in the site.
+    devices: Box<[usize]>,
     ports: CyclePorts,
     mode: GroupMode,
     consecutive_misses: u32,
@@ -85,10 +94,6 @@ const REPORTS_PER_CYCLE: usize = 4;
 /// lost on the way to the other node of a pair takes none with it.
 const COMMANDS_PER_CYCLE: usize = 8;
 
-/// A unit that the plan does not name keeps still.
-const UNPLANNED: PlanDemand =
-    PlanDemand { request: agent_plan::Request::Stop, power_limit: hal_units::Watts::ZERO };
-
 impl<B: Bus> Executive<B> {
     /// A group at rest under its first plan.
     #[must_use]
@@ -104,6 +109,10 @@ impl<B: Bus> Executive<B> {
             bus,
             units,
             plan,
+            shelf: Shelf::default(),
+            rules: RuleStates::default(),
+            seen: LastSeen::new(Instant::ZERO, 0),
+            devices: Box::default(),
             ports,
             mode: GroupMode::Running,
             consecutive_misses: 0,
@@ -120,6 +129,14 @@ impl<B: Bus> Executive<B> {
         let (cycle, fleet) = vehicle::fleet_ports(self.units.len());
         self.fleet = Some(cycle);
         (self, fleet)
+    }
+
+    /// Lets the group note what it sees where the rules of all groups look, `devices` being the position of each
+    /// unit's device in the site. Set-up only.
+    #[must_use]
+    pub fn seeing(mut self, seen: Arc<LastSeen>, devices: Box<[usize]>) -> Self {
+        (self.seen, self.devices) = (seen, devices);
+        self
     }
 
     /// Makes the group one of a pair: it follows the other node until it is given an office. Allocates:
@@ -140,6 +157,7 @@ impl<B: Bus> Executive<B> {
             mode: self.mode,
             plan_epoch: self.plan.epoch,
             plan_digest: self.plan.digest,
+            next_plan: self.shelf.agreed(),
             executed: [Executed::default(); EXECUTED_KEPT],
             units: self.units.iter().map(Unit::state).collect(),
         }
@@ -148,11 +166,12 @@ impl<B: Bus> Executive<B> {
     /// The whole cycle. `clock` is read once, at the end.
     pub fn cycle(&mut self, tick: Tick, clock: impl Fn() -> Instant) -> CycleRecord {
         let now = tick.woke_at;
+        self.follow_or_lead(tick);
         self.take_plan();
-        self.follow_or_lead();
         self.take_commands(tick.cycle);
         self.take_routes();
         self.take_mode();
+        let rules = self.plan.mask(&mut self.rules, &self.seen, now);
 
         let dt = self.settings.period * tick.skipped.saturating_add(1);
         let terms = WriteTerms {
@@ -160,11 +179,18 @@ impl<B: Bus> Executive<B> {
             epoch: self.settings.epoch,
         };
         let stops = self.mode != GroupMode::Running;
-        let mut record = self.blank_record(tick);
+        let mut record = self.blank_record(tick, rules);
         for (at, unit) in self.units.iter_mut().enumerate() {
-            let demand = self.plan.demands.get(at).unwrap_or(&UNPLANNED);
+            let demand = &self.plan.demand(at, now, rules);
             let device = unit.device();
-            unit.read(self.bus.inputs(device), now);
+            let image = self.bus.inputs(device);
+            if let Some(device) = self.devices.get(at) {
+                self.seen.note(Source::Device(*device), image.acquired_at);
+            }
+            unit.read(image, now);
+            if unit.sees_grid() {
+                self.seen.note(Source::Grid, now);
+            }
             unit.step(demand, stops, dt);
             if let Some(outputs) = unit.write(terms, now) {
                 self.bus.publish(device, outputs);
@@ -188,31 +214,61 @@ impl<B: Bus> Executive<B> {
         record
     }
 
-    /// Takes a new plan if the old one can be sent back.
+    /// Takes messages about plans, and changes over if it is time, as long as what is left over can be sent back.
     fn take_plan(&mut self) {
-        if self.ports.retired.ready()
-            && let Some(plan) = self.ports.plans.dequeue()
+        while self.ports.retired.ready()
+            && let Some(message) = self.ports.plans.dequeue()
         {
-            let old = core::mem::replace(&mut self.plan, plan);
-            if let Err(old) = self.ports.retired.enqueue(old) {
-                // Not reached: readiness was checked, and this thread alone fills the ring. Losing the
-                // table would be better than freeing it here.
-                core::mem::forget(old);
+            let before = (self.plan.epoch, self.plan.digest);
+            let left = self.shelf.take(message, &mut self.plan);
+            if (self.plan.epoch, self.plan.digest) != before {
+                self.rules = RuleStates::default();
             }
+            self.retire(left);
+        }
+        if self.ports.retired.ready()
+            && self.ports.activated.ready()
+            && let Some(table) = self.shelf.due()
+        {
+            let (epoch, digest, cycle) = (table.epoch, table.digest, self.shelf.stands_for());
+            let old = core::mem::replace(&mut self.plan, table);
+            self.rules = RuleStates::default();
+            self.retire(Some(old));
+            let told = self.ports.activated.enqueue(Activated { epoch, digest, cycle });
+            debug_assert!(told.is_ok(), "readiness was checked, and this thread alone fills the ring");
+        }
+    }
+
+    fn retire(&mut self, table: Option<Box<PlanTable>>) {
+        if let Some(table) = table
+            && let Err(table) = self.ports.retired.enqueue(table)
+        {
+            // Not reached: readiness was checked, and this thread alone fills the ring. Losing the table would be
+            // better than freeing it here.
+            core::mem::forget(table);
         }
     }
 
     /// Reads once a cycle whether this node writes. If it does not, it goes on from the newest state of the
     /// one that does; so it does in the first cycle of a term, because the last state of the old one may have
     /// arrived since the cycle before, and others know by now that this node holds it.
-    fn follow_or_lead(&mut self) {
-        let Some(pair) = &mut self.pair else { return };
+    fn follow_or_lead(&mut self, tick: Tick) {
+        let Some(pair) = &mut self.pair else {
+            self.shelf.lead(tick.cycle);
+            return;
+        };
         let before = core::mem::replace(&mut pair.office, pair.ports.office.load(Ordering::Relaxed));
         if pair.office != 0 && pair.office == before {
+            self.shelf.lead(tick.cycle);
             return;
         }
         self.units.iter_mut().for_each(Unit::await_no_acknowledgement);
-        if let Some(state) = pair.ports.peer.updated() {
+        let state = pair.ports.peer.updated();
+        self.shelf.follow(state, tick.skipped);
+        if pair.office != 0 {
+            self.shelf.lead(tick.cycle);
+        }
+        if let Some(state) = state {
             for (unit, state) in self.units.iter_mut().zip(&state.units) {
                 unit.follow(state);
             }
@@ -229,9 +285,11 @@ impl<B: Bus> Executive<B> {
     fn show_state(&mut self, cycle: u64, dt: Duration) {
         let Some(pair) = &mut self.pair else { return };
         let (units, mode, plan, executed) = (&self.units, self.mode, &self.plan, pair.executed);
+        let next_plan = self.shelf.agreed();
         pair.ports.state.publish_with(|state| {
             (state.cycle, state.dt, state.mode) = (cycle + 1, dt, mode);
             (state.plan_epoch, state.plan_digest, state.executed) = (plan.epoch, plan.digest, executed);
+            state.next_plan = next_plan;
             for (state, unit) in state.units.iter_mut().zip(units) {
                 *state = unit.state();
             }
@@ -305,7 +363,7 @@ impl<B: Bus> Executive<B> {
         }
     }
 
-    fn blank_record(&self, tick: Tick) -> CycleRecord {
+    fn blank_record(&self, tick: Tick, rules: u8) -> CycleRecord {
         CycleRecord {
             cycle: tick.cycle,
             scheduled_at: tick.scheduled_at,
@@ -318,13 +376,15 @@ impl<B: Bus> Executive<B> {
             input_age_max: Duration::ZERO,
             mode: self.mode,
             plan_epoch: self.plan.epoch,
+            rules,
             records_dropped: self.records_dropped,
         }
     }
 
     /// Judges the cycle: a miss, or one too many.
     fn judge(&mut self, record: &mut CycleRecord) {
-        record.late = record.finished_at > record.scheduled_at + self.settings.deadline;
+        let deadline = self.plan.deadline.unwrap_or(self.settings.deadline);
+        record.late = record.finished_at > record.scheduled_at + deadline;
         let misses = record.skipped.saturating_add(u32::from(record.late));
         self.consecutive_misses =
             if misses == 0 { 0 } else { self.consecutive_misses.saturating_add(misses) };

@@ -11,45 +11,14 @@ use heapless::spsc::{Consumer, Producer, Queue};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Command, Record, demand::PlanDemand};
+use crate::{Activated, Command, PlanMessage, PlanTable, Record};
 
 /// Commands that may wait for the next cycle.
 const COMMANDS: usize = 64;
 /// Records between two visits of the collector: 2 s at five records a cycle and 100 Hz.
 const RECORDS: usize = 1024;
-/// Plans that may wait for the next cycle.
-const PLANS: usize = 2;
-
-/// A plan as the cycle takes it: one demand for each unit of the group, in the group's order.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlanTable {
-    /// The plan's number.
-    pub epoch: u32,
-    /// A hash of what the plan asks of this group.
-    pub digest: u64,
-    /// A demand for each unit.
-    pub demands: Box<[PlanDemand]>,
-}
-
-impl PlanTable {
-    /// A table with its digest.
-    #[must_use]
-    pub fn new(epoch: u32, demands: Box<[PlanDemand]>) -> Self {
-        // FNV-1a, 64 bits (Fowler, Noll, Vo): two nodes compare it, nobody has to trust it.
-        let mut digest = 0xcbf2_9ce4_8422_2325_u64;
-        let mut mix = |word: u64| {
-            for byte in word.to_le_bytes() {
-                digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
-        mix(u64::from(epoch));
-        for demand in &demands {
-            mix(demand.request as u64);
-            mix(demand.power_limit.get().to_bits());
-        }
-        Self { epoch, digest, demands }
-    }
-}
+/// Messages about plans that may wait for the next cycle.
+const PLANS: usize = 8;
 
 /// A command that a cycle has carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
@@ -64,8 +33,9 @@ pub struct Executed {
 
 /// The real-time thread's ends.
 pub struct CyclePorts {
-    pub(crate) plans: Consumer<'static, Box<PlanTable>>,
+    pub(crate) plans: Consumer<'static, PlanMessage>,
     pub(crate) retired: Producer<'static, Box<PlanTable>>,
+    pub(crate) activated: Producer<'static, Activated>,
     pub(crate) commands: Consumer<'static, Command>,
     pub(crate) executed: Producer<'static, Executed>,
     pub(crate) telemetry: Producer<'static, Record>,
@@ -74,10 +44,6 @@ pub struct CyclePorts {
 
 /// The other threads' ends.
 pub struct ControlPorts {
-    /// New plans.
-    pub plans: Producer<'static, Box<PlanTable>>,
-    /// Plans that are no longer in force: to be freed here.
-    pub retired: Consumer<'static, Box<PlanTable>>,
     /// Operators' commands.
     pub commands: Producer<'static, Command>,
     /// Commands that were carried out. Must be emptied: a full ring holds further commands back.
@@ -88,11 +54,23 @@ pub struct ControlPorts {
     pub stop: Arc<AtomicBool>,
 }
 
-/// A pair of ends. Allocates for the life of the process: set-up only.
+/// The ends of whoever hands plans to the cycle.
+pub struct PlanPorts {
+    /// Plans and what is to be done with them.
+    pub messages: Producer<'static, PlanMessage>,
+    /// Plans that are of no use to the cycle any more: to be freed here. Must be emptied: a full ring holds further
+    /// messages and changes back.
+    pub retired: Consumer<'static, Box<PlanTable>>,
+    /// Plans that the cycles have changed over to. Must be emptied, too.
+    pub activated: Consumer<'static, Activated>,
+}
+
+/// All ends. Allocates for the life of the process: set-up only.
 #[must_use]
-pub fn ports() -> (CyclePorts, ControlPorts) {
+pub fn ports() -> (CyclePorts, ControlPorts, PlanPorts) {
     let (plans_in, plans_out) = ring::<_, PLANS>();
-    let (retired_in, retired_out) = ring::<_, { PLANS + 1 }>();
+    let (retired_in, retired_out) = ring::<_, { PLANS + 2 }>();
+    let (activated_in, activated_out) = ring::<_, PLANS>();
     let (commands_in, commands_out) = ring::<_, COMMANDS>();
     let (executed_in, executed_out) = ring::<_, COMMANDS>();
     let (telemetry_in, telemetry_out) = ring::<_, RECORDS>();
@@ -100,20 +78,16 @@ pub fn ports() -> (CyclePorts, ControlPorts) {
     let cycle = CyclePorts {
         plans: plans_out,
         retired: retired_in,
+        activated: activated_in,
         commands: commands_out,
         executed: executed_in,
         telemetry: telemetry_in,
         stop: Arc::clone(&stop),
     };
-    let control = ControlPorts {
-        plans: plans_in,
-        retired: retired_out,
-        commands: commands_in,
-        executed: executed_out,
-        telemetry: telemetry_out,
-        stop,
-    };
-    (cycle, control)
+    let control =
+        ControlPorts { commands: commands_in, executed: executed_out, telemetry: telemetry_out, stop };
+    let plans = PlanPorts { messages: plans_in, retired: retired_out, activated: activated_out };
+    (cycle, control, plans)
 }
 
 fn ring<T: 'static, const N: usize>() -> (Producer<'static, T>, Consumer<'static, T>) {

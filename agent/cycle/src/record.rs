@@ -32,6 +32,8 @@ pub struct CycleRecord {
     pub mode: GroupMode,
     /// Epoch of the plan in force.
     pub plan_epoch: u32,
+    /// The plan's rules that apply, one bit each.
+    pub rules: u8,
     /// Records that did not fit into the ring since the start.
     pub records_dropped: u64,
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::{Executed, GroupMode, Overrides, TurbineUnitState, VehicleUnitState};
+use crate::{Executed, GroupMode, NextPlan, Overrides, TurbineUnitState, VehicleUnitState};
 
 /// Executed commands that a state carries: those of the last cycles, so that a lost state loses none.
 pub const EXECUTED_KEPT: usize = 32;
@@ -71,6 +71,8 @@ pub struct GroupState {
     pub plan_epoch: u32,
     /// Digest of that plan's demands on this group.
     pub plan_digest: u64,
+    /// The plan that comes next, and from which cycle on.
+    pub next_plan: NextPlan,
     /// The last commands that were carried out, newest last; token 0 is none.
     pub executed: [Executed; EXECUTED_KEPT],
     /// The units, in the group's order.
@@ -89,9 +91,10 @@ impl GroupState {
     pub fn copy_from(&mut self, other: &Self) {
         if self.units.len() == other.units.len() {
             self.units.copy_from_slice(&other.units);
-            let Self { cycle, dt, mode, plan_epoch, plan_digest, executed, units: _ } = other;
+            let Self { cycle, dt, mode, plan_epoch, plan_digest, next_plan, executed, units: _ } = other;
             (self.cycle, self.dt, self.mode) = (*cycle, *dt, *mode);
             (self.plan_epoch, self.plan_digest, self.executed) = (*plan_epoch, *plan_digest, *executed);
+            self.next_plan = *next_plan;
         }
     }
 }

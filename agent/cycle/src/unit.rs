@@ -124,6 +124,14 @@ impl Unit {
         }
     }
 
+    /// Whether the last scan shows a grid that takes the unit's power.
+    pub(crate) fn sees_grid(&self) -> bool {
+        match &self.plant {
+            Plant::Turbine(turbine) => turbine.sees_grid(),
+            Plant::Vehicle(_) => false,
+        }
+    }
+
     /// One step of the controller under its demand.
     pub(crate) fn step(&mut self, plan: &PlanDemand, group_stops: bool, dt: Duration) {
         let reset = core::mem::take(&mut self.reset);

@@ -4,8 +4,9 @@
 use std::sync::atomic::Ordering;
 
 use agent_cycle::{
-    Bus, Command, CommandAction, ControlPorts, CycleRecord, Executive, GroupMode, GroupSettings, Overrides,
-    PlanDemand, PlanTable, PlantRecord, Record, Tick, TurbineBinding, TurbineRecord, Unit, UnitRecord, ports,
+    Between, Bus, Command, CommandAction, ControlPorts, CycleRecord, Executive, GroupMode, GroupSettings,
+    LastSeen, NextPlan, Overrides, PlanDemand, PlanMessage, PlanPorts, PlanTable, PlantRecord, Record,
+    RuleTable, Source, Tick, TurbineBinding, TurbineRecord, Unit, UnitRecord, UnitSchedule, ports,
 };
 use agent_plan::Request;
 use control_loops_controllers::turbine::{ModeName, TurbineController, TurbineParameters};
@@ -27,6 +28,7 @@ struct Field {
     profile: DeviceProfile,
     now: Instant,
     answers: bool,
+    grid_ok: bool,
     inputs: DeviceInputs,
     written: Vec<DeviceOutputs>,
 }
@@ -51,6 +53,8 @@ impl Field {
         for (tag, value) in Self::AT_RATED_POWER {
             self.inputs.set(self.profile.input(tag).unwrap(), value, Quality::Good);
         }
+        let grid = self.profile.input("grid_ok").unwrap();
+        self.inputs.set(grid, f64::from(u8::from(self.grid_ok)), Quality::Good);
         self.inputs.acquired_at = self.now - Duration::from_millis(1);
         self.inputs.sequence += 1;
         self.inputs.outputs_acknowledged = self.written.last().map_or(0, |outputs| outputs.sequence);
@@ -75,6 +79,7 @@ struct Site {
     executive: Executive<Shared>,
     field: std::rc::Rc<std::cell::RefCell<Field>>,
     control: ControlPorts,
+    plans: PlanPorts,
     cycle: u64,
     records: Vec<CycleRecord>,
     units: Vec<UnitRecord>,
@@ -108,6 +113,7 @@ impl Site {
             profile,
             now: Instant::ZERO,
             answers: true,
+            grid_ok: true,
             inputs: DeviceInputs::NEVER,
             written: Vec::new(),
         }));
@@ -118,11 +124,11 @@ impl Site {
             consecutive_misses_max: 5,
             epoch: 7,
         };
-        let (cycle_ports, control) = ports();
+        let (cycle_ports, control, plans) = ports();
         let table = Box::new(PlanTable::new(1, Box::new([plan])));
         let bus = Shared(std::rc::Rc::clone(&field), DeviceInputs::NEVER);
         let executive = Executive::new(settings, bus, Box::new([unit]), table, cycle_ports);
-        Self { executive, field, control, cycle: 0, records: Vec::new(), units: Vec::new() }
+        Self { executive, field, control, plans, cycle: 0, records: Vec::new(), units: Vec::new() }
     }
 
     fn running() -> Self {
@@ -158,10 +164,7 @@ impl Site {
     }
 
     fn turbine(&self) -> TurbineRecord {
-        match self.units.last().unwrap().plant {
-            PlantRecord::Turbine(turbine) => turbine,
-            PlantRecord::Vehicle(_) => panic!("it is no turbine"),
-        }
+        turbine_of(self.units.last().unwrap())
     }
 
     fn mode(&self) -> ModeName {
@@ -260,11 +263,117 @@ fn a_new_plan_is_taken_between_two_cycles_and_the_old_one_comes_back() {
     let mut site = Site::running();
     let demand = PlanDemand { power_limit: Watts(2e6), ..RUN };
     let plan = Box::new(PlanTable::new(2, Box::new([demand])));
-    assert!(site.control.plans.enqueue(plan).is_ok());
+    assert!(site.plans.messages.enqueue(PlanMessage::Replace(plan)).is_ok());
     site.cycles(1);
     assert_eq!(site.last().plan_epoch, 2);
     assert_eq!(site.turbine().power_limit, Watts(2e6));
-    assert_eq!(site.control.retired.dequeue().unwrap().epoch, 1);
+    assert_eq!(site.plans.retired.dequeue().unwrap().epoch, 1);
+}
+
+/// A table for one unit with so much power.
+fn table(epoch: u32, watts: f64) -> Box<PlanTable> {
+    Box::new(PlanTable::new(epoch, Box::new([PlanDemand { power_limit: Watts(watts), ..RUN }])))
+}
+
+fn change_over(site: &mut Site, table: &PlanTable, cycle: u64) {
+    let next = NextPlan { epoch: table.epoch, digest: table.digest, cycle };
+    assert!(site.plans.messages.enqueue(PlanMessage::ChangeOver(next)).is_ok());
+}
+
+#[test]
+fn a_plan_that_lies_ready_counts_from_the_very_cycle_that_was_agreed() {
+    let mut site = Site::running();
+    let (new, at) = (table(2, 2e6), site.cycle + 5);
+    assert!(site.plans.messages.enqueue(PlanMessage::Ready(new.clone())).is_ok());
+    change_over(&mut site, &new, at);
+    site.cycles(10);
+    let first = site.records.iter().find(|record| record.plan_epoch == 2).unwrap();
+    assert_eq!(first.cycle, at);
+    assert_eq!(site.plans.activated.dequeue().unwrap().cycle, at);
+    assert_eq!(site.plans.retired.dequeue().unwrap().epoch, 1);
+}
+
+#[test]
+fn the_cycle_that_was_agreed_may_be_one_that_was_skipped() {
+    let mut site = Site::running();
+    let (new, at) = (table(2, 2e6), site.cycle + 2);
+    assert!(site.plans.messages.enqueue(PlanMessage::Ready(new.clone())).is_ok());
+    change_over(&mut site, &new, at);
+    site.cycle(Duration::from_micros(100), 3);
+    assert_eq!(site.last().plan_epoch, 2);
+}
+
+#[test]
+fn a_plan_that_does_not_lie_ready_never_counts() {
+    let mut site = Site::running();
+    let at = site.cycle;
+    change_over(&mut site, &table(2, 2e6), at);
+    assert!(site.plans.messages.enqueue(PlanMessage::Ready(table(2, 3e6))).is_ok());
+    site.cycles(10);
+    assert_eq!(site.last().plan_epoch, 1, "the same number with another digest");
+}
+
+#[test]
+fn a_plan_may_give_the_cycle_a_tighter_deadline() {
+    let mut site = Site::running();
+    let tight = PlanTable { deadline: Some(PERIOD / 2), ..*table(2, 5e6) };
+    assert!(site.plans.messages.enqueue(PlanMessage::Replace(Box::new(tight))).is_ok());
+    site.cycle(PERIOD * 3 / 4, 0);
+    assert!(site.last().late);
+}
+
+#[test]
+fn a_schedule_changes_the_limit_in_the_cycle_in_which_its_time_has_come() {
+    let mut site = Site::running();
+    let at = Instant::ZERO + PERIOD * u32::try_from(100 + site.cycle + 4).unwrap();
+    let schedule = UnitSchedule { between: Between::Step, points: Box::new([(at, Watts(1.5e6))]) };
+    let plan = PlanTable { schedules: Box::new([schedule]), ..*table(2, 4e6) };
+    assert!(site.plans.messages.enqueue(PlanMessage::Replace(Box::new(plan))).is_ok());
+    site.units.clear();
+    site.cycles(6);
+    let limits: Vec<_> = site.units.iter().map(|unit| turbine_of(unit).power_limit.get() / 1e6).collect();
+    assert_eq!(limits, [4.0, 4.0, 4.0, 1.5, 1.5, 1.5]);
+}
+
+/// A plan that falls back to 1 MW when something was not seen for 50 ms.
+fn with_rule(source: Source) -> Box<PlanTable> {
+    let supply = PlanDemand { power_limit: Watts(1e6), ..RUN };
+    let rule = RuleTable {
+        source,
+        hold: Duration::from_millis(50),
+        back: Duration::ZERO,
+        fallback: Box::new([Some(supply)]),
+    };
+    Box::new(PlanTable { rules: Box::new([rule]), ..*table(2, 4e6) })
+}
+
+#[test]
+fn a_unit_falls_back_while_the_grid_is_lost_and_returns_with_it() {
+    let mut site = Site::running();
+    let seen = LastSeen::new(Instant::ZERO, 1);
+    site.executive = site.executive.seeing(std::sync::Arc::clone(&seen), Box::new([0]));
+    assert!(site.plans.messages.enqueue(PlanMessage::Replace(with_rule(Source::Grid))).is_ok());
+    site.cycles(3);
+    assert_eq!((site.last().rules, site.turbine().power_limit), (0, Watts(4e6)));
+    site.field.borrow_mut().grid_ok = false;
+    site.cycles(8);
+    assert_eq!((site.last().rules, site.turbine().power_limit), (1, Watts(1e6)));
+    site.field.borrow_mut().grid_ok = true;
+    site.cycles(2);
+    assert_eq!((site.last().rules, site.turbine().power_limit), (0, Watts(4e6)));
+}
+
+#[test]
+fn a_unit_falls_back_while_a_device_gives_no_scan() {
+    let mut site = Site::running();
+    let seen = LastSeen::new(Instant::ZERO, 1);
+    site.executive = site.executive.seeing(seen, Box::new([0]));
+    assert!(site.plans.messages.enqueue(PlanMessage::Replace(with_rule(Source::Device(0)))).is_ok());
+    site.cycles(3);
+    assert_eq!(site.last().rules, 0);
+    site.field.borrow_mut().answers = false;
+    site.cycles(8);
+    assert_eq!(site.last().rules, 1);
 }
 
 #[test]
@@ -324,4 +433,11 @@ fn telemetry_that_nobody_takes_is_dropped_and_counted() {
         dropped = site.executive.cycle(at, || at.scheduled_at).records_dropped;
     }
     assert!(dropped > 1000, "{dropped}");
+}
+
+fn turbine_of(unit: &UnitRecord) -> TurbineRecord {
+    match unit.plant {
+        PlantRecord::Turbine(turbine) => turbine,
+        PlantRecord::Vehicle(_) => panic!("it is no turbine"),
+    }
 }

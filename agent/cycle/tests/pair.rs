@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use agent_cycle::{
-    Bus, Command, CommandAction, ControlPair, ControlPorts, Executive, GroupSettings, GroupState, Overrides,
-    PlanDemand, PlanTable, PlantState, Tick, TurbineBinding, TurbineUnitState, Unit, UnitParameters, ports,
+    Activated, Bus, Command, CommandAction, ControlPair, ControlPorts, Executive, GroupSettings, GroupState,
+    NextPlan, Overrides, PlanDemand, PlanMessage, PlanPorts, PlanTable, PlantState, Tick, TurbineBinding,
+    TurbineUnitState, Unit, UnitParameters, ports,
 };
 use agent_plan::Request;
 use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
@@ -78,7 +79,11 @@ struct Node {
     executive: Executive<SharedView>,
     view: std::rc::Rc<std::cell::RefCell<View>>,
     control: ControlPorts,
+    plans: PlanPorts,
     pair: ControlPair,
+    /// What its own first cycle is called.
+    first: u64,
+    activated: Vec<Activated>,
 }
 
 struct SharedView(std::rc::Rc<std::cell::RefCell<View>>, DeviceInputs);
@@ -95,7 +100,7 @@ impl Bus for SharedView {
 }
 
 impl Node {
-    fn new(offset_radps: f64) -> Self {
+    fn new(offset_radps: f64, first: u64) -> Self {
         let profile = profile();
         let unit = Unit::turbine(
             0,
@@ -119,12 +124,12 @@ impl Node {
             consecutive_misses_max: 5,
             epoch: 1,
         };
-        let (cycle_ports, control) = ports();
+        let (cycle_ports, control, plans) = ports();
         let table = Box::new(PlanTable::new(1, Box::new([RUN])));
         let bus = SharedView(std::rc::Rc::clone(&view), DeviceInputs::NEVER);
         let executive = Executive::new(settings, bus, Box::new([unit]), table, cycle_ports);
         let (executive, pair) = executive.in_pair();
-        Self { executive, view, control, pair }
+        Self { executive, view, control, plans, pair, first, activated: Vec::new() }
     }
 
     fn lead(&mut self, epoch: Option<u32>) {
@@ -135,7 +140,12 @@ impl Node {
     fn cycle(&mut self, cycle: u64) {
         let at = Instant::ZERO + PERIOD * u32::try_from(100 + cycle).unwrap();
         self.view.borrow_mut().scan(cycle, at);
-        self.executive.cycle(Tick { cycle, scheduled_at: at, woke_at: at, skipped: 0 }, || at);
+        let tick = Tick { cycle: self.first + cycle, scheduled_at: at, woke_at: at, skipped: 0 };
+        self.executive.cycle(tick, || at);
+        while self.plans.retired.dequeue().is_some() {}
+        while let Some(activated) = self.plans.activated.dequeue() {
+            self.activated.push(activated);
+        }
         while self.control.telemetry.dequeue().is_some() {}
         while self.control.executed.dequeue().is_some() {}
     }
@@ -155,7 +165,7 @@ struct Site {
 impl Site {
     fn led_by_a() -> Self {
         // B's speed sensor reads a little more.
-        let mut site = Self { a: Node::new(0.0), b: Node::new(0.05), cycle: 0 };
+        let mut site = Self { a: Node::new(0.0, 0), b: Node::new(0.05, 5_000), cycle: 0 };
         site.a.lead(Some(1));
         site.cycles(300);
         site
@@ -289,4 +299,114 @@ fn a_state_survives_the_wire() {
     let bytes = postcard::to_allocvec(&state).unwrap();
     assert!(bytes.len() < 1000, "{} bytes for a unit", bytes.len());
     assert_eq!(postcard::from_bytes::<GroupState>(&bytes).unwrap(), state);
+}
+
+fn derated() -> Box<PlanTable> {
+    Box::new(PlanTable::new(2, Box::new([PlanDemand { power_limit: Watts(2e6), ..RUN }])))
+}
+
+impl Site {
+    /// The new plan lies ready at both nodes, and A is to change over in so many cycles.
+    fn agree_in(&mut self, cycles: u64) -> u64 {
+        let at = self.cycle + cycles;
+        self.ready_at_a();
+        assert!(self.b.plans.messages.enqueue(PlanMessage::Ready(derated())).is_ok());
+        self.a_changes_over(at);
+        at
+    }
+
+    fn ready_at_a(&mut self) {
+        assert!(self.a.plans.messages.enqueue(PlanMessage::Ready(derated())).is_ok());
+    }
+
+    fn a_changes_over(&mut self, at: u64) {
+        let PlanTable { epoch, digest, .. } = *derated();
+        let next = NextPlan { epoch, digest, cycle: at };
+        assert!(self.a.plans.messages.enqueue(PlanMessage::ChangeOver(next)).is_ok());
+    }
+
+    /// The demand of a node's last step.
+    fn limit_mw(node: &mut Node) -> f64 {
+        turbine(&node.state()).demand.power_limit.get() / 1e6
+    }
+}
+
+#[test]
+fn both_nodes_change_over_on_the_same_cycle() {
+    let mut site = Site::led_by_a();
+    let at = site.agree_in(5);
+    site.cycles(10);
+    assert_eq!(site.a.activated.iter().map(|one| one.cycle).collect::<Vec<_>>(), [at]);
+    assert_eq!(site.b.activated, site.a.activated, "B counts A's cycles");
+}
+
+#[test]
+fn a_follower_changes_over_on_the_agreed_cycle_also_if_states_are_lost_around_it() {
+    let mut site = Site::led_by_a();
+    let at = site.agree_in(6);
+    site.cycles(2);
+    for _ in 0..8 {
+        site.cycle += 1;
+        site.a.cycle(site.cycle);
+        site.b.cycle(site.cycle);
+    }
+    site.cycles(2);
+    assert_eq!((site.a.activated[0].cycle, site.b.activated[0].cycle), (at, at));
+    assert_eq!(site.b.activated.len(), 1);
+}
+
+#[test]
+fn a_node_that_takes_over_before_the_agreed_cycle_changes_over_on_it() {
+    let mut site = Site::led_by_a();
+    let at = site.agree_in(8);
+    site.cycles(2);
+    // B's step after A's cycle 302 stands for A's 303; two pass without anybody, and B leads from 306 on.
+    site.a_is_lost(2);
+    assert_eq!(Site::limit_mw(&mut site.b), 5.0);
+    let (led_from, own) = (306, site.b.first + site.cycle);
+    for _ in 0..5 {
+        site.cycle += 1;
+        site.b.cycle(site.cycle);
+    }
+    assert_eq!(site.b.activated.iter().map(|one| one.cycle).collect::<Vec<_>>(), [own + at - led_from]);
+    assert_eq!(Site::limit_mw(&mut site.b), 2.0);
+}
+
+#[test]
+fn a_follower_that_got_the_plan_late_changes_over_at_once() {
+    let mut site = Site::led_by_a();
+    site.ready_at_a();
+    site.a_changes_over(site.cycle + 2);
+    site.cycles(20);
+    assert_eq!((site.a.activated.len(), site.b.activated.len()), (1, 0));
+    assert!(site.b.plans.messages.enqueue(PlanMessage::Ready(derated())).is_ok());
+    site.cycles(1);
+    assert_eq!(site.b.activated.len(), 1);
+}
+
+#[test]
+fn a_follower_goes_back_where_the_leader_does() {
+    let mut site = Site::led_by_a();
+    site.agree_in(3);
+    site.cycles(6);
+    let good = || Box::new(PlanTable::new(1, Box::new([RUN])));
+    assert!(site.a.plans.messages.enqueue(PlanMessage::ReadyBack(good())).is_ok());
+    assert!(site.b.plans.messages.enqueue(PlanMessage::ReadyBack(good())).is_ok());
+    site.cycles(3);
+    assert_eq!(site.b.activated.len(), 1, "that the way back lies ready changes nothing");
+    let next = NextPlan { epoch: 1, digest: good().digest, cycle: site.cycle + 4 };
+    assert!(site.a.plans.messages.enqueue(PlanMessage::ChangeOver(next)).is_ok());
+    site.cycles(8);
+    assert_eq!(site.b.activated, site.a.activated);
+    assert_eq!(site.b.activated.last().unwrap().epoch, 1);
+}
+
+#[test]
+fn a_follower_is_told_nothing_by_its_own_threads() {
+    let mut site = Site::led_by_a();
+    assert!(site.b.plans.messages.enqueue(PlanMessage::Ready(derated())).is_ok());
+    let next = NextPlan { epoch: 2, digest: derated().digest, cycle: 0 };
+    assert!(site.b.plans.messages.enqueue(PlanMessage::ChangeOver(next)).is_ok());
+    site.cycles(10);
+    assert_eq!(site.b.activated, []);
 }

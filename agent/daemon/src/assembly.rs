@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use agent_cycle::{
-    BindError, ControlPorts, Executive, FleetPorts, GroupSettings, PlanTable, TurbineBinding, Unit,
-    VehicleBinding, ports,
+    BindError, ControlPorts, Executive, FleetPorts, GroupSettings, LastSeen, PlanPorts, PlanTable,
+    TurbineBinding, Unit, VehicleBinding, ports,
 };
-use agent_plan::Plan;
 use control_loops_controllers::turbine::TurbineController;
 use control_loops_drive::DriveController;
 use hal_field_bus::DeviceProfile;
@@ -15,13 +14,14 @@ use hal_modbus::{DeviceCounters, DevicePort, LineConfig};
 use crate::config::{PlantConfig, SiteConfig, UnitConfig};
 use crate::images::{DriverImages, GroupImages};
 use crate::overrides::OverrideStore;
-use crate::plan;
+use crate::plans::PlansSetUp;
 use crate::supervise::StartError;
 
 /// A loop group, ready to run.
 pub(crate) struct Group {
     pub(crate) executive: Executive<GroupImages>,
     pub(crate) control: ControlPorts,
+    pub(crate) plans: PlanPorts,
     pub(crate) lines: Vec<(LineConfig, Vec<DevicePort>)>,
     /// Device of each unit, as a position in the site.
     pub(crate) devices: Vec<usize>,
@@ -41,13 +41,19 @@ pub(crate) struct Assembly {
 impl Assembly {
     pub(crate) fn build(
         site: &SiteConfig,
-        plan: &Plan,
+        plans: &PlansSetUp,
         overrides: &OverrideStore,
+        seen: &Arc<LastSeen>,
     ) -> Result<Self, StartError> {
         let counters: Vec<_> = site.devices.iter().map(|_| Arc::new(DeviceCounters::default())).collect();
         let groups = (0..site.groups.len())
-            .map(|group| Group::build(site, group, plan::table(plan, site, group), overrides, &counters))
-            .collect::<Result<_, _>>()?;
+            .map(|group| {
+                let table = plans.first_table(site, group);
+                let mut built = Group::build(site, group, table, overrides, &counters)?;
+                built.executive = built.executive.seeing(Arc::clone(seen), built.devices.clone().into());
+                Ok(built)
+            })
+            .collect::<Result<_, StartError>>()?;
         Ok(Self { groups, counters })
     }
 }
@@ -69,7 +75,7 @@ impl Group {
             let device = site.devices.get(unit.device).ok_or(StartError::Wiring { what: "device" })?;
             units.push(build_unit(at, unit, &device.profile, overrides).map_err(StartError::Binding)?);
         }
-        let (cycle_ports, control) = ports();
+        let (cycle_ports, control, plans) = ports();
         let settings = GroupSettings {
             period: config.period,
             deadline: config.deadline,
@@ -86,7 +92,7 @@ impl Group {
             (executive, fleet) = (with_fleet, Some(ports));
         }
         let units = configs.iter().map(|(position, _)| *position).collect();
-        Ok(Self { executive, control, lines, devices, units, fleet })
+        Ok(Self { executive, control, plans, lines, devices, units, fleet })
     }
 }
 

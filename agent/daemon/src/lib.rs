@@ -11,8 +11,9 @@
 //! - the MQTT thread of `hal-mqtt`;
 //! - with a peer, the pair thread (`pair`);
 //! - with a fleet, the fleet thread (`fleet`);
+//! - the plan thread (`plans`);
 //! - the admin thread: HTTP ([`admin`]);
-//! - the main thread: signals, telemetry, commands, plans ([`run`]).
+//! - the main thread: signals, telemetry, commands ([`run`]).
 //!
 //! Between real-time and other threads there are `heapless` rings and triple buffers alone; between
 //! threads that are not real-time there are channels.
@@ -31,7 +32,7 @@ pub mod keeper;
 mod operators;
 pub mod overrides;
 mod pair;
-pub mod plan;
+mod plans;
 pub mod realtime;
 mod report;
 mod setup;
@@ -40,4 +41,5 @@ pub mod telemetry;
 
 pub use fleet::FleetStartError;
 pub use pair::{Charge, PairError, WireError};
+pub use plans::{PlansError, read as read_plan};
 pub use supervise::{Outcome, StartError, run};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use agent_daemon::config::{LogConfig, SiteConfig};
 use agent_daemon::keeper::{self, KeeperError};
-use agent_daemon::{Charge, Outcome, StartError, admission, plan, run};
+use agent_daemon::{Charge, Outcome, StartError, admission, read_plan, run};
 use clap::Parser;
 use failover_link::Incarnation;
 use hal_linux_rt::lease_gate::LeaseCell;
@@ -114,7 +114,7 @@ fn charge(number: i32, profile: Option<String>, incarnation: Option<Incarnation>
 
 fn check(site: &SiteConfig) -> ExitCode {
     let admitted = admission::admit(site).map_err(StartError::from);
-    match admitted.and_then(|responses| Ok((responses, plan::read(&site.plan, site)?))) {
+    match admitted.and_then(|responses| Ok((responses, read_plan(&site.plan, site)?))) {
         Ok((responses, plan)) => {
             println!(
                 "{}: {} units, {} devices, {} buses; plan `{}`, epoch {}",
@@ -144,6 +144,7 @@ fn fail(error: &StartError) -> ExitCode {
         StartError::Admission(_) | StartError::Realtime { .. } => 3,
         StartError::Thread(_)
         | StartError::Overrides(_)
+        | StartError::Plans(_)
         | StartError::Admin(_)
         | StartError::Operators(_)
         | StartError::StateDir { .. }

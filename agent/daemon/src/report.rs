@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use agent_cycle::{PlantRecord, UnitRecord};
-use agent_plan::Plan;
+use agent_plan::wire::PlanEntry;
 use agent_status::{Device, Distribution, Phase, Realtime, Report, Unit};
 use hal_modbus::{DeviceCounters, Fault};
 use hal_units::Instant;
 
 use crate::config::{DeviceConfig, PlantConfig, SiteConfig};
 use crate::operators::Operators;
+use crate::plans::PlansReport;
 use crate::supervise::GroupControl;
 
 /// What the report needs besides the groups' collectors.
@@ -18,7 +19,6 @@ pub(crate) struct Reporter<'a> {
     counters: Vec<Arc<DeviceCounters>>,
     realtime: Realtime,
     started_at: Instant,
-    plan_refused: Option<String>,
 }
 
 impl<'a> Reporter<'a> {
@@ -28,19 +28,14 @@ impl<'a> Reporter<'a> {
         realtime: Realtime,
         started_at: Instant,
     ) -> Self {
-        Self { site, counters, realtime, started_at, plan_refused: None }
-    }
-
-    /// Notes why the last reload of the plan was refused, if it was.
-    pub(crate) fn plan_refused(&mut self, why: Option<String>) {
-        self.plan_refused = why;
+        Self { site, counters, realtime, started_at }
     }
 
     pub(crate) fn report(
         &self,
         controls: &[GroupControl],
         operators: &Operators,
-        plan: &Plan,
+        plans: &PlansReport,
         phase: Phase,
         now: Instant,
     ) -> Report {
@@ -54,15 +49,36 @@ impl<'a> Reporter<'a> {
             devices: self.devices(controls),
             commands: operators.commands(),
             mqtt: operators.link(),
-            plan: agent_status::Plan {
-                name: plan.name.clone(),
-                epoch: plan.epoch,
-                file: self.site.plan.display().to_string(),
-                refused: self.plan_refused.clone(),
-            },
+            plan: self.plan(plans),
             realtime: self.realtime.clone(),
             pair: None,
             fleet: None,
+        }
+    }
+
+    fn plan(&self, plans: &PlansReport) -> agent_status::Plan {
+        let status = &plans.status;
+        let digest = |entry: &PlanEntry| entry.digest.map(|digest| digest.to_string()).unwrap_or_default();
+        let words =
+            |entry: &PlanEntry| format!("`{}` epoch {} {}", entry.name, entry.epoch, entry.stage.as_str());
+        agent_status::Plan {
+            name: status.in_force.name.clone(),
+            epoch: status.in_force.epoch,
+            file: self.site.plan.display().to_string(),
+            refused: plans.local_refused.clone(),
+            digest: digest(&status.in_force),
+            stage: status.in_force.stage.as_str().to_owned(),
+            staged: status.staged.as_ref().map(words),
+            last_known_good: words(&status.last_known_good),
+            given_up: status.given_up.as_ref().map(|entry| {
+                let why = entry.refusal.as_ref().map(|refusal| format!(": {refusal}")).unwrap_or_default();
+                format!("{}{why}", words(entry))
+            }),
+            rules: status.rules.clone(),
+            activations: status.activations,
+            rollbacks: status.rollbacks,
+            rejected: status.refused.clone(),
+            degraded: status.degraded.clone(),
         }
     }
 

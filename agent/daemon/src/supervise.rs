@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agent_cycle::{ControlPorts, Grid};
-use agent_plan::Plan;
+use agent_cycle::{ControlPorts, Grid, GroupMode, LastSeen, PlantRecord};
 use agent_status::{Phase, Thread};
 use failover_protocol::Role;
 use hal_diagnostics::Diagnostic;
@@ -17,6 +16,7 @@ use hal_modbus::Office;
 use hal_units::{Duration, Instant};
 
 use crate::admin::{self, AdminError, Listeners, SharedReport};
+use crate::admission;
 use crate::assembly::Assembly;
 use crate::config::SiteConfig;
 use crate::field::{FieldThread, GroupField};
@@ -24,11 +24,11 @@ use crate::fleet::{FleetPlan, FleetStartError, FleetThread};
 use crate::operators::{Operators, OperatorsError};
 use crate::overrides::{OverrideStore, OverridesError};
 use crate::pair::{Charge, News, Order, PairError, PairPlan, PairThread};
+use crate::plans::{Health, PlanThread, PlansError, PlansReport, PlansSetUp, Timing};
 use crate::realtime::{self, Ended};
 use crate::report::Reporter;
 use crate::setup::{SetUp, drop_capabilities};
 use crate::telemetry::{Collector, GroupFacts};
-use crate::{admission, plan};
 
 /// How often the main thread looks at rings, signals and counters.
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
@@ -87,12 +87,24 @@ pub enum StartError {
     /// The pair cannot be set up.
     #[error("{0}")]
     Pair(#[from] PairError),
+    /// Plans cannot be taken.
+    #[error("{0}")]
+    Plans(PlansError),
     /// A programmer's error in the wiring; the site was checked before.
     #[error("the checked site does not hold together: no {what}; please report this")]
     Wiring {
         /// What was not found.
         what: &'static str,
     },
+}
+
+impl From<PlansError> for StartError {
+    fn from(error: PlansError) -> Self {
+        match error {
+            PlansError::Local(diagnostic) => Self::Text(diagnostic),
+            other => Self::Plans(other),
+        }
+    }
 }
 
 /// How a run ended.
@@ -116,13 +128,16 @@ pub fn run(
     charge: Option<Charge>,
 ) -> Result<Outcome, StartError> {
     let responses = admission::admit(site)?;
-    let first_plan = plan::read(&site.plan, site)?;
     std::fs::create_dir_all(&site.state_dir)
         .map_err(|error| StartError::StateDir { path: site.state_dir.clone(), error })?;
     let overrides = OverrideStore::open(&site.state_dir)?;
+    let mut fleet = FleetPlan::read(site)?;
+    let names = fleet.as_ref().map(|fleet| fleet.stations().map(|name| name.to_string()).collect());
+    let mut plans = PlansSetUp::open(site, names)?;
     let mut set_up = SetUp::process(site)?;
 
-    let assembly = Assembly::build(site, &first_plan, &overrides)?;
+    let seen = LastSeen::new(now(), site.devices.len());
+    let assembly = Assembly::build(site, &plans, &overrides, &seen)?;
     let origin = now() + FIRST_CYCLE_AFTER;
     let end = Arc::new(AtomicBool::new(false));
     let mut loops = Vec::new();
@@ -130,11 +145,14 @@ pub fn run(
     let mut controls = Vec::new();
     let mut pair = charge.map(|charge| PairPlan::new(site, charge, origin)).transpose()?;
     let office = pair.as_mut().map_or_else(Office::alone, PairPlan::office);
-    let mut fleet = FleetPlan::read(site)?;
     let stations = fleet.as_ref().map(|fleet| fleet.stations().collect());
     if let (Some(pair), Some(fleet)) = (&mut pair, &mut fleet) {
         pair.take_fleet(fleet.in_pair());
     }
+    if let Some(pair) = &mut pair {
+        pair.take_plans(plans.in_pair());
+    }
+    let mut plan_ports = Vec::new();
     let fleet_office = office.clone();
     for ((group, config), response) in assembly.groups.into_iter().zip(&site.groups).zip(&responses) {
         let mut executive = group.executive;
@@ -160,6 +178,7 @@ pub fn run(
             thread_id: running.report.found.thread_id,
             devices: group.devices,
         };
+        plan_ports.push(group.plans);
         controls.push(GroupControl {
             ports: group.control,
             collector: Collector::new(facts, origin),
@@ -176,16 +195,19 @@ pub fn run(
         set_up.thread(pair.settings())?;
     }
     let fleet = fleet.map(|fleet| fleet.start(fleet_office)).transpose()?;
+    let first_words = plans.first_words();
+    let orders = fleet.as_ref().map(FleetThread::planned_orders);
+    let plans = plans.start(site, plan_ports, Timing::new(origin, site), seen, orders)?;
     drop_capabilities();
 
     let reporter = Reporter::new(site, assembly.counters, set_up.status(), now());
     let operators = Operators::start(site, overrides, stations)?;
     let report =
-        SharedReport::new(reporter.report(&controls, &operators, &first_plan, Phase::Starting, now()));
+        SharedReport::new(reporter.report(&controls, &operators, &plans.report(), Phase::Starting, now()));
     let switchover = pair.as_ref().map(PairThread::switchover);
     let _admin = open_admin(&site.admin.socket, site.admin.listen, report.clone(), switchover)?;
     field.begin();
-    tracing::info!(site = %site.name, units = site.units.len(), plan = %first_plan.name, "running");
+    tracing::info!(site = %site.name, units = site.units.len(), plan = first_words, "running");
 
     let mut watch = Watch {
         site,
@@ -193,7 +215,8 @@ pub fn run(
         operators,
         reporter,
         report,
-        plan: first_plan,
+        plans: Some(plans),
+        left_plans: None,
         next_report: Instant::ZERO,
         role: Role::Init,
         pair,
@@ -206,6 +229,7 @@ pub fn run(
     // The loops run on meanwhile: without them a pair would give up the office that the safe actions need.
     field.stop(now() + SAFE_WRITES_WITHIN);
     watch.leave_pair();
+    watch.leave_plans();
     end.store(true, Ordering::Relaxed);
     join(loops);
     watch.last_report(report_file);
@@ -280,7 +304,9 @@ struct Watch<'a> {
     operators: Operators,
     reporter: Reporter<'a>,
     report: SharedReport,
-    plan: Plan,
+    plans: Option<PlanThread>,
+    /// The plans as they were when their thread ended.
+    left_plans: Option<PlansReport>,
     next_report: Instant,
     pair: Option<PairThread>,
     /// The pair as it was when this node left it.
@@ -298,7 +324,7 @@ impl Watch<'_> {
         loop {
             match signals.wait(WATCH_INTERVAL) {
                 Ok(Some(received)) => match (received.signal, stopping) {
-                    (Signal::HangUp, _) => self.reload_plan(),
+                    (Signal::HangUp, _) => self.plans.iter().for_each(PlanThread::reload),
                     (Signal::Terminate | Signal::Interrupt, None) => {
                         if self.hands_over() {
                             return Outcome::AtRest;
@@ -332,7 +358,6 @@ impl Watch<'_> {
     fn turn(&mut self, phase: Phase) {
         self.take_news();
         for control in &mut self.controls {
-            while control.ports.retired.dequeue().is_some() {}
             for (unit, record) in control.collector.collect(&mut control.ports.telemetry) {
                 let name = control
                     .units
@@ -343,6 +368,10 @@ impl Watch<'_> {
                 tracing::info!(unit = name, mode = record.plant.mode(), ?trips, "unit");
             }
         }
+        let health = self.health();
+        if let Some(plans) = &mut self.plans {
+            plans.note_health(health);
+        }
         let outlives = |cycle, since| self.pair.as_ref().is_none_or(|pair| pair.outlives(cycle, since));
         let of_fleet = self.operators.turn(self.site, &mut self.controls, self.fleet.as_ref(), outlives);
         if let Some(pair) = self.pair.as_ref().filter(|_| !of_fleet.is_empty()) {
@@ -352,7 +381,8 @@ impl Watch<'_> {
         let now = now();
         if now >= self.next_report {
             self.next_report = now + REPORT_INTERVAL;
-            let mut report = self.reporter.report(&self.controls, &self.operators, &self.plan, phase, now);
+            let plans = self.plans_report();
+            let mut report = self.reporter.report(&self.controls, &self.operators, &plans, phase, now);
             report.pair = self.pair.as_ref().map(PairThread::report);
             report.fleet = self.fleet.as_ref().map(FleetThread::report);
             self.operators.publish(self.site, &self.controls);
@@ -436,40 +466,43 @@ impl Watch<'_> {
         }
     }
 
-    /// Takes a new plan from the plan file; a plan that is refused changes nothing.
-    fn reload_plan(&mut self) {
-        let new = match self.next_plan() {
-            Ok(new) => new,
-            Err(why) => {
-                tracing::error!("the plan is refused, the old one stays: {why}");
-                self.reporter.plan_refused(Some(why));
-                return;
+    /// What a plan on trial is judged by.
+    fn health(&self) -> Health {
+        let mut health = Health::default();
+        for control in &self.controls {
+            let group = &control.collector.facts().name;
+            let last = control.collector.last();
+            if last.is_some_and(|last| matches!(last.mode, GroupMode::Safe { .. })) {
+                health.troubles.insert(format!("group {group} is in its safe state"));
             }
-        };
-        for (group, control) in self.controls.iter_mut().enumerate() {
-            if control.ports.plans.enqueue(plan::table(&new, self.site, group)).is_err() {
-                tracing::error!("readiness was checked, and this thread alone fills the ring");
+            health.rules |= last.map_or(0, |last| last.rules);
+            for (at, position) in control.units.iter().enumerate() {
+                let tripped = control.collector.unit(at).into_iter().flat_map(|unit| match unit.plant {
+                    // A vehicle that was stopped says nothing about the plan.
+                    PlantRecord::Vehicle(_) => Vec::new(),
+                    PlantRecord::Turbine(_) => unit.plant.held_by(),
+                });
+                let name = self.site.units.get(*position).map_or("?", |unit| unit.name.as_str());
+                health.troubles.extend(tripped.map(|trip| format!("unit {name} tripped: {trip}")));
             }
         }
-        tracing::info!(plan = %new.name, epoch = new.epoch, "new plan");
-        self.reporter.plan_refused(None);
-        self.plan = new;
+        health
     }
 
-    /// The plan in the plan file, if it may replace the one in force. The same number may come again: that
-    /// is a correction.
-    fn next_plan(&self) -> Result<Plan, String> {
-        let new = plan::read(&self.site.plan, self.site).map_err(|error| error.to_string())?;
-        if new.epoch < self.plan.epoch {
-            return Err(format!(
-                "epoch {} is below {}, the one in force; give the new plan a higher epoch",
-                new.epoch, self.plan.epoch
-            ));
+    fn plans_report(&self) -> PlansReport {
+        match (&self.plans, &self.left_plans) {
+            (Some(plans), _) => plans.report(),
+            (None, Some(left)) => left.clone(),
+            (None, None) => PlansReport::default(),
         }
-        if self.controls.iter().any(|control| !control.ports.plans.ready()) {
-            return Err("the plan before it has not been taken yet; send the signal again".to_owned());
+    }
+
+    /// Ends the plan thread: the cycles go on with what they run.
+    fn leave_plans(&mut self) {
+        if let Some(plans) = self.plans.take() {
+            self.left_plans = Some(plans.report());
+            plans.stop();
         }
-        Ok(new)
     }
 
     fn last_report(&mut self, file: Option<&Path>) {
@@ -477,8 +510,9 @@ impl Watch<'_> {
             control.collector.finish(&mut control.ports.telemetry);
         }
         self.operators.stop(&mut self.controls);
+        let plans = self.plans_report();
         let mut report =
-            self.reporter.report(&self.controls, &self.operators, &self.plan, Phase::Stopping, now());
+            self.reporter.report(&self.controls, &self.operators, &plans, Phase::Stopping, now());
         report.pair = self.left_pair.take();
         report.fleet = self.left_fleet.take();
         let Some(file) = file else { return };

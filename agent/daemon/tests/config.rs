@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use agent_daemon::admission::{self, Refusal};
 use agent_daemon::config::SiteConfig;
-use agent_daemon::plan;
+use agent_daemon::read_plan;
 use hal_diagnostics::{Diagnostic, Document, TEXT_BYTES_MAX};
 use hal_field_bus::DeviceProfile;
 use hal_modbus::Transport;
@@ -252,7 +252,7 @@ fn example(name: &str) -> PathBuf {
 #[test]
 fn the_examples_are_read_and_admitted() {
     let site = SiteConfig::read(&example("site.toml")).unwrap_or_else(|error| panic!("{error}"));
-    let plan = plan::read(&site.plan, &site).unwrap_or_else(|error| panic!("{error}"));
+    let plan = read_plan(&site.plan, &site).unwrap_or_else(|error| panic!("{error}"));
     assert!(plan.units.iter().all(|demand| site.units.iter().any(|t| t.name == demand.unit)));
     let responses = admission::admit(&site).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(responses.len(), site.groups.len());

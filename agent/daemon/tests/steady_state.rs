@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent_cycle::{
-    ControlPair, ControlPorts, Executive, Grid, GroupSettings, Overrides, PlanDemand, PlanTable, Record,
-    TurbineBinding, Unit, ports,
+    Between, ControlPair, ControlPorts, Executive, Grid, GroupSettings, LastSeen, NextPlan, Overrides,
+    PlanDemand, PlanMessage, PlanPorts, PlanTable, Record, RuleTable, Source, TurbineBinding, Unit,
+    UnitSchedule, ports,
 };
 use agent_daemon::images::{DriverImages, GroupImages};
 use agent_daemon::realtime;
@@ -30,6 +31,9 @@ struct Group {
     control: ControlPorts,
     field: Field,
     pair: Option<ControlPair>,
+    plans: PlanPorts,
+    /// Whether plan follows upon plan.
+    planned: bool,
 }
 
 struct Field {
@@ -63,11 +67,12 @@ impl Group {
         };
         let demand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
         let plan = Box::new(PlanTable::new(1, vec![demand; TURBINES].into()));
-        let (cycle_ports, control) = ports();
+        let (cycle_ports, control, plans) = ports();
         let mut field = Field { profile, images: drivers, sequence: 0 };
         field.scan();
         let executive = Executive::new(settings, images, units, plan, cycle_ports);
-        Self { executive, control, field, pair: None }
+        let executive = executive.seeing(LastSeen::new(now(), TURBINES), (0..TURBINES).collect());
+        Self { executive, control, field, pair: None, plans, planned: false }
     }
 
     /// The same group as one of a pair: with an office it shows its state, without one it follows another's.
@@ -77,19 +82,24 @@ impl Group {
         Self { executive, pair: Some(pair), ..self }
     }
 
+    /// The same group, to which plans with schedules and rules come as fast as it takes them.
+    fn with_plans(self) -> Self {
+        Self { planned: true, ..self }
+    }
+
     /// Runs the production loop for `duration` through `around`; returns the cycles and what `around` saw.
     fn run_for<R: Send>(
         self,
         duration: Duration,
         around: impl FnOnce(&mut (dyn FnMut() + Send)) -> R + Send,
     ) -> (u64, R) {
-        let Self { mut executive, mut control, mut field, mut pair } = self;
+        let Self { mut executive, mut control, mut field, mut pair, mut plans, planned } = self;
         let end = Arc::new(AtomicBool::new(false));
         std::thread::scope(|scope| {
             let done = Arc::clone(&end);
             let driver = scope.spawn(move || {
                 let until = now() + duration;
-                let mut cycles = 0;
+                let (mut cycles, mut epoch) = (0, 1);
                 while now() < until {
                     field.scan();
                     if let Some(ControlPair { state, peer, .. }) = &mut pair {
@@ -97,8 +107,12 @@ impl Group {
                         peer.publish_with(|to| to.copy_from(state.latest()));
                     }
                     cycles += cycles_told(&mut control);
+                    if planned {
+                        next_plan(&mut plans, &mut epoch);
+                    }
                     std::thread::sleep(Duration::from_micros(500));
                 }
+                assert!(!planned || epoch > 50, "{epoch} plans");
                 done.store(true, Ordering::Relaxed);
                 (control, cycles)
             });
@@ -109,6 +123,33 @@ impl Group {
             (cycles + cycles_told(&mut control), seen)
         })
     }
+}
+
+/// Lays a plan ready and has the cycles change over to it at once, if they have taken the one before.
+fn next_plan(plans: &mut PlanPorts, epoch: &mut u32) {
+    while plans.retired.dequeue().is_some() {}
+    while plans.activated.dequeue().is_some() {}
+    if plans.messages.len() > 0 {
+        return;
+    }
+    *epoch += 1;
+    let demand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
+    let points = (0..200_u32).map(|at| (now() + PERIOD * at, Watts(4e6 + f64::from(at)))).collect();
+    let schedule = UnitSchedule { between: Between::Line, points };
+    let rule = RuleTable {
+        source: Source::Centre,
+        hold: PERIOD,
+        back: PERIOD,
+        fallback: vec![Some(demand); TURBINES].into(),
+    };
+    let table = PlanTable {
+        schedules: vec![schedule; TURBINES].into(),
+        rules: vec![rule; agent_cycle::RULES_MAX].into(),
+        ..PlanTable::new(*epoch, vec![demand; TURBINES].into())
+    };
+    let next = NextPlan { epoch: table.epoch, digest: table.digest, cycle: 0 };
+    assert!(plans.messages.enqueue(PlanMessage::Ready(Box::new(table))).is_ok());
+    assert!(plans.messages.enqueue(PlanMessage::ChangeOver(next)).is_ok());
 }
 
 impl Field {
@@ -166,6 +207,12 @@ fn a_cycle_makes_one_system_call_the_wait() {
 fn a_cycle_of_either_node_of_a_pair_makes_one_system_call_the_wait() {
     assert_one_system_call_a_cycle(Group::at_rated_power().in_pair(Some(3)));
     assert_one_system_call_a_cycle(Group::at_rated_power().in_pair(None));
+}
+
+#[test]
+fn a_cycle_that_changes_over_to_a_plan_makes_one_system_call_and_neither_allocates_nor_faults() {
+    assert_one_system_call_a_cycle(Group::at_rated_power().with_plans());
+    assert_no_allocation_and_no_fault(Group::at_rated_power().with_plans());
 }
 
 #[test]

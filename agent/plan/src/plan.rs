@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use hal_diagnostics::{Diagnostic, Document, Spanned};
 use hal_units::Watts;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The most units in a plan.
 const UNITS_MAX: usize = 1024;
 
 /// What a unit shall do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// Come to rest and stay there.

@@ -321,17 +321,47 @@ pub struct MqttLink {
     pub pending: u64,
 }
 
-/// The plan in force.
+/// The plan in force, and others on their way.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// Name.
     pub name: String,
     /// Number.
     pub epoch: u32,
-    /// The file it came from.
+    /// The site's own plan file.
     pub file: String,
-    /// Why the last reload was refused, if it was.
+    /// Why the last reading of that file was refused, if it was.
     pub refused: Option<String>,
+    /// SHA-256 of the plan's canonical form, or of the text of the plan file; hexadecimal.
+    #[serde(default)]
+    pub digest: String,
+    /// `soaking` while it is on trial, `last-known-good` after that.
+    #[serde(default)]
+    pub stage: String,
+    /// The plan that waits for its activation, in words.
+    #[serde(default)]
+    pub staged: Option<String>,
+    /// The plan that the node falls back to, in words.
+    #[serde(default)]
+    pub last_known_good: String,
+    /// The plan that was given up last, and why, in words.
+    #[serde(default)]
+    pub given_up: Option<String>,
+    /// Rules of the plan that apply now.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// Signed plans that were activated since the start.
+    #[serde(default)]
+    pub activations: u64,
+    /// Signed plans that were rolled back since the start.
+    #[serde(default)]
+    pub rollbacks: u64,
+    /// Signed plans that were refused since the start, by reason.
+    #[serde(default)]
+    pub rejected: BTreeMap<String, u64>,
+    /// What keeps plans from being what they should be, in words.
+    #[serde(default)]
+    pub degraded: Vec<String>,
 }
 
 /// Real-time set-up as read back.
@@ -383,6 +413,8 @@ impl Report {
         reasons.extend(self.pair.iter().flat_map(|pair| pair.degraded.iter().cloned()));
         reasons.extend(self.fleet.iter().flat_map(|fleet| fleet.degraded.iter().cloned()));
         reasons.extend(self.plan.refused.as_ref().map(|why| format!("plan refused: {why}")));
+        reasons.extend(self.plan.degraded.iter().cloned());
+        reasons.extend(self.plan.rules.iter().map(|rule| format!("plan: the rule {rule} applies")));
         reasons
     }
 }

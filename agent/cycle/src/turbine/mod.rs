@@ -87,6 +87,10 @@ impl TurbineSide {
         self.inputs = self.binding.inputs(image, now, unacknowledged_for);
     }
 
+    pub(crate) fn sees_grid(&self) -> bool {
+        self.inputs.grid_ok.quality.is_usable() && self.inputs.grid_ok.value > 0.5
+    }
+
     pub(crate) fn step(&mut self, demand: TurbineDemand, dt: Duration) {
         self.demand = demand;
         self.step = Some(self.controller.step(&self.inputs, &demand, dt));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent_cycle::{TurbineBinding, VehicleBinding};
+use agent_plan::wire::SOCKET_NAME;
 use control_loops_controllers::turbine::TurbineParameters;
 use failover_protocol::Node;
 use hal_diagnostics::{Diagnostic, Document, Spanned};
@@ -16,11 +17,11 @@ use hal_units::Duration;
 
 use super::text::{
     BusText, CgroupText, GroupText, LinkText, LogFormat, ModelText, MqttText, NodeText, PairText, ParityText,
-    RtuText, SiteText, TurbineText,
+    PlansText, RtuText, SiteText, TurbineText,
 };
 use super::{
     AdminConfig, ArbiterConfig, BusConfig, CgroupConfig, DeviceConfig, GroupConfig, IoConfig, LogConfig,
-    MqttConfig, PairConfig, PlantConfig, SiteConfig, UnitConfig,
+    MqttConfig, PairConfig, PlansConfig, PlantConfig, SiteConfig, UnitConfig,
 };
 
 /// Reads a device profile; the path is whole.
@@ -65,11 +66,13 @@ impl SiteConfig {
             _ => None,
         };
         let stop_limit_s = text.stop.limit_s.as_ref();
+        let state_dir = folder.join(&text.state_dir);
+        let plans = text.plans.as_ref().map(|plans| checker.plans(plans, &state_dir)).transpose()?;
         Ok(Self {
             name: text.name.get_ref().clone(),
             realtime: text.realtime,
             plan: folder.join(&text.plan),
-            state_dir: folder.join(&text.state_dir),
+            state_dir,
             admin: AdminConfig {
                 socket: folder.join(&text.admin.socket),
                 listen: text.admin.listen.as_ref().map(|listen| checker.address(listen)).transpose()?,
@@ -97,6 +100,7 @@ impl SiteConfig {
             devices,
             units,
             fleet,
+            plans,
         })
     }
 }
@@ -230,6 +234,20 @@ impl Checker<'_> {
             memory_max_mib: within(&text.memory_max_mib, 16, 1 << 20, "memory_max_mib")?,
             rt_runtime: within(&text.rt_runtime_us, 1_000, 950_000, "rt_runtime_us")?
                 .map(Duration::from_micros),
+        })
+    }
+
+    fn plans(&self, text: &PlansText, state_dir: &Path) -> Result<PlansConfig, Diagnostic> {
+        if let Some(node) = &text.node {
+            self.topic_name(node)?;
+        }
+        Ok(PlansConfig {
+            keys: self.folder.join(&text.keys),
+            node: text.node.as_ref().map(|node| node.get_ref().clone()).unwrap_or_default(),
+            socket: match &text.socket {
+                Some(socket) => self.folder.join(socket),
+                None => state_dir.join(SOCKET_NAME),
+            },
         })
     }
 

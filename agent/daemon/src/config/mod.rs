@@ -62,6 +62,19 @@ pub struct SiteConfig {
     pub units: Vec<UnitConfig>,
     /// A fleet of vehicles, if the site has one.
     pub fleet: Option<FleetConfig>,
+    /// Signed plans from outside; none means that none are taken.
+    pub plans: Option<PlansConfig>,
+}
+
+/// Signed plans from outside.
+#[derive(Debug, Clone)]
+pub struct PlansConfig {
+    /// Folder with the public keys that are trusted, `*.pem`.
+    pub keys: PathBuf,
+    /// Name by which plans speak of this node; empty if they speak of the site as a whole alone.
+    pub node: String,
+    /// Unix socket on which plans are offered.
+    pub socket: PathBuf,
 }
 
 /// A fleet of vehicles.

@@ -33,6 +33,15 @@ pub(super) struct SiteText {
     #[serde(default)]
     pub(super) turbine: Vec<TurbineText>,
     pub(super) fleet: Option<FleetText>,
+    pub(super) plans: Option<PlansText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlansText {
+    pub(super) keys: String,
+    pub(super) node: Option<Spanned<String>>,
+    pub(super) socket: Option<String>,
 }
 
 #[derive(Deserialize)]

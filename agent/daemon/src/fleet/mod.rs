@@ -19,4 +19,4 @@ mod thread;
 
 pub(crate) use plan::FleetPlan;
 pub use plan::FleetStartError;
-pub(crate) use thread::{FleetAnswer, FleetRequest, FleetThread};
+pub(crate) use thread::{FleetAnswer, FleetRequest, FleetThread, PlannedOrders};

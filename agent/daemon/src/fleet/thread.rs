@@ -8,12 +8,14 @@ use std::thread::JoinHandle;
 
 use agent_cycle::Executed;
 use agent_fleet::{SiteFleet, Step};
+use agent_plan::CheckedTransport;
 use agent_status::Fleet;
 use crossbeam_channel::{Receiver, Select, Sender, bounded};
 use hal_linux_rt::clock::now;
 use hal_modbus::{Office, Term};
 use hal_mqtt::command::{CommandKey, CommandNumber, Transport};
 use hal_mqtt::plain::{PlainEvent, PlainLink};
+use hal_mqtt::topic::Name;
 use hal_units::{Duration, Instant};
 use hal_vda5050::Outgoing;
 use jiff::Timestamp;
@@ -45,6 +47,8 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) enum FleetRequest {
     /// A transport order, named by the key of its command.
     Submit { number: CommandNumber, key: CommandKey, transport: Box<Transport> },
+    /// A transport order of a plan. Nobody waits for an answer: the next plan may name it again.
+    Planned { key: CommandKey, transport: Box<Transport> },
     /// The end of an order.
     Cancel { number: CommandNumber, key: CommandKey, order: CommandKey },
 }
@@ -113,6 +117,11 @@ impl FleetThread {
         self.requests.try_send(request).is_ok()
     }
 
+    /// Where the orders of plans go.
+    pub(crate) fn planned_orders(&self) -> PlannedOrders {
+        PlannedOrders { requests: self.requests.clone(), waiting: VecDeque::new() }
+    }
+
     /// The fleet as this node sees it, at most a fifth of a second old.
     pub(crate) fn report(&self) -> Fleet {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -123,6 +132,47 @@ impl FleetThread {
         drop(self.requests);
         if self.thread.join().is_err() {
             tracing::error!("the fleet's thread panicked");
+        }
+    }
+}
+
+/// The orders of plans on their way to the fleet.
+pub(crate) struct PlannedOrders {
+    requests: Sender<FleetRequest>,
+    waiting: VecDeque<FleetRequest>,
+}
+
+/// Who gives the orders of plans: their ids are names among those of this issuer.
+const PLANNER: &str = "plan";
+
+impl PlannedOrders {
+    /// Gives these orders, as soon as the thread has room. Those of an earlier plan that were not given are not any
+    /// more.
+    pub(crate) fn give(&mut self, transports: &[CheckedTransport]) {
+        let request = |order: &CheckedTransport| {
+            let due = order.deadline.map(|at| i64::try_from(at.unix_millis()).unwrap_or(i64::MAX));
+            let transport = Transport {
+                from: Name::new(&order.from).ok()?,
+                to: Name::new(&order.to).ok()?,
+                priority: order.priority,
+                due: due.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
+            };
+            let key = CommandKey::of(PLANNER, &order.id);
+            Some(FleetRequest::Planned { key, transport: Box::new(transport) })
+        };
+        self.waiting = transports.iter().filter_map(request).collect();
+        self.pass_on();
+    }
+
+    /// Passes on what the thread takes, leaving room for operators.
+    pub(crate) fn pass_on(&mut self) {
+        while self.requests.len() < REQUESTS_MAX / 4
+            && let Some(request) = self.waiting.pop_front()
+        {
+            if let Err(error) = self.requests.try_send(request) {
+                self.waiting.push_front(error.into_inner());
+                return;
+            }
         }
     }
 }
@@ -318,7 +368,7 @@ impl FleetLoop {
                 Ok(_) if self.term.is_none() => {}
                 Ok(request) => {
                     let answer = self.carry_out(request);
-                    self.fresh.push(answer);
+                    self.fresh.extend(answer);
                 }
                 Err(crossbeam_channel::TryRecvError::Empty) => return,
                 Err(crossbeam_channel::TryRecvError::Disconnected) => {
@@ -329,35 +379,40 @@ impl FleetLoop {
         }
     }
 
-    fn carry_out(&mut self, request: FleetRequest) -> FleetAnswer {
+    fn carry_out(&mut self, request: FleetRequest) -> Option<FleetAnswer> {
         let (number, key, result) = match request {
-            FleetRequest::Submit { number, key, transport } => {
-                let Transport { from, to, priority, due } = &*transport;
-                let due_in = due.map(|due| {
-                    let left = due.duration_since(Timestamp::now());
-                    Duration::from_nanos(u64::try_from(left.as_nanos()).unwrap_or(0))
-                });
-                let way = (from.as_str(), to.as_str());
-                // What the other node has taken before it died is in the state that this one went on from.
-                let result = if self.fleet.knows(key.0) {
-                    Ok(())
-                } else {
-                    self.fleet.submit(now(), key.0, way, *priority, due_in)
-                };
-                (number, key, result)
+            FleetRequest::Submit { number, key, transport } => (number, key, self.submit(key, &transport)),
+            FleetRequest::Planned { key, transport } => {
+                if let Err(why) = self.submit(key, &transport) {
+                    tracing::error!(from = %transport.from, to = %transport.to, %why, "an order of the plan");
+                }
+                return None;
             }
             FleetRequest::Cancel { number, key, order } => {
                 (number, key, self.fleet.cancel(order.0).map(|_| ()))
             }
         };
-        match result {
+        Some(match result {
             Ok(()) => {
                 let epoch = self.term.unwrap_or(self.epoch);
                 let executed = Executed { token: key.0, epoch, cycle: self.fleet.steps() + 1 };
                 FleetAnswer::Done { number, executed }
             }
             Err(why) => FleetAnswer::Impossible { number, why },
+        })
+    }
+
+    fn submit(&mut self, key: CommandKey, transport: &Transport) -> Result<(), String> {
+        // What the other node has taken before it died is in the state that this one went on from.
+        if self.fleet.knows(key.0) {
+            return Ok(());
         }
+        let Transport { from, to, priority, due } = transport;
+        let due_in = due.map(|due| {
+            let left = due.duration_since(Timestamp::now());
+            Duration::from_nanos(u64::try_from(left.as_nanos()).unwrap_or(0))
+        });
+        self.fleet.submit(now(), key.0, (from.as_str(), to.as_str()), *priority, due_in)
     }
 
     fn lead(&mut self) {

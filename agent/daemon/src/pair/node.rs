@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agent_cycle::{Executed, Grid};
+use agent_plan::inbox::PeerWord;
 use agent_status::{Pair as PairReport, PairLink};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use failover_protocol::{
@@ -21,6 +22,7 @@ use super::reach::Reach;
 use super::state::{self, Follower, GroupSide, Learned};
 use super::wire::{Arrival, Wire, WireSpec};
 use crate::alarm::Alarm;
+use crate::plans::{PlanNews, PlanSide};
 use crate::setup::drop_capabilities_but;
 
 /// News that may wait for the main thread.
@@ -128,6 +130,7 @@ pub(crate) struct Wiring {
     pub(crate) reach: Reach,
     /// If the site has a fleet.
     pub(crate) fleet: Option<FleetSide>,
+    pub(crate) plans: Option<PlanSide>,
     pub(crate) core: Option<u16>,
     pub(crate) priority: Option<u8>,
 }
@@ -257,6 +260,17 @@ async fn next_word(fleet: &mut Option<FleetSide>) -> FleetWord {
     }
 }
 
+/// What the plan thread says next; never if there is none.
+async fn next_plan_word(plans: &mut Option<PlanSide>) -> PeerWord {
+    match plans {
+        Some(plans) => match plans.words.recv().await {
+            Some(word) => word,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 /// A handover that is under way.
 #[derive(Debug, Clone, Copy)]
 struct LastCycle {
@@ -283,6 +297,9 @@ struct NodeLoop {
     health: FieldHealth,
     last_cycle: Option<LastCycle>,
     fleet: Option<FleetSide>,
+    plans: Option<PlanSide>,
+    /// Whether a peer was heard when the plan thread was told last.
+    was_near: bool,
     news: Sender<News>,
     news_lost: u64,
     shared: Arc<Shared>,
@@ -307,6 +324,7 @@ impl NodeLoop {
             profile,
             reach,
             fleet,
+            plans,
             core: _,
             priority: _,
         } = wiring;
@@ -328,6 +346,8 @@ impl NodeLoop {
             health: FieldHealth::default(),
             last_cycle: None,
             fleet,
+            plans,
+            was_near: false,
             news,
             news_lost: 0,
             shared,
@@ -355,6 +375,7 @@ impl NodeLoop {
                     }
                 },
                 word = next_word(&mut self.fleet) => self.fleet_says(word),
+                word = next_plan_word(&mut self.plans) => self.wire.tell_plans(word),
                 waited = alarm.wait(wake) => if waited.is_err() { return },
             }
             while let Some(arrival) = self.wire.next() {
@@ -379,6 +400,10 @@ impl NodeLoop {
         self.shared.peer_near.store(near, Ordering::Release);
         if let Some(fleet) = &self.fleet {
             fleet.peer_near.store(near, Ordering::Release);
+        }
+        if near != self.was_near {
+            self.was_near = near;
+            self.tell_plans(PlanNews::Near(near));
         }
         let health = self.reach.look(at);
         if health != self.health {
@@ -436,7 +461,9 @@ impl NodeLoop {
             Arrival::Begun => {
                 self.follower.forget();
                 self.tell(News::PeerBegan);
+                self.tell_plans(PlanNews::Began);
             }
+            Arrival::Plans(word) => self.tell_plans(PlanNews::Word(word)),
             Arrival::Fleet { step } => {
                 let bytes = self.wire.state().to_vec();
                 self.tell_fleet(FleetNews::State { step, bytes });
@@ -454,6 +481,14 @@ impl NodeLoop {
             // A term that is over says nothing more.
             FleetWord::State { .. } => {}
             FleetWord::Held { step } => self.wire.hold_fleet(step),
+        }
+    }
+
+    fn tell_plans(&self, news: PlanNews) {
+        if let Some(plans) = &self.plans
+            && let Err(error) = plans.news.try_send(news)
+        {
+            tracing::error!(%error, "the plan thread does not take news");
         }
     }
 
@@ -504,6 +539,7 @@ impl NodeLoop {
                 tracing::info!(role = role.as_str(), epoch = epoch.0, "pair");
                 self.report_due = Instant::ZERO;
                 self.tell(News::Role { role, epoch });
+                self.tell_plans(PlanNews::Role(role));
             }
             Output::TakeOver(how) => self.tell(News::TakeOver(how)),
             Output::HandOverAt { cycle } => self.last_cycle = Some(LastCycle { cycle, written_by: None }),

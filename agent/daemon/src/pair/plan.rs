@@ -16,6 +16,7 @@ use super::state::GroupSide;
 use super::wire::{WireError, WireSpec};
 use crate::config::{GroupConfig, PairConfig, SiteConfig};
 use crate::images::GroupImages;
+use crate::plans::PlanSide;
 
 /// What the parent process hands to the agent: see [`crate::keeper`].
 #[derive(Debug)]
@@ -60,6 +61,7 @@ pub(crate) struct PairPlan {
     holder: OfficeHolder,
     office: Office,
     fleet: Option<FleetSide>,
+    plans: Option<PlanSide>,
 }
 
 /// The times of a pair whose first group has this period: those of the design for 10 ms; a longer cycle
@@ -101,6 +103,7 @@ impl PairPlan {
             holder,
             office,
             fleet: None,
+            plans: None,
         })
     }
 
@@ -112,6 +115,11 @@ impl PairPlan {
     /// Replicates the fleet's states beside those of the groups.
     pub(crate) fn take_fleet(&mut self, fleet: FleetSide) {
         self.fleet = Some(fleet);
+    }
+
+    /// Lets both nodes know of each other's plans.
+    pub(crate) fn take_plans(&mut self, plans: PlanSide) {
+        self.plans = Some(plans);
     }
 
     /// Makes a group one of the pair; `units` are its units' positions in the site.
@@ -148,6 +156,7 @@ impl PairPlan {
             profile: self.charge.profile,
             reach: Reach::new(counters.iter().cloned().zip(self.periods)),
             fleet: self.fleet,
+            plans: self.plans,
             core: self.config.core,
             priority: self.config.priority,
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use agent_cycle::{Executed, GroupState};
+use agent_plan::inbox::PeerWord;
 use agent_status::PairLink;
 use failover_link::{
     ArbiterClient, ArbiterConfig, ArbiterVariant, FRAME_BYTES_MAX, Incarnation, Key, KeyError, LinkConfig,
@@ -12,6 +13,7 @@ use failover_link::{
 use failover_protocol::{ArbiterFault, ArbiterImage, ArbiterOp, Epoch, Link, Message, Node};
 use hal_linux_rt::clock::now;
 use hal_units::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::config::{ArbiterFunction, PairConfig};
@@ -20,7 +22,16 @@ use crate::config::{ArbiterFunction, PairConfig};
 /// between looking and claiming.
 const ARBITER_TIMEOUT: Duration = Duration::from_millis(4);
 
-/// Executed commands in one record: at most 25 bytes each, and a length, within the longest record.
+/// What the nodes tell each other beside their states, each in one record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Saying {
+    /// Commands that were carried out.
+    CarriedOut(Vec<Executed>),
+    /// How things stand with plans.
+    Plans(PeerWord),
+}
+
+/// Executed commands in one record: at most 25 bytes each, a length and a kind, within the longest record.
 const EXECUTED_PER_RECORD: usize = 32;
 
 /// Why there is no wire.
@@ -79,6 +90,8 @@ pub(crate) enum Arrival {
     FleetHeld { step: u64 },
     /// Commands that the peer knows to be carried out; see [`Wire::tell_carried_out`].
     CarriedOut(Vec<Executed>),
+    /// How things stand with plans at the peer.
+    Plans(PeerWord),
     /// The arbiter's answer.
     Arbiter(Result<ArbiterImage, ArbiterFault>),
     /// Another run of the peer: what is known of the last one does not go on.
@@ -164,7 +177,8 @@ impl Wire {
             }
             Ok(Received::Held { series: Series::Fleet, cycle }) => Arrival::FleetHeld { step: cycle },
             Ok(Received::Record(bytes)) => match postcard::from_bytes(bytes) {
-                Ok(executed) => Arrival::CarriedOut(executed),
+                Ok(Saying::CarriedOut(executed)) => Arrival::CarriedOut(executed),
+                Ok(Saying::Plans(word)) => Arrival::Plans(word),
                 Err(error) => {
                     tracing::error!(%error, "pair: the peer's record cannot be read");
                     Arrival::Nothing
@@ -239,10 +253,21 @@ impl Wire {
     /// Tells the peer which commands were carried out; it arrives even if datagrams are lost.
     pub(crate) fn tell_carried_out(&mut self, executed: &[Executed]) {
         for some in executed.chunks(EXECUTED_PER_RECORD) {
-            let record = postcard::to_allocvec(some).unwrap_or_default();
-            if let Err(error) = self.session.push_record(&record) {
-                tracing::error!(%error, "the peer does not learn which commands were carried out");
-            }
+            self.say(&Saying::CarriedOut(some.to_vec()));
+        }
+    }
+
+    /// Tells the peer how things stand with plans here; it arrives even if datagrams are lost.
+    pub(crate) fn tell_plans(&mut self, word: PeerWord) {
+        self.say(&Saying::Plans(word));
+    }
+
+    fn say(&mut self, saying: &Saying) {
+        let record = postcard::to_allocvec(saying).unwrap_or_default();
+        if let Err(error) = self.session.push_record(&record)
+            && self.session.peer().is_some()
+        {
+            tracing::error!(%error, ?saying, "the peer does not learn something");
         }
         self.poll_at = Instant::ZERO;
     }

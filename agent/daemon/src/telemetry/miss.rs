@@ -97,6 +97,7 @@ mod tests {
             input_age_max: Duration::ZERO,
             mode: GroupMode::Running,
             plan_epoch: 0,
+            rules: 0,
             records_dropped: 0,
         }
     }

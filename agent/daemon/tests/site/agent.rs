@@ -40,6 +40,8 @@ pub(crate) struct Site {
     pair: Option<PairNode>,
     /// The fleet's section; its layout is written beside it.
     fleet: String,
+    /// The section for signed plans; the trusted key is written beside it.
+    plans: &'static str,
 }
 
 /// What a node of a pair has of its own.
@@ -61,6 +63,7 @@ impl Site {
             realtime: "preferred",
             pair: None,
             fleet: String::new(),
+            plans: "",
         };
         site.plan("all", "run");
         site.write();
@@ -76,6 +79,16 @@ impl Site {
     pub(crate) fn with_fleet(mut self, layout: &str, section: &str) -> Self {
         fs::write(self.folder().join("hall.json"), layout).unwrap();
         self.fleet = section.to_owned();
+        self.write();
+        self
+    }
+
+    /// Takes signed plans of whoever has the private half of this key.
+    pub(crate) fn with_plans_of(mut self, public_pem: &str) -> Self {
+        let keys = self.folder().join("keys");
+        fs::create_dir_all(&keys).unwrap();
+        fs::write(keys.join("centre.pem"), public_pem).unwrap();
+        self.plans = "[plans]\nkeys = \"keys\"\n";
         self.write();
         self
     }
@@ -178,7 +191,7 @@ impl Site {
                  [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\nmodel = \"nrel-5mw\"\n"
             );
         }
-        text + &self.fleet
+        text + &self.fleet + self.plans
     }
 
     /// The agent's command line for this site.

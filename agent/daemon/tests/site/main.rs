@@ -7,6 +7,7 @@ mod field;
 mod fleet;
 mod operator;
 mod pair;
+mod plans;
 
 use std::process::Command;
 use std::time::Duration;

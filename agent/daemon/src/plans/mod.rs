@@ -1,0 +1,35 @@
+//! Plans on their way to the cycles: from the site's own file, and from outside, signed.
+//!
+//! # Model
+//!
+//! ```text
+//!  sidecar, takt plan --offer--> +-------------+ --tables, cycle numbers--> real-time threads
+//!  main thread --reload, health-> | plan thread | <--what they changed to---
+//!                                +-------------+
+//!                                   |        |
+//!                             plans on     what both nodes hold,
+//!                             disk         by the pair thread
+//! ```
+//!
+//! The thread is an ordinary one. It verifies what is offered ([`agent_plan::TrustedKeys`]), checks it against
+//! the site, and lets [`agent_plan::inbox`] decide what becomes of it. Everything that could take long is done
+//! before a plan is accepted: tables for all groups are built and lie ready at the real-time threads, so that
+//! the change over itself is an exchange of pointers between two cycles.
+//!
+//! # Terms
+//!
+//! - local plan: the one of the site's `plan` file. It is in force until a signed plan with at least its epoch
+//!   is, and again when the file is read again with at least the epoch in force.
+
+mod disk;
+mod keys;
+mod setup;
+mod socket;
+mod tables;
+mod thread;
+
+pub use setup::PlansError;
+pub(crate) use setup::PlansSetUp;
+pub(crate) use tables::Timing;
+pub use tables::read;
+pub(crate) use thread::{Health, PlanNews, PlanSide, PlanThread, PlansReport};
