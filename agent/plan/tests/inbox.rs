@@ -7,7 +7,8 @@ mod support;
 use agent_plan::canonical::Digest;
 use agent_plan::document::{Boundary, IfMissed, UtcTime};
 use agent_plan::inbox::{
-    AHEAD, Clock, Inbox, Input, Offer, Output, PEER_HOLDS_WITHIN, PeerWord, Recovered, Standing, TAKEN_WITHIN,
+    AHEAD, Clock, GivenUp, Inbox, Input, Offer, Output, PEER_HOLDS_WITHIN, PeerWord, Recovered, Standing,
+    TAKEN_WITHIN,
 };
 use agent_plan::wire::Stage;
 use agent_plan::{CheckedActivation, PlanId, Reason, Refusal};
@@ -38,12 +39,13 @@ fn offer(id: PlanId) -> Offer {
 }
 
 /// What is on a node's disk.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Disk {
     good: PlanId,
     staged: Option<Offer>,
     trial: Option<Offer>,
     highest: PlanId,
+    given_up: Option<GivenUp>,
 }
 
 /// A node with a disk that works and cycles that change over when they are told.
@@ -78,15 +80,16 @@ impl Rig {
             candidate: disk.staged.or(disk.trial),
             on_trial: disk.staged.is_none(),
             highest: disk.highest,
+            given_up: disk.given_up.clone(),
         };
         let (inbox, first) = Inbox::recover(now, standing, found);
         let mut rig = Self {
             inbox,
-            disk,
             now,
             start,
             disk_works: true,
             offered: [disk.staged, disk.trial].into_iter().flatten().collect(),
+            disk,
             ready: Vec::new(),
             due: None,
             answers: Vec::new(),
@@ -133,7 +136,9 @@ impl Rig {
                     );
                     self.disk.good = id;
                 }
-                Output::Forget(id) => {
+                Output::Forget(given_up) => {
+                    let id = given_up.id;
+                    self.disk.given_up = Some(given_up);
                     self.disk.highest = self.disk.highest.max(id);
                     self.disk.staged.take_if(|offer| offer.id == id);
                     self.disk.trial.take_if(|offer| offer.id == id);
@@ -339,13 +344,14 @@ fn after_a_crash_on_trial_the_last_known_good_plan_runs_and_the_other_is_given_u
     let mut rig = Rig::new(Standing::Alone);
     rig.offer(offer(id(2))).unwrap();
     rig.pass(SOAK / 2);
-    let mut again = Rig::boot(Standing::Alone, rig.disk, rig.now, time(NOON));
+    let mut again = Rig::boot(Standing::Alone, rig.disk.clone(), rig.now, time(NOON));
     assert_eq!(again.inbox.in_force(), id(1));
     again.pass(SOAK * 2);
     assert_eq!((again.activated.len(), again.stage(2)), (0, Some(Stage::RolledBack)));
     assert_eq!(again.offer(offer(id(2))), Ok(Stage::RolledBack));
-    let mut later = Rig::boot(Standing::Alone, again.disk, again.now, time(NOON));
-    assert_eq!(later.offer(offer(id(2))), Err(Reason::ReplayedEpoch), "its epoch is never forgotten");
+    let mut later = Rig::boot(Standing::Alone, again.disk.clone(), again.now, time(NOON));
+    assert_eq!(later.offer(offer(id(2))), Ok(Stage::RolledBack), "what became of it is not forgotten");
+    assert_eq!(later.offer(offer(rival(2))), Err(Reason::ConflictingEpoch));
 }
 
 #[test]
@@ -354,7 +360,7 @@ fn after_a_crash_a_plan_that_was_only_staged_is_activated() {
     let mut later = offer(id(2));
     later.activation.not_before = Some(time("2026-11-25T12:01:00Z"));
     rig.offer(later).unwrap();
-    let mut again = Rig::boot(Standing::Alone, rig.disk, rig.now, time(NOON));
+    let mut again = Rig::boot(Standing::Alone, rig.disk.clone(), rig.now, time(NOON));
     again.pass(Duration::from_secs(61));
     assert_eq!(again.activated, [id(2)]);
 }
@@ -472,7 +478,7 @@ fn a_node_that_died_on_trial_follows_its_peer_back_into_the_plan() {
     pair.standby.offer(offer(id(2))).unwrap();
     pair.pass(SOAK / 2);
     pair.fail_over();
-    let reborn = Rig::boot(Standing::Standby, pair.active.disk, pair.active.now, time(NOON));
+    let reborn = Rig::boot(Standing::Standby, pair.active.disk.clone(), pair.active.now, time(NOON));
     pair.active = std::mem::replace(&mut pair.standby, reborn);
     pair.linked = true;
     assert_eq!(pair.standby.inbox.in_force(), id(1));
@@ -511,7 +517,7 @@ fn run(events: &[Event]) -> (Rig, Vec<PlanId>) {
             Event::Fail => rig.step(Input::Failing { why: "trip".to_owned() }),
             Event::Crash => {
                 history.append(&mut rig.activated);
-                rig = Rig::boot(Standing::Alone, rig.disk, rig.now, time(NOON));
+                rig = Rig::boot(Standing::Alone, rig.disk.clone(), rig.now, time(NOON));
             }
         }
         rig.offered.truncate(64);

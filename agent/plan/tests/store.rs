@@ -7,12 +7,20 @@ mod support;
 use std::collections::BTreeMap;
 use std::io;
 
+use agent_plan::Reason;
 use agent_plan::document::SignedPlan;
+use agent_plan::inbox::GivenUp;
 use agent_plan::store::{Fault, FaultKind, Folder, Found, PlanStore};
+use agent_plan::wire::Stage;
 use support::{centre, evening_with};
 
 fn plan(epoch: u32) -> SignedPlan {
     centre().sign(evening_with(|plan| plan.epoch = epoch))
+}
+
+fn given_up(epoch: u32) -> GivenUp {
+    let refusal = Reason::FailedSoak.because("trip");
+    GivenUp { id: plan(epoch).id(), stage: Stage::RolledBack, refusal }
 }
 
 /// A change of the folder's names that is not durable yet.
@@ -159,9 +167,10 @@ fn a_plan_goes_from_role_to_role() {
 fn a_plan_that_was_given_up_is_gone_but_its_epoch_is_not() {
     let mut store = with_good();
     store.stage(&plan(5)).unwrap();
-    store.forget(plan(5).id()).unwrap();
+    store.forget(&given_up(5)).unwrap();
     let (_, found) = reopened(store);
     assert_eq!(epochs(&found), (Some(1), None, None, 5));
+    assert_eq!(found.given_up, Some(given_up(5)));
 }
 
 /// What is done to a store with plan 1, one step after the other.
@@ -172,7 +181,7 @@ fn life(store: &mut PlanStore<SimFolder>) -> io::Result<()> {
     store.stage(&plan(3))?;
     store.stage(&plan(4))?;
     store.note_trial(plan(4).id())?;
-    store.forget(plan(4).id())
+    store.forget(&given_up(4))
 }
 
 #[test]
@@ -214,7 +223,7 @@ fn what_was_acknowledged_is_there_after_the_power_went() {
     store.note_trial(plan(2).id()).unwrap();
     store.promote(plan(2).id()).unwrap();
     store.stage(&plan(3)).unwrap();
-    store.forget(plan(3).id()).unwrap();
+    store.forget(&given_up(3)).unwrap();
     for luck in 0..40 {
         let folder = store.into_folder();
         let (_, found) = PlanStore::open(folder.after_crash(luck));

@@ -21,10 +21,13 @@
 //! - local plan: the one of the site's `plan` file. It is in force until a signed plan with at least its epoch
 //!   is, and again when the file is read again with at least the epoch in force.
 
+mod asks;
+mod cycles;
 mod disk;
 mod keys;
 mod setup;
 mod socket;
+mod status;
 mod tables;
 mod thread;
 

@@ -97,7 +97,7 @@ impl PlansSetUp {
         let folder = DiskFolder::open(&path).map_err(|error| PlansError::Folder { path, error })?;
         let (store, found) = PlanStore::open(folder);
         let mut faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
-        let Found { good, staged, trial, highest, .. } = found;
+        let Found { good, staged, trial, highest, given_up, faults: _ } = found;
         let mut usable = |role: &str, plan: Option<SignedPlan>| {
             let plan = plan?;
             match fitting(&plan, &facts) {
@@ -115,7 +115,7 @@ impl PlansSetUp {
         let first = good.filter(|good| good.id.epoch >= local.id.epoch).unwrap_or(local);
         let candidate = candidate.filter(|(known, _)| known.id.epoch > first.id.epoch);
         let offer = candidate.as_ref().and_then(|(known, _)| known.as_signed()).map(Offer::from);
-        let recovered = Recovered { good: first.id, candidate: offer, on_trial, highest };
+        let recovered = Recovered { good: first.id, candidate: offer, on_trial, highest, given_up };
         Ok(Self { first, candidate, recovered, store: Some(store), faults, keys, facts, pair: None })
     }
 

@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use agent_cycle::{LastSeen, NextPlan, PlanMessage, PlanPorts, Source};
+use agent_cycle::{LastSeen, PlanMessage, PlanPorts, PlanTable};
 use agent_plan::document::{Boundary, SignedPlan};
-use agent_plan::inbox::{Clock, Inbox, Input, Offer, Output, PeerWord, Standing};
+use agent_plan::inbox::{Clock, Inbox, Input, Output, PeerWord, Standing};
 use agent_plan::store::PlanStore;
-use agent_plan::wire::{Answer, Ask, Node, PeerPlans, PlanEntry, PlanStatus, Stage, Verdict};
-use agent_plan::{CheckedPlan, PlanId, Reason, Refusal, SiteFacts, TrustedKeys};
+use agent_plan::wire::{Node, PlanStatus, Stage, Verdict};
+use agent_plan::{PlanId, Refusal, SiteFacts, TrustedKeys};
 use failover_protocol::Role;
 use hal_units::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::asks::Patient;
+use super::cycles::Cycles;
 use super::disk::DiskFolder;
 use super::setup::{PlansError, clock, read_local};
 use super::socket::{self, Asked};
@@ -32,12 +34,8 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(2);
 const CALM_INTERVAL: Duration = Duration::from_millis(50);
 /// What the disk did not take is tried again so often.
 const DISK_INTERVAL: Duration = Duration::from_secs(1);
-/// Groups that have not all changed over after so long do not run.
-const ALL_WITHIN: Duration = Duration::from_secs(1);
 /// A wall clock that was set by more than this moves the points of schedules.
 const CLOCK_STEP_MS: u64 = 500;
-/// How long an offer waits for an activation that is under way.
-const OFFER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the pair thread has to tell.
 #[derive(Debug)]
@@ -171,57 +169,41 @@ impl PlanThread {
     }
 }
 
-/// An offer that waits until another activation is over.
-struct Patient {
-    offer: Offer,
-    plan: KnownPlan,
-    signed: SignedPlan,
-    reply: oneshot::Sender<Answer>,
-    until: Instant,
-}
-
-struct PlanLoop {
-    site: SiteConfig,
-    facts: SiteFacts,
-    keys: TrustedKeys,
-    inbox: Inbox,
+pub(super) struct PlanLoop {
+    pub(super) site: SiteConfig,
+    pub(super) facts: SiteFacts,
+    pub(super) keys: TrustedKeys,
+    pub(super) inbox: Inbox,
     /// All plans that the inbox may speak of.
-    known: Vec<KnownPlan>,
+    pub(super) known: Vec<KnownPlan>,
     /// Since when each plan is in its stage, and the cycle of its activation.
-    since: BTreeMap<PlanId, (Stage, Clock)>,
-    cycles: BTreeMap<PlanId, u64>,
-    store: Option<PlanStore<DiskFolder>>,
-    offered: Option<SignedPlan>,
-    faults: Vec<String>,
-    ports: Vec<PlanPorts>,
-    /// Messages that did not fit into the ring of their group.
-    waiting: Vec<VecDeque<PlanMessage>>,
-    /// What each group has changed over to, and on which cycle, until all have.
-    changed: Vec<Option<((u32, u64), u64)>>,
-    timing: Timing,
-    seen: Arc<LastSeen>,
-    orders: Option<PlannedOrders>,
-    pair: Option<PlanEnds>,
-    near: bool,
-    word: Option<PeerWord>,
-    role: Node,
-    health: Health,
+    pub(super) since: BTreeMap<PlanId, (Stage, Clock)>,
+    pub(super) first_cycles: BTreeMap<PlanId, u64>,
+    pub(super) store: Option<PlanStore<DiskFolder>>,
+    pub(super) offered: Option<SignedPlan>,
+    pub(super) faults: Vec<String>,
+    pub(super) cycles: Cycles,
+    pub(super) seen: Arc<LastSeen>,
+    pub(super) orders: Option<PlannedOrders>,
+    pub(super) pair: Option<PlanEnds>,
+    pub(super) near: bool,
+    pub(super) word: Option<PeerWord>,
+    pub(super) role: Node,
+    pub(super) health: Health,
     /// What was not well when the plan on trial began.
-    before: BTreeSet<String>,
-    answer: Option<Verdict>,
-    patient: VecDeque<Patient>,
+    pub(super) before: BTreeSet<String>,
+    pub(super) answer: Option<Verdict>,
+    pub(super) patient: VecDeque<Patient>,
     /// A promotion that the disk did not take, and when it is tried again.
-    unpromoted: Option<(PlanId, Instant)>,
+    pub(super) unpromoted: Option<(PlanId, Instant)>,
     /// A word that the pair thread did not take.
-    untold: Option<PeerWord>,
-    /// Since when some groups have changed over and others have not.
-    partly_since: Option<Instant>,
+    pub(super) untold: Option<PeerWord>,
     /// Both clocks when points of schedules were laid on the monotonic one last.
-    laid: Clock,
-    last_refusal: Option<Refusal>,
-    refused: BTreeMap<String, u64>,
-    local_refused: Option<String>,
-    shown: Option<Arc<Mutex<PlansReport>>>,
+    pub(super) laid: Clock,
+    pub(super) last_refusal: Option<Refusal>,
+    pub(super) refused: BTreeMap<String, u64>,
+    pub(super) local_refused: Option<String>,
+    pub(super) shown: Option<Arc<Mutex<PlansReport>>>,
 }
 
 impl PlanLoop {
@@ -243,7 +225,6 @@ impl PlanLoop {
             pair,
         } = wiring;
         let role = if pair.is_some() { Node::Standby } else { Node::Alone };
-        let groups = ports.len();
         let known = std::iter::once(first).chain(candidate.map(|(known, _)| known)).collect();
         let mut plans = Self {
             site,
@@ -252,14 +233,11 @@ impl PlanLoop {
             inbox,
             known,
             since: BTreeMap::new(),
-            cycles: BTreeMap::new(),
+            first_cycles: BTreeMap::new(),
+            cycles: Cycles::new(ports, timing),
             store,
             offered: None,
             faults,
-            ports,
-            waiting: (0..groups).map(|_| VecDeque::new()).collect(),
-            changed: vec![None; groups],
-            timing,
             seen,
             orders,
             pair,
@@ -272,7 +250,6 @@ impl PlanLoop {
             patient: VecDeque::new(),
             unpromoted: None,
             untold: None,
-            partly_since: None,
             laid: clock(),
             last_refusal: None,
             refused: BTreeMap::new(),
@@ -322,7 +299,7 @@ impl PlanLoop {
         self.show();
     }
 
-    fn step(&mut self, input: Input) {
+    pub(super) fn step(&mut self, input: Input) {
         let at = clock();
         let outputs = self.inbox.step(at, input);
         self.carry_out(at, outputs);
@@ -347,9 +324,9 @@ impl PlanLoop {
                     self.unpromoted = Some((id, at.now));
                     self.promote(at.now);
                 }
-                Output::Forget(id) => {
-                    tracing::warn!(plan = %id, "plan: given up");
-                    self.on_disk("given up", |store, _| store.forget(id));
+                Output::Forget(given_up) => {
+                    tracing::warn!(plan = %given_up.id, why = %given_up.refusal, "plan: given up");
+                    self.on_disk("given up", |store, _| store.forget(&given_up));
                 }
                 Output::Ready(id) => self.lay_ready(at, id, PlanMessage::Ready),
                 Output::ReadyBack(id) => self.lay_ready(at, id, PlanMessage::ReadyBack),
@@ -419,67 +396,33 @@ impl PlanLoop {
         }
     }
 
-    fn plan(&self, id: PlanId) -> Option<&KnownPlan> {
+    pub(super) fn plan(&self, id: PlanId) -> Option<&KnownPlan> {
         self.known.iter().find(|plan| plan.id == id)
     }
 
-    fn lay_ready(&mut self, at: Clock, id: PlanId, message: fn(Box<agent_cycle::PlanTable>) -> PlanMessage) {
-        let Some(plan) = self.plan(id) else { return };
-        let tables: Vec<_> = (0..self.ports.len()).map(|group| plan.table(&self.site, group, at)).collect();
-        for (waiting, table) in self.waiting.iter_mut().zip(tables) {
-            waiting.push_back(message(table));
+    /// Lays a plan ready for the cycles.
+    fn lay_ready(&mut self, at: Clock, id: PlanId, message: fn(Box<PlanTable>) -> PlanMessage) {
+        if let Some(plan) = self.known.iter().find(|plan| plan.id == id) {
+            let site = &self.site;
+            self.cycles.hand(|group| plan.table(site, group, at), message);
         }
-        self.pass_on();
     }
 
     fn change_over(&mut self, id: PlanId, at: Instant, boundary: Boundary) {
-        let Some((epoch, digest)) = self.plan(id).map(KnownPlan::key) else { return };
-        // The other node must hear of it before the cycle comes.
-        let at = at.max(clock().now + 3 * self.timing.longest_period());
-        let cycles = self.timing.cycles_from(at, boundary);
-        tracing::info!(plan = %id, cycle = cycles.first(), "plan: the cycles change over");
-        for (waiting, cycle) in self.waiting.iter_mut().zip(cycles) {
-            waiting.push_back(PlanMessage::ChangeOver(NextPlan { epoch, digest, cycle }));
-        }
-        self.pass_on();
-        if self.ports.is_empty() {
+        let Some(key) = self.plan(id).map(KnownPlan::key) else { return };
+        let at = at.max(clock().now + self.cycles.ahead());
+        let cycle = self.cycles.change_over(key, at, boundary);
+        tracing::info!(plan = %id, cycle, "plan: the cycles change over");
+        if self.cycles.is_empty() {
             self.step(Input::Activated { id });
         }
     }
 
-    /// Hands over what the rings take.
-    fn pass_on(&mut self) {
-        for (ports, waiting) in self.ports.iter_mut().zip(&mut self.waiting) {
-            while ports.messages.ready()
-                && let Some(message) = waiting.pop_front()
-            {
-                if ports.messages.enqueue(message).is_err() {
-                    tracing::error!("readiness was checked, and this thread alone fills the ring");
-                }
-            }
-        }
-    }
-
-    /// What the cycles have changed over to, and what they need no more.
+    /// What the cycles have changed over to.
     fn look_at_cycles(&mut self) {
-        self.pass_on();
-        for (ports, changed) in self.ports.iter_mut().zip(&mut self.changed) {
-            while ports.retired.dequeue().is_some() {}
-            while let Some(activated) = ports.activated.dequeue() {
-                *changed = Some(((activated.epoch, activated.digest), activated.cycle));
-            }
-        }
-        // A plan is in force when all groups run it.
-        let Some((key, cycle)) = self.changed.iter().flatten().next().copied() else { return };
-        let all = self.changed.iter().all(|changed| changed.is_some_and(|(other, _)| other == key));
-        let some = self.changed.iter().any(Option::is_some);
-        self.partly_since = (some && !all).then(|| self.partly_since.unwrap_or_else(|| clock().now));
-        if !all {
-            return;
-        }
-        self.changed.fill(None);
+        let Some((key, cycle)) = self.cycles.look(clock().now) else { return };
         let Some(id) = self.known.iter().find(|plan| plan.key() == key).map(|plan| plan.id) else { return };
-        self.cycles.insert(id, cycle);
+        self.first_cycles.insert(id, cycle);
         self.before = self.health.troubles.clone();
         tracing::info!(plan = %id, cycle, "plan: in force");
         self.step(Input::Activated { id });
@@ -548,104 +491,13 @@ impl PlanLoop {
             }
         };
         let at = clock();
-        for (group, waiting) in self.waiting.iter_mut().enumerate() {
-            waiting.push_back(PlanMessage::Replace(plan.table(&self.site, group, at)));
-        }
-        self.pass_on();
+        let site = &self.site;
+        self.cycles.hand(|group| plan.table(site, group, at), PlanMessage::Replace);
         self.local_refused = None;
         tracing::info!(plan = %plan.name(), epoch = plan.id.epoch, "new plan");
         let id = plan.id;
         self.known.push(plan);
         self.step(Input::Local { id });
-    }
-
-    fn asked(&mut self, ask: Ask, reply: oneshot::Sender<Answer>) {
-        let answer = match ask {
-            Ask::Status => Answer::Status(Box::new(self.status(clock()))),
-            Ask::CentreSeen => {
-                self.seen.note(Source::Centre, clock().now);
-                Answer::Done
-            }
-            Ask::Rollback(ask) => {
-                self.step(Input::GiveUp { epoch: ask.epoch });
-                self.taken_answer()
-            }
-            Ask::Offer(json) => match self.admit(&json) {
-                Ok((signed, plan, offer)) => {
-                    let until = clock().now + OFFER_PATIENCE;
-                    self.offer(Patient { offer, plan, signed, reply, until });
-                    return;
-                }
-                Err(refusal) => {
-                    self.count(&refusal);
-                    Answer::Verdict(Verdict::Refused { refusal })
-                }
-            },
-        };
-        // Whoever asked may have left.
-        let _ = reply.send(answer);
-    }
-
-    /// Verifies a plan and checks it against the site.
-    fn admit(&self, json: &[u8]) -> Result<(SignedPlan, KnownPlan, Offer), Refusal> {
-        let signed = SignedPlan::from_json(json)?;
-        self.keys.verify(&signed)?;
-        let plan = CheckedPlan::of(&signed.plan)?;
-        plan.fit(&self.facts)?;
-        let offer = Offer::from(&plan);
-        Ok((signed, KnownPlan::signed(plan), offer))
-    }
-
-    fn offer(&mut self, patient: Patient) {
-        let Patient { offer, plan, signed, reply, until } = patient;
-        if self.plan(offer.id).is_none() {
-            self.known.push(plan.clone());
-        }
-        self.offered = Some(signed.clone());
-        self.step(Input::Offered(offer));
-        self.offered = None;
-        let is_busy =
-            matches!(&self.answer, Some(Verdict::Refused { refusal }) if refusal.reason == Reason::Busy);
-        if is_busy && clock().now < until && self.patient.len() < ASKS_MAX {
-            self.answer = None;
-            self.patient.push_back(Patient { offer, plan, signed, reply, until });
-            return;
-        }
-        let answer = self.taken_answer();
-        let _ = reply.send(answer);
-    }
-
-    fn try_patient(&mut self) {
-        for _ in 0..self.patient.len() {
-            if let Some(patient) = self.patient.pop_front() {
-                self.offer(patient);
-            }
-        }
-    }
-
-    fn note_answer(&mut self, answer: Result<(PlanId, Stage), Refusal>) {
-        self.answer = Some(match answer {
-            Ok((id, stage)) => Verdict::Taken { id, stage },
-            Err(refusal) => Verdict::Refused { refusal },
-        });
-    }
-
-    /// The answer to what was asked just now.
-    fn taken_answer(&mut self) -> Answer {
-        let verdict = self.answer.take().unwrap_or(Verdict::Refused {
-            refusal: Reason::NotStored.because("the agent has no answer; please report this"),
-        });
-        if let Verdict::Refused { refusal } = &verdict {
-            let refusal = refusal.clone();
-            self.count(&refusal);
-        }
-        Answer::Verdict(verdict)
-    }
-
-    fn count(&mut self, refusal: &Refusal) {
-        tracing::warn!(%refusal, "a plan was refused");
-        *self.refused.entry(refusal.reason.as_str().to_owned()).or_insert(0) += 1;
-        self.last_refusal = Some(refusal.clone());
     }
 
     /// Plans that nobody speaks of any more.
@@ -661,78 +513,13 @@ impl PlanLoop {
                 || patient.iter().any(|patient| patient.offer.id == plan.id)
         });
         self.since.retain(|id, _| speaks_of(*id));
-        self.cycles.retain(|id, _| speaks_of(*id));
+        self.first_cycles.retain(|id, _| speaks_of(*id));
     }
 
     fn show(&mut self) {
         let report = self.report(clock());
         if let Some(shown) = &self.shown {
             *shown.lock().unwrap_or_else(PoisonError::into_inner) = report;
-        }
-    }
-
-    fn report(&mut self, at: Clock) -> PlansReport {
-        PlansReport { status: self.status(at), local_refused: self.local_refused.clone() }
-    }
-
-    fn entry(&mut self, id: PlanId, stage: Stage, at: Clock) -> PlanEntry {
-        let since = self.since.entry(id).or_insert((stage, at));
-        if since.0 != stage {
-            *since = (stage, at);
-        }
-        let since = since.1.wall;
-        let refusal = self.inbox.given_up().filter(|given_up| given_up.id == id);
-        PlanEntry {
-            name: self.plan(id).map(|plan| plan.name().to_owned()).unwrap_or_default(),
-            epoch: id.epoch,
-            digest: Some(id.digest),
-            stage,
-            since,
-            cycle: self.cycles.get(&id).copied(),
-            refusal: refusal.map(|given_up| given_up.refusal.clone()),
-        }
-    }
-
-    fn status(&mut self, at: Clock) -> PlanStatus {
-        let in_force = self.inbox.in_force();
-        let stage = self.inbox.stage_of(in_force).unwrap_or(Stage::LastKnownGood);
-        let (activations, rollbacks) = self.inbox.counts();
-        let rules = self
-            .plan(in_force)
-            .and_then(KnownPlan::as_signed)
-            .map(|plan| plan.rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>())
-            .unwrap_or_default();
-        let applies = |at: &usize| self.health.rules & 1_u8.checked_shl(*at as u32).unwrap_or(0) != 0;
-        let rules =
-            rules.into_iter().enumerate().filter(|(at, _)| applies(at)).map(|(_, name)| name).collect();
-        let mut degraded = self.inbox.degraded();
-        degraded.extend(self.faults.iter().cloned());
-        if self.unpromoted.is_some() {
-            degraded.push("plans: the disk does not take the last known good plan".to_owned());
-        }
-        if self.partly_since.is_some_and(|since| at.now.since(since) > ALL_WITHIN) {
-            degraded.push("plans: some loop groups did not change over".to_owned());
-        }
-        let peer =
-            self.inbox.peer().map(|word| PeerPlans { in_force: Some(word.in_force), staged: word.staged });
-        let (good, staged) = (self.inbox.good(), self.inbox.staged());
-        let given_up = self.inbox.given_up().map(|given_up| (given_up.id, given_up.stage));
-        PlanStatus {
-            site: self.site.name.clone(),
-            node: self.facts.node.clone(),
-            role: self.role,
-            in_force: self.entry(in_force, stage, at),
-            last_known_good: self.entry(good, Stage::LastKnownGood, at),
-            staged: staged.map(|id| self.entry(id, Stage::Staged, at)),
-            given_up: given_up.map(|(id, stage)| self.entry(id, stage, at)),
-            peer,
-            last_refusal: self.last_refusal.clone(),
-            refused: self.refused.clone(),
-            activations,
-            rollbacks,
-            rules,
-            trusted_keys: self.keys.ids().map(str::to_owned).collect(),
-            degraded,
         }
     }
 }

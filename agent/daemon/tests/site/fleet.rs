@@ -3,6 +3,9 @@
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use agent_plan::Reason;
+use agent_plan::document::{SchedulingPlan, TransportOrder};
+use agent_status::Report;
 use hal_units::{Duration, Radians};
 use hal_vda5050::{Address, Version};
 use serde_json::json;
@@ -15,6 +18,7 @@ use crate::agent::{Agent, Site, until};
 use crate::broker;
 use crate::field::Field;
 use crate::operator::Operator;
+use crate::plans::{self, Planner};
 
 /// Driving takes its time, on a machine that is busy with other tests twice as much.
 pub(crate) const DONE_WITHIN: std::time::Duration = std::time::Duration::from_secs(180);
@@ -167,4 +171,42 @@ fn a_kill_in_the_middle_loses_no_order_and_does_none_twice() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     let summary = vehicles.summary();
     assert_eq!((summary.tally.actions, summary.collisions), (16, 0), "{summary:?}");
+}
+
+#[test]
+fn the_orders_of_plans_are_given_to_the_fleet_once_each() {
+    let (field, broker) = (Field::in_wind(1, 9.0), broker());
+    let site = Site::over(&field.addresses())
+        .with_broker(&broker.url())
+        .with_fleet(HALL, &fleet_section(4))
+        .with_plans_of(&plans::centre().public_pem().unwrap());
+    let vehicles = Vehicles::at(&broker, 4);
+    let agent = site.start();
+    let planner = Planner::of(&site);
+    let order = |at: usize| TransportOrder {
+        id: format!("T{at}"),
+        from: STATIONS[at % STATIONS.len()].to_owned(),
+        to: STATIONS[(at + 2) % STATIONS.len()].to_owned(),
+        priority: 4,
+        deadline: None,
+    };
+    let offer = |epoch, orders: std::ops::Range<usize>| {
+        planner.offer(SchedulingPlan {
+            transports: orders.map(order).collect(),
+            ..plans::plan(epoch, 3_000_000)
+        })
+    };
+    let all = |report: &Report| {
+        report.fleet.as_ref().map(|f| f.orders.waiting + f.orders.under_way + f.orders.done)
+    };
+    offer(2, 0..3).unwrap();
+    agent.until("the first plan's orders are taken", |report| all(report) == Some(3));
+    offer(3, 1..5).unwrap();
+    agent.until("only the new ones are added", |report| all(report) == Some(5));
+    until_done(&vehicles, 5);
+    let report = agent.until("the fleet says so", |r| r.fleet.as_ref().is_some_and(|f| f.orders.done == 5));
+    assert_eq!((vehicles.summary().tally.actions, vehicles.summary().collisions), (10, 0), "{report:#?}");
+    let moon = TransportOrder { to: "moon".to_owned(), ..order(9) };
+    let refused = planner.offer(SchedulingPlan { transports: vec![moon], ..plans::plan(4, 3_000_000) });
+    assert_eq!(refused, Err(Reason::UnknownName));
 }

@@ -15,12 +15,12 @@ use crate::WIND_MPS;
 use crate::agent::{Agent, Site, WITHIN, until};
 use crate::field::Field;
 
-fn centre() -> PlanKey {
+pub(crate) fn centre() -> PlanKey {
     PlanKey::from_seed(&[7; 32])
 }
 
 /// A plan for the test site that limits the first unit.
-fn plan(epoch: u32, power_limit_w: u64) -> SchedulingPlan {
+pub(crate) fn plan(epoch: u32, power_limit_w: u64) -> SchedulingPlan {
     let demand =
         Demand { unit: "WT01".to_owned(), request: Request::Run, power_limit_w: Some(power_limit_w) };
     SchedulingPlan {
@@ -51,10 +51,10 @@ fn in_millis(millis: u64) -> UtcTime {
 }
 
 /// A client on an agent's socket for plans.
-struct Planner(PathBuf);
+pub(crate) struct Planner(PathBuf);
 
 impl Planner {
-    fn of(site: &Site) -> Self {
+    pub(crate) fn of(site: &Site) -> Self {
         Self(site.folder().join("state/plans.sock"))
     }
 
@@ -78,7 +78,7 @@ impl Planner {
         self.verdict(&Ask::Offer(json))
     }
 
-    fn offer(&self, plan: SchedulingPlan) -> Result<Stage, Reason> {
+    pub(crate) fn offer(&self, plan: SchedulingPlan) -> Result<Stage, Reason> {
         self.offer_bytes(centre().sign(plan).to_json())
     }
 
@@ -376,9 +376,7 @@ fn an_agent_that_is_killed_at_any_moment_starts_with_a_whole_plan_that_proved_it
         let status = planner.status();
         assert_eq!(status.degraded, Vec::<String>::new(), "a stored plan is torn, foreign or damaged");
         assert!(status.last_known_good.epoch >= kept, "plan {kept} was kept: {status:#?}");
-        let entries = [Some(status.in_force.clone()), status.staged.clone(), status.given_up.clone()];
-        let highest = entries.into_iter().flatten().map(|entry| entry.epoch).max().unwrap();
-        assert!(highest >= acknowledged, "plan {acknowledged} was acknowledged: {status:#?}");
+        assert!(status.highest_epoch >= acknowledged, "plan {acknowledged} was acknowledged: {status:#?}");
         if status.in_force.epoch > 1 {
             let limit_kw = f64::from(status.in_force.epoch % 4000) + 1000.0;
             assert_eq!(report.units[0].power_limit_kw, limit_kw, "the cycles run what the status says");

@@ -162,7 +162,7 @@ pub enum Output {
     /// Make this plan the last known good one on disk.
     Promote(PlanId),
     /// Note on disk that this plan was given up, and remove it.
-    Forget(PlanId),
+    Forget(GivenUp),
     /// Lay this plan ready for the cycles, to change over to it.
     Ready(PlanId),
     /// Lay this plan ready for the cycles, to go back to it.
@@ -202,7 +202,8 @@ struct Trial {
 }
 
 /// A plan that was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GivenUp {
     /// The plan.
     pub id: PlanId,
@@ -299,6 +300,12 @@ impl Inbox {
     #[must_use]
     pub fn staged(&self) -> Option<PlanId> {
         self.staged.map(|waiting| waiting.offer.id)
+    }
+
+    /// The highest plan that was ever taken: plans with lower epochs are refused.
+    #[must_use]
+    pub fn highest(&self) -> PlanId {
+        self.highest
     }
 
     /// The plan that was given up last.

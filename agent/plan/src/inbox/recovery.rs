@@ -2,11 +2,11 @@
 
 use hal_units::Instant;
 
-use super::{Inbox, Offer, Output, PeerWord, Standing, Waiting};
+use super::{GivenUp, Inbox, Offer, Output, PeerWord, Standing, Waiting};
 use crate::PlanId;
 
 /// What is known of plans at the start of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
     /// The last known good plan: the cycles begin with it.
     pub good: PlanId,
@@ -16,13 +16,15 @@ pub struct Recovered {
     pub on_trial: bool,
     /// The highest epoch that was ever taken.
     pub highest: PlanId,
+    /// The plan that was given up last.
+    pub given_up: Option<GivenUp>,
 }
 
 impl Inbox {
     /// An inbox after a start, and what is to be done first. In a pair a node begins as standby.
     #[must_use]
     pub fn recover(now: Instant, standing: Standing, found: Recovered) -> (Self, Vec<Output>) {
-        let Recovered { good, candidate, on_trial, highest } = found;
+        let Recovered { good, candidate, on_trial, highest, given_up } = found;
         let candidate = candidate.filter(|offer| offer.id != good);
         let waiting = |offer| Waiting { offer, since: now, told: None };
         let mut inbox = Self {
@@ -34,7 +36,7 @@ impl Inbox {
             staged: candidate.filter(|_| !on_trial).map(waiting),
             interrupted: candidate.filter(|_| on_trial),
             trial: None,
-            given_up: None,
+            given_up,
             peer: None,
             activations: 0,
             rollbacks: 0,

@@ -71,6 +71,13 @@ impl Inbox {
         out.push(Output::Answer(Ok((id, Stage::Staged))));
     }
 
+    /// Gives a plan up, also on disk.
+    fn forget(&mut self, id: PlanId, stage: Stage, refusal: Refusal, out: &mut Vec<Output>) {
+        let given_up = GivenUp { id, stage, refusal };
+        self.given_up = Some(given_up.clone());
+        out.push(Output::Forget(given_up));
+    }
+
     fn note_superseded(&mut self, id: PlanId) {
         let refusal = Reason::Superseded.because("a newer plan came");
         self.given_up = Some(GivenUp { id, stage: Stage::Superseded, refusal });
@@ -106,8 +113,7 @@ impl Inbox {
                 |(refusal, _)| refusal,
             );
             self.rollbacks += 1;
-            self.given_up = Some(GivenUp { id: trial.id, stage: Stage::RolledBack, refusal });
-            out.push(Output::Forget(trial.id));
+            self.forget(trial.id, Stage::RolledBack, refusal, out);
         }
     }
 
@@ -118,8 +124,8 @@ impl Inbox {
             self.interrupted.take().map(|offer| offer.id),
         ];
         for beaten in beaten.into_iter().flatten() {
-            self.note_superseded(beaten);
-            out.push(Output::Forget(beaten));
+            let refusal = Reason::Superseded.because("the operator of the node gave it another plan");
+            self.forget(beaten, Stage::Superseded, refusal, out);
         }
         (self.in_force, self.good, self.highest) = (id, id, self.highest.max(id));
     }
@@ -170,9 +176,7 @@ impl Inbox {
 
     fn drop_staged(&mut self, refusal: Refusal, out: &mut Vec<Output>) {
         if let Some(waiting) = self.staged.take() {
-            let id = waiting.offer.id;
-            self.given_up = Some(GivenUp { id, stage: Stage::Dropped, refusal });
-            out.push(Output::Forget(id));
+            self.forget(waiting.offer.id, Stage::Dropped, refusal, out);
         }
     }
 
@@ -196,8 +200,7 @@ impl Inbox {
         }
         let refusal = Reason::Interrupted.because("the agent ended while the plan was on trial");
         self.rollbacks += 1;
-        self.given_up = Some(GivenUp { id: offer.id, stage: Stage::RolledBack, refusal });
-        out.push(Output::Forget(offer.id));
+        self.forget(offer.id, Stage::RolledBack, refusal, out);
     }
 
     fn end_soak(&mut self, clock: Clock, out: &mut Vec<Output>) {
@@ -281,8 +284,7 @@ impl Inbox {
         }
         if let Some(offer) = self.interrupted.take_if(|offer| gone(offer.id)) {
             let refusal = Reason::Asked.because("the active node gave it up");
-            self.given_up = Some(GivenUp { id: offer.id, stage: Stage::RolledBack, refusal });
-            out.push(Output::Forget(offer.id));
+            self.forget(offer.id, Stage::RolledBack, refusal, out);
         }
     }
 }

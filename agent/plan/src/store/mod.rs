@@ -15,7 +15,7 @@
 //! | `older` | the one before it, should `good` be damaged |
 //! | `staged` | the plan that waits for its activation |
 //! | `trial` | the plan that is on trial: from just before its activation to the end of its soak |
-//! | `highest` | epoch and digest of the highest plan that was given up, so that it does not come back |
+//! | `given-up` | the plan that was given up last and why, and the highest epoch ever taken, so that none comes back |
 //!
 //! A plan goes from role to role by renaming its file. New content is written beside, synchronised, renamed,
 //! and the folder synchronised ([`Folder::replace`]); what was acknowledged is on disk. A file is
@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::PlanId;
 use crate::canonical::Digest;
 use crate::document::{SIGNED_BYTES_MAX, SignedPlan};
+use crate::inbox::GivenUp;
 
 pub use folder::Folder;
 
@@ -39,7 +40,7 @@ const GOOD: &str = "good";
 const OLDER: &str = "older";
 const STAGED: &str = "staged";
 const TRIAL: &str = "trial";
-const HIGHEST: &str = "highest";
+const GIVEN_UP: &str = "given-up";
 
 const MAGIC: &[u8; 8] = b"TAKTPLN1";
 const HEAD_BYTES: usize = MAGIC.len() + 4 + 32;
@@ -92,15 +93,18 @@ pub struct Found {
     pub trial: Option<SignedPlan>,
     /// The highest plan that was ever taken.
     pub highest: PlanId,
+    /// The plan that was given up last.
+    pub given_up: Option<GivenUp>,
     /// Files that are not used.
     pub faults: Vec<Fault>,
 }
 
+/// What outlives plans that were given up.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Highest {
-    epoch: u32,
-    digest: Digest,
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Memory {
+    highest: PlanId,
+    given_up: GivenUp,
 }
 
 /// The plans of one node on disk. One process uses a folder at a time.
@@ -126,8 +130,8 @@ impl<F: Folder> PlanStore<F> {
         };
         let (good, older) = (plan(GOOD), plan(OLDER));
         let (staged, trial) = (plan(STAGED), plan(TRIAL));
-        let noted = match read_highest(&folder) {
-            Ok(noted) => noted,
+        let memory = match read(&folder, GIVEN_UP, |body| serde_json::from_slice::<Memory>(body).ok()) {
+            Ok(memory) => memory,
             Err(fault) => {
                 found.faults.push(fault);
                 None
@@ -137,7 +141,8 @@ impl<F: Folder> PlanStore<F> {
         (found.staged, found.trial) = (staged, trial);
         let plans = [&found.good, &found.staged, &found.trial];
         let ids = plans.into_iter().flatten().map(SignedPlan::id);
-        found.highest = ids.chain(noted).max().unwrap_or_default();
+        found.highest = ids.chain(memory.iter().map(|memory| memory.highest)).max().unwrap_or_default();
+        found.given_up = memory.map(|memory| memory.given_up);
         let store = Self {
             folder,
             staged: found.staged.as_ref().map(SignedPlan::id),
@@ -196,14 +201,15 @@ impl<F: Folder> PlanStore<F> {
         self.folder
     }
 
-    /// Removes a plan that was given up, wherever it is, once its epoch is noted.
+    /// Removes a plan that was given up, wherever it is, once that is noted.
     ///
     /// # Errors
     /// Whatever the disk answers; then it may come back as it was after a restart.
-    pub fn forget(&mut self, id: PlanId) -> io::Result<()> {
+    pub fn forget(&mut self, given_up: &GivenUp) -> io::Result<()> {
+        let id = given_up.id;
         self.highest = self.highest.max(id);
-        let highest = Highest { epoch: self.highest.epoch, digest: self.highest.digest };
-        self.folder.replace(HIGHEST, &framed(&serde_json::to_vec(&highest).map_err(io::Error::other)?))?;
+        let memory = Memory { highest: self.highest, given_up: given_up.clone() };
+        self.folder.replace(GIVEN_UP, &framed(&serde_json::to_vec(&memory).map_err(io::Error::other)?))?;
         if self.staged.take_if(|staged| *staged == id).is_some() {
             self.folder.remove(STAGED)?;
         }
@@ -258,12 +264,4 @@ fn read_plan<F: Folder>(folder: &F, file: &'static str) -> Result<Option<SignedP
         (Digest::of(&plan.plan) == plan.digest).then_some(plan)
     };
     read(folder, file, plan)
-}
-
-fn read_highest<F: Folder>(folder: &F) -> Result<Option<PlanId>, Fault> {
-    let highest = |body: &[u8]| {
-        let Highest { epoch, digest } = serde_json::from_slice(body).ok()?;
-        Some(PlanId { epoch, digest })
-    };
-    read(folder, HIGHEST, highest)
 }

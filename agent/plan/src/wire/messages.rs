@@ -174,6 +174,8 @@ pub struct PlanStatus {
     /// The plan that waits for its activation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<PlanEntry>,
+    /// The highest epoch that was ever taken: lower ones are refused.
+    pub highest_epoch: u32,
     /// The last plan that was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<PlanEntry>,
