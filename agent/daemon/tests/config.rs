@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use agent_daemon::admission::{self, Refusal};
-use agent_daemon::config::SiteConfig;
+use agent_daemon::config::{PlantConfig, SiteConfig};
 use agent_daemon::read_plan;
 use hal_diagnostics::{Diagnostic, Document, TEXT_BYTES_MAX};
 use hal_field_bus::DeviceProfile;
@@ -14,6 +14,8 @@ use proptest::prelude::*;
 
 const SITE: &str = include_str!("../../../examples/site.toml");
 const PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
+
+const DRIVE_PROFILE: &str = include_str!("../../../profiles/differential-drive.toml");
 
 /// The example site, changed.
 #[derive(Debug, Clone)]
@@ -46,8 +48,11 @@ impl SiteText {
     }
 
     fn parse(&self) -> Result<SiteConfig, Diagnostic> {
-        let read_profile =
-            |path: &Path| DeviceProfile::parse(&Document::new(&path.display().to_string(), &self.profile));
+        let read_profile = |path: &Path| {
+            let drive = path.ends_with("differential-drive.toml");
+            let text = if drive { DRIVE_PROFILE } else { &self.profile };
+            DeviceProfile::parse(&Document::new(&path.display().to_string(), text))
+        };
         SiteConfig::parse(&Document::new("site.toml", &self.text), Path::new("/etc/takt"), &read_profile)
     }
 
@@ -185,7 +190,7 @@ fn a_device_name_that_stands_twice_is_refused() {
 fn a_device_without_a_turbine_is_refused() {
     let device = SECOND_ON_LINE_A.split("[[turbine]]").next().unwrap();
     let site = SiteText::example().and(device);
-    assert_complaint(&site, "\"WT03\"", "no turbine uses the device `WT03`", "add a [[turbine]]");
+    assert_complaint(&site, "\"WT03\"", "no turbine or vehicle uses the device `WT03`", "add a [[turbine]]");
 }
 
 #[test]
@@ -349,4 +354,67 @@ proptest! {
             }
         }
     }
+}
+
+/// A vehicle on a bus of its own, in the group of the turbines; `drive` is what its section says of it.
+fn on_bus(drive: &str) -> SiteText {
+    SiteText::example().and(&format!(
+        r#"
+[[bus]]
+name = "agv-1"
+tcp = "192.0.2.151:502"
+
+[[device]]
+name = "agv-1"
+bus = "agv-1"
+profile = "differential-drive.toml"
+
+[fleet]
+layout = "hall.json"
+
+[[fleet.vehicle]]
+name = "agv-1"
+{drive}
+"#
+    ))
+}
+
+const DRIVE: &str = r#"drive = { device = "agv-1", group = "turbines", track_m = 0.6 }"#;
+
+#[test]
+fn a_vehicle_on_a_bus_is_a_unit_of_its_own() {
+    let config = on_bus(DRIVE).config();
+    let unit = config.units.last().unwrap();
+    assert_eq!(unit.name, "agv-1");
+    assert!(matches!(unit.plant, PlantConfig::Vehicle(_)));
+    assert!(config.unit_limits().iter().all(|limits| limits.unit != "agv-1"), "the plan says nothing of it");
+}
+
+#[track_caller]
+fn check_drive(drive: &str, what: &str) {
+    let error = on_bus(drive).parse().unwrap_err().to_string();
+    assert!(error.contains(what), "{error}");
+}
+
+#[test]
+fn what_is_wrong_about_a_vehicle_on_a_bus_is_refused() {
+    check_drive("", "not clear how the vehicle `agv-1` is reached");
+    check_drive(&format!("version = \"2.1\"\n{DRIVE}"), "not clear how the vehicle `agv-1` is reached");
+    check_drive(&DRIVE.replace(", track_m = 0.6", ""), "not clear what wheels");
+    check_drive(&DRIVE.replace("track_m = 0.6", "track_m = 0.6, wheelbase_m = 1.0"), "not clear what wheels");
+    check_drive(&DRIVE.replace("0.6", "-0.6"), "track is not above zero");
+    check_drive(&DRIVE.replace("0.6", "0.6, speed_mps = 0.0"), "speed is not above zero");
+    check_drive(
+        &DRIVE.replace("track_m", "wheelbase_m"),
+        "has no input `wheel_speed`, which a vehicle needs",
+    );
+    check_drive(&DRIVE.replace("\"turbines\"", "\"pumps\""), "no group `pumps`");
+    check_drive(&DRIVE.replace("device = \"agv-1\"", "device = \"WT01\""), "has two units");
+}
+
+#[test]
+fn no_unit_is_called_as_the_fleet() {
+    let error =
+        SiteText::example().with("name = \"WT02\"\ndevice", "name = \"fleet\"\ndevice").parse().unwrap_err();
+    assert!(error.to_string().contains("takes transport orders"), "{error}");
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent_cycle::{
-    Between, ControlPair, ControlPorts, Executive, Grid, GroupSettings, LastSeen, NextPlan, Overrides,
-    PlanDemand, PlanMessage, PlanPorts, PlanTable, Record, RuleTable, Source, TurbineBinding, Unit,
-    UnitSchedule, ports,
+    Between, ControlPair, ControlPorts, Executive, FleetPorts, Grid, GroupSettings, LastSeen, NextPlan,
+    Overrides, PlanDemand, PlanMessage, PlanPorts, PlanTable, Record, RuleTable, Source, TurbineBinding,
+    Unit, UnitSchedule, VehicleBinding, ports,
 };
 use agent_daemon::images::{DriverImages, GroupImages};
 use agent_daemon::realtime;
 use agent_plan::Request;
 use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
+use control_loops_drive::{Chassis, DriveController, DriveParameters, Route, Waypoint};
 use hal_diagnostics::Document;
 use hal_field_bus::DeviceProfile;
 use hal_linux_rt::clock::now;
@@ -20,7 +21,7 @@ use hal_linux_rt::counters;
 use hal_linux_rt::memory::{self, MemoryPlan};
 use hal_linux_rt::syscall_gate::{self, Syscall};
 use hal_process_image::{DeviceInputs, Quality};
-use hal_units::{Duration, Watts};
+use hal_units::{Duration, Meters, Watts};
 
 const TURBINES: usize = 20;
 const PERIOD: Duration = Duration::from_millis(2);
@@ -31,6 +32,7 @@ struct Group {
     control: ControlPorts,
     field: Field,
     pair: Option<ControlPair>,
+    fleet: Option<FleetPorts>,
     plans: PlanPorts,
     /// Whether plan follows upon plan.
     planned: bool,
@@ -38,6 +40,8 @@ struct Group {
 
 struct Field {
     profile: DeviceProfile,
+    /// What devices show.
+    shown: &'static [(&'static str, f64)],
     images: Vec<DriverImages>,
     sequence: u32,
 }
@@ -45,19 +49,42 @@ struct Field {
 impl Group {
     fn at_rated_power() -> Self {
         let text = include_str!("../../../profiles/nrel5mw-plc.toml");
-        let profile = DeviceProfile::parse(&Document::new("profile", text)).unwrap();
+        Self::of(text, &Field::AT_RATED_POWER, |profile, device| {
+            Unit::turbine(
+                device,
+                TurbineBinding::of(profile).unwrap(),
+                TurbineController::new(TurbineParameters::NREL_5MW),
+                Overrides::default(),
+                profile.initial_outputs(),
+            )
+        })
+    }
+
+    /// Vehicles that are told one route after the other.
+    fn of_vehicles() -> Self {
+        let text = include_str!("../../../profiles/differential-drive.toml");
+        let chassis = Chassis::Differential { track: Meters(0.6) };
+        let group = Self::of(text, &Field::STANDING, |profile, device| {
+            Unit::vehicle(
+                device,
+                VehicleBinding::of(profile, chassis).unwrap(),
+                DriveController::new(DriveParameters::usual(chassis)),
+                Overrides::default(),
+                profile.initial_outputs(),
+            )
+        });
+        let (executive, fleet) = group.executive.in_fleet();
+        Self { executive, fleet: Some(fleet), ..group }
+    }
+
+    fn of(
+        profile: &str,
+        shown: &'static [(&'static str, f64)],
+        unit: impl Fn(&DeviceProfile, usize) -> Unit,
+    ) -> Self {
+        let profile = DeviceProfile::parse(&Document::new("profile", profile)).unwrap();
         let (images, drivers) = GroupImages::new(TURBINES);
-        let units = (0..TURBINES)
-            .map(|device| {
-                Unit::turbine(
-                    device,
-                    TurbineBinding::of(&profile).unwrap(),
-                    TurbineController::new(TurbineParameters::NREL_5MW),
-                    Overrides::default(),
-                    profile.initial_outputs(),
-                )
-            })
-            .collect();
+        let units = (0..TURBINES).map(|device| unit(&profile, device)).collect();
         let settings = GroupSettings {
             period: PERIOD,
             deadline: PERIOD,
@@ -68,11 +95,11 @@ impl Group {
         let demand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
         let plan = Box::new(PlanTable::new(1, vec![demand; TURBINES].into()));
         let (cycle_ports, control, plans) = ports();
-        let mut field = Field { profile, images: drivers, sequence: 0 };
+        let mut field = Field { profile, shown, images: drivers, sequence: 0 };
         field.scan();
         let executive = Executive::new(settings, images, units, plan, cycle_ports);
         let executive = executive.seeing(LastSeen::new(now(), TURBINES), (0..TURBINES).collect());
-        Self { executive, control, field, pair: None, plans, planned: false }
+        Self { executive, control, field, pair: None, fleet: None, plans, planned: false }
     }
 
     /// The same group as one of a pair: with an office it shows its state, without one it follows another's.
@@ -93,7 +120,7 @@ impl Group {
         duration: Duration,
         around: impl FnOnce(&mut (dyn FnMut() + Send)) -> R + Send,
     ) -> (u64, R) {
-        let Self { mut executive, mut control, mut field, mut pair, mut plans, planned } = self;
+        let Self { mut executive, mut control, mut field, mut pair, mut fleet, mut plans, planned } = self;
         let end = Arc::new(AtomicBool::new(false));
         std::thread::scope(|scope| {
             let done = Arc::clone(&end);
@@ -107,6 +134,9 @@ impl Group {
                         peer.publish_with(|to| to.copy_from(state.latest()));
                     }
                     cycles += cycles_told(&mut control);
+                    if let Some(fleet) = &mut fleet {
+                        next_routes(fleet);
+                    }
                     if planned {
                         next_plan(&mut plans, &mut epoch);
                     }
@@ -129,7 +159,7 @@ impl Group {
 fn next_plan(plans: &mut PlanPorts, epoch: &mut u32) {
     while plans.retired.dequeue().is_some() {}
     while plans.activated.dequeue().is_some() {}
-    if plans.messages.len() > 0 {
+    if !plans.messages.is_empty() {
         return;
     }
     *epoch += 1;
@@ -152,6 +182,14 @@ fn next_plan(plans: &mut PlanPorts, epoch: &mut u32) {
     assert!(plans.messages.enqueue(PlanMessage::ChangeOver(next)).is_ok());
 }
 
+/// A longer way for each vehicle, or another one when they drive.
+fn next_routes(fleet: &mut FleetPorts) {
+    let course = fleet.sights.latest().of[0].course;
+    let points = (0..6).map(|at| Waypoint { x: Meters(1.5 + f64::from(at)), y: Meters(3.0) });
+    let route = Route::over(course + 1, 0, points);
+    fleet.routes.publish_with(|routes| routes.of.fill(Some(route)));
+}
+
 impl Field {
     const AT_RATED_POWER: [(&'static str, f64); 12] = [
         ("generator_speed", 122.9096),
@@ -168,6 +206,21 @@ impl Field {
         ("plc_state", 0.0),
     ];
 
+    const STANDING: [(&'static str, f64); 12] = [
+        ("x", 1.5),
+        ("y", 3.0),
+        ("heading", 0.4),
+        ("localisation_age", 0.05),
+        ("left_speed", 0.0),
+        ("right_speed", 0.0),
+        ("battery", 0.8),
+        ("automatic", 1.0),
+        ("protective_stop", 0.0),
+        ("fault", 0.0),
+        ("handling_over", 0.0),
+        ("handling_result", 0.0),
+    ];
+
     fn scan(&mut self) {
         self.sequence += 1;
         for images in &mut self.images {
@@ -175,8 +228,8 @@ impl Field {
             inputs.acquired_at = now();
             inputs.sequence = self.sequence;
             inputs.outputs_acknowledged = images.outputs.latest().sequence;
-            for (tag, value) in Self::AT_RATED_POWER {
-                inputs.set(self.profile.input(tag).unwrap(), value, Quality::Good);
+            for (tag, value) in self.shown {
+                inputs.set(self.profile.input(tag).unwrap(), *value, Quality::Good);
             }
             images.inputs.publish(&inputs);
         }
@@ -213,6 +266,12 @@ fn a_cycle_of_either_node_of_a_pair_makes_one_system_call_the_wait() {
 fn a_cycle_that_changes_over_to_a_plan_makes_one_system_call_and_neither_allocates_nor_faults() {
     assert_one_system_call_a_cycle(Group::at_rated_power().with_plans());
     assert_no_allocation_and_no_fault(Group::at_rated_power().with_plans());
+}
+
+#[test]
+fn a_cycle_of_vehicles_makes_one_system_call_and_neither_allocates_nor_faults() {
+    assert_one_system_call_a_cycle(Group::of_vehicles());
+    assert_no_allocation_and_no_fault(Group::of_vehicles());
 }
 
 #[test]
