@@ -103,6 +103,21 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "control-loops-rotor",
             "control-loops-tuning",
             "hal-linux-rt",
+            "latency-tests-harness",
+        ],
+    ),
+    ("latency-tests-harness", &["hal-linux-rt"]),
+    (
+        "latency-tests-cli",
+        &[
+            "agent-cycle",
+            "agent-plan",
+            "control-loops-controllers",
+            "control-loops-drive",
+            "hal-field-bus",
+            "hal-linux-rt",
+            "hal-process-image",
+            "latency-tests-harness",
         ],
     ),
     ("sim-plants", &["control-loops-rotor"]),
@@ -144,7 +159,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 ];
 
 /// Programs: nothing depends on them, not even a test.
-const PROGRAMS: [&str; 5] = ["agent-daemon", "agent-cli", "failover-model", "sim-cli", "xtask"];
+const PROGRAMS: [&str; 6] =
+    ["agent-daemon", "agent-cli", "failover-model", "latency-tests-cli", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
 const REAL_TIME_PATH: [&str; 8] = [

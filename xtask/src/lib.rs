@@ -1,5 +1,5 @@
 //! Developer commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask model`,
-//! `cargo xtask check`.
+//! `cargo xtask latency`, `cargo xtask check`.
 //!
 //! # Problem
 //!
@@ -9,7 +9,7 @@
 //!
 //! # Code map
 //!
-//! - [`demo`], [`mod@test`], [`model`], [`check`]: one module per command.
+//! - [`demo`], [`mod@test`], [`model`], [`latency`], [`check`]: one module per command.
 //! - [`architecture`]: the rules about who may depend on whom, and where `unsafe` may be.
 //! - [`libtest`]: reads what `cargo test` prints.
 //! - [`parts`], [`tools`]: what tests and checks need from the machine, and how it gets there.
@@ -20,6 +20,7 @@ pub mod check;
 pub mod demo;
 mod failure;
 pub mod fuzz;
+pub mod latency;
 pub mod libtest;
 pub mod model;
 pub mod parts;

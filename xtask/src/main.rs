@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use xtask::Failure;
 use xtask::check::{Choice, Step, check};
 use xtask::demo::demo;
+use xtask::latency::latency;
 use xtask::model::model;
 use xtask::test::{Selection, test};
 use xtask::workspace::Workspace;
@@ -74,6 +75,21 @@ enum XtaskCommand {
         arguments: Vec<String>,
     },
 
+    /// Measure the real time of this machine beside peers, and write a report
+    ///
+    /// Builds takt-latency in release mode and runs all its probes. The report for people is
+    /// target/latency/report.html, the figures are in report.json beside it. cyclictest, the peer of the agent's
+    /// wait, is in Debian's package rt-tests; without it the report says that it is absent.
+    #[command(after_help = "Examples:
+  cargo xtask latency --quick
+  cargo xtask latency --rounds 10 --stress all
+  cargo run --release -p latency-tests-cli -- --help     single probes")]
+    Latency {
+        /// Arguments for takt-latency
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+
     /// Check all that has to be green before a change goes in
     ///
     /// Runs every step even if one fails, prints the time and verdict of each, and exits with 1 if one
@@ -110,6 +126,7 @@ fn execute(command: XtaskCommand) -> Result<(), Failure> {
             test(&Workspace::load()?, &selection).1
         }
         XtaskCommand::Model { arguments } => model(&arguments),
+        XtaskCommand::Latency { arguments } => latency(&Workspace::load()?, &arguments),
         XtaskCommand::Check { only, skip } => check(&Workspace::load()?, &Choice { only, skip }),
     }
 }

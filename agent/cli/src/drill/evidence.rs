@@ -1,8 +1,10 @@
 //! What the devices and the host showed so far: the recent past whole, the rest as counts.
 
+use latency_tests_harness::stalls::Span;
+
 use super::DrillError;
 use super::takeover::DualWatch;
-use super::write_log::{Line, LogReader, Span, Verdict, Write};
+use super::write_log::{Line, LogReader, Verdict, Write};
 
 /// Collected from the simulator's log.
 pub(super) struct Evidence {

@@ -28,9 +28,7 @@ pub(crate) mod process;
 mod report;
 mod rig;
 mod site;
-mod stalls;
 mod stats;
-mod stress;
 pub(crate) mod takeover;
 mod trial;
 pub(crate) mod write_log;
@@ -42,6 +40,8 @@ use std::time::Duration;
 
 use hal_linux_rt::clock::now;
 use hal_linux_rt::signal::{Signal, Signals};
+use latency_tests_harness::load::Load as MachineLoad;
+use latency_tests_harness::stalls::HostProbe;
 
 use crate::commander::CommanderError;
 use crate::demo::DemoError;
@@ -52,8 +52,6 @@ use lab::{Lab, Plant};
 use report::{Circumstances, Report};
 use rig::Rig;
 use site::PairOptions;
-use stalls::HostProbe;
-use stress::Stress;
 use trial::Bench;
 use write_log::LogReader;
 
@@ -337,7 +335,11 @@ fn campaign(
     )?;
     let first = first.map_err(|why| DrillError::Impossible { why })?;
     let profile = profile(&first);
-    let stress = arguments.stress.then(Stress::start).transpose()?;
+    let stress = arguments
+        .stress
+        .then(|| MachineLoad::start("all"))
+        .transpose()
+        .map_err(|error| DrillError::Impossible { why: error.to_string() })?;
     let load = start_commands(arguments, rig)?;
     let mut accounted_ns = 0;
     let (mut trials, mut interrupted) = (Vec::new(), false);
@@ -380,7 +382,7 @@ fn campaign(
         moved_at_the_end: u32::try_from(moved).unwrap_or(u32::MAX),
         broken_at_the_end: last.err().map(|why| format!("after the last trial: {why}")),
         commands,
-        stress: stress.as_ref().map(Stress::words),
+        stress: stress.as_ref().map(|load| load.words().to_owned()),
         host_probe_blind: host.blind.clone(),
     };
     Ok((Report::new(circumstances, trials), interrupted))

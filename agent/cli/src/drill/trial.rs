@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use hal_linux_rt::clock::now;
+use latency_tests_harness::stalls::{HostProbe, Span, covered_ms};
 use serde::Serialize;
 
 use super::evidence::Evidence;
 use super::fault::{Fault, Office};
 use super::inject::{self, Injected, Pair};
 use super::rig::Rig;
-use super::stalls::{HostProbe, covered_ms};
 use super::takeover::{Bump, Seen, epoch_at, examine};
-use super::write_log::Span;
 use super::{DrillError, Side};
 
 /// A node that was killed starts, joins and is in step again.

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use latency_tests_harness::stalls::Span;
+
 use super::DrillError;
 
 /// What became of a write of commands.
@@ -32,13 +34,6 @@ pub(crate) struct Write {
     pub(crate) verdict: Verdict,
     pub(crate) torque_nm: f64,
     pub(crate) pitch_rad: f64,
-}
-
-/// A span in which something did not get to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) from_ns: u64,
-    pub(crate) to_ns: u64,
 }
 
 /// What a line says.

@@ -14,8 +14,6 @@ use hal_linux_rt::clock::{AbsoluteWait, now};
 use hal_linux_rt::thread::{Priority, Realtime, RtThread, ThreadSpec, spawn};
 use hal_units::Duration;
 
-use super::write_log::Span;
-
 const INTERVAL: Duration = Duration::from_millis(1);
 const STALL_FROM: Duration = Duration::from_millis(1);
 /// Above the agents' threads and the hog of `starve`, below the kernel's own.
@@ -23,18 +21,29 @@ const PRIORITY: u8 = 98;
 /// Stalls that are kept until they are asked for.
 const STALLS_MAX: usize = 10_000;
 
+/// A time, in nanoseconds of the monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Beginning.
+    pub from_ns: u64,
+    /// End.
+    pub to_ns: u64,
+}
+
 /// The probes of all cores; dropped, they end.
-pub(super) struct HostProbe {
+#[derive(Debug)]
+pub struct HostProbe {
     end: Arc<AtomicBool>,
     stalls: Arc<Mutex<Vec<Span>>>,
     threads: Vec<RtThread<()>>,
     /// Why nothing can be attributed to the host, if so.
-    pub(super) blind: Option<String>,
+    pub blind: Option<String>,
 }
 
 impl HostProbe {
     /// Starts a probe on each of the first `cores` cores.
-    pub(super) fn start(cores: usize) -> Self {
+    #[must_use]
+    pub fn start(cores: usize) -> Self {
         let end = Arc::new(AtomicBool::new(false));
         let stalls = Arc::new(Mutex::new(Vec::new()));
         let mut probe =
@@ -52,7 +61,8 @@ impl HostProbe {
     }
 
     /// Takes the stalls since the last call.
-    pub(super) fn take(&self) -> Vec<Span> {
+    #[must_use]
+    pub fn take(&self) -> Vec<Span> {
         std::mem::take(&mut *self.stalls.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -80,7 +90,8 @@ fn watch(end: &AtomicBool, stalls: &Mutex<Vec<Span>>) {
 }
 
 /// Milliseconds of `within` that are covered by at least one of the spans.
-pub(super) fn covered_ms(spans: &[Span], within: Span) -> f64 {
+#[must_use]
+pub fn covered_ms(spans: &[Span], within: Span) -> f64 {
     let mut inside: Vec<Span> = spans
         .iter()
         .map(|span| Span { from_ns: span.from_ns.max(within.from_ns), to_ns: span.to_ns.min(within.to_ns) })

@@ -1,0 +1,161 @@
+//! The program `takt-latency`: what a machine's real time is worth, beside peers in the same run.
+
+mod cycle;
+mod cyclictest;
+mod sites;
+mod wake;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use latency_tests_harness::load::{self, Load, LoadError};
+use latency_tests_harness::report::{self, Finding};
+use latency_tests_harness::rounds::Comparison;
+use serde_json::{Value, json};
+
+const EXAMPLES: &str = "\
+Examples:
+  takt-latency wake                            the agent's wait beside cyclictest, ten rounds of five seconds
+  takt-latency wake --stress all --html wake.html
+  takt-latency cycle --json cycle.json         a cycle of 1 to 200 turbines and 10 to 1000 vehicles
+  takt-latency all --quick --html report.html
+
+Times depend on the machine, its host and the minute. What to read are the ratios: subject over peer in the same
+round, with the median, the least and the greatest. A peer that is not installed is named as absent.
+
+Exit status: 0 measured, 1 the subject could not be measured or a file not be written, 2 wrong usage.";
+
+/// What a machine's real time is worth, beside peers in the same run
+#[derive(Debug, Parser)]
+#[command(name = "takt-latency", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    probe: Probe,
+}
+
+#[derive(Debug, Subcommand)]
+enum Probe {
+    /// From when a thread is due until it runs: the agent's wait, and cyclictest
+    Wake(Options),
+    /// What a cycle costs, by the number of turbines and vehicles
+    Cycle(Options),
+    /// All of them
+    All(Options),
+}
+
+#[derive(Debug, Args, Clone)]
+struct Options {
+    /// Rounds; in each, subject and peers take one turn
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Length of a turn
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// Few and short rounds, to see that all works
+    #[arg(long)]
+    quick: bool,
+    /// Core of whoever is measured; without it the last one
+    #[arg(long, value_name = "CORE")]
+    core: Option<usize>,
+    /// SCHED_FIFO priority of whoever is measured
+    #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u8).range(1..=97))]
+    priority: u8,
+    /// Time between two wake-ups
+    #[arg(long, value_name = "US", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    period_us: u32,
+    /// Load beside all turns
+    #[arg(long, value_name = "NAME", default_value = "idle", value_parser = load_name)]
+    stress: String,
+    /// Write the figures to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a report for people to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+fn load_name(text: &str) -> Result<String, String> {
+    match load::names().contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(LoadError::Unknown(text.to_owned()).to_string()),
+    }
+}
+
+/// What a probe has found.
+#[derive(Default)]
+struct Found {
+    comparisons: Vec<Comparison>,
+    findings: Vec<Finding>,
+    json: serde_json::Map<String, Value>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().probe) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("takt-latency: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(probe: &Probe) -> Result<(), String> {
+    let (Probe::Wake(options) | Probe::Cycle(options) | Probe::All(options)) = probe;
+    let options = options.settled();
+    let mut found = Found::default();
+    if matches!(probe, Probe::Wake(_) | Probe::All(_)) {
+        wake(&options, &mut found)?;
+    }
+    if matches!(probe, Probe::Cycle(_) | Probe::All(_)) {
+        let growth = cycle::measure(options.quick);
+        let finding = growth.finding();
+        println!("{}", report::finding(&finding));
+        found.findings.push(finding);
+        found.json.insert("cycle".to_owned(), json!(growth));
+    }
+    if let Some(path) = &options.json {
+        let json = serde_json::to_string_pretty(&found.json).map_err(|error| error.to_string())?;
+        write(path, &json)?;
+    }
+    if let Some(path) = &options.html {
+        write(path, &report::html(&machine(), &found.comparisons, &found.findings))?;
+        println!("report: {}", path.display());
+    }
+    Ok(())
+}
+
+fn wake(options: &Options, found: &mut Found) -> Result<(), String> {
+    let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
+    let comparison = wake::compare(options, load.words())?;
+    drop(load);
+    println!("{}", report::table(&comparison));
+    if let Some(compared) = comparison.compared() {
+        found.json.insert("wake".to_owned(), json!(compared));
+    }
+    if let Some(why) = comparison.contenders.first().and_then(|subject| subject.absent.as_ref()) {
+        return Err(format!("the agent's wait could not be measured: {why}"));
+    }
+    found.comparisons.push(comparison);
+    Ok(())
+}
+
+impl Options {
+    /// With what was left open.
+    fn settled(&self) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let core = Some(self.core.unwrap_or(cores - 1));
+        let (rounds, seconds) = if self.quick { (2, 1) } else { (self.rounds, self.seconds) };
+        Self { core, rounds, seconds, ..self.clone() }
+    }
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} cores, kernel {}", kernel.trim())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
