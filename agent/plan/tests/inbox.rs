@@ -43,6 +43,7 @@ fn offer(id: PlanId) -> Offer {
 struct Disk {
     good: PlanId,
     staged: Option<Offer>,
+    trying: Option<PlanId>,
     trial: Option<Offer>,
     highest: PlanId,
     given_up: Option<GivenUp>,
@@ -56,7 +57,8 @@ struct Rig {
     start: UtcTime,
     disk_works: bool,
     offered: Vec<Offer>,
-    ready: Vec<PlanId>,
+    /// What lies ready for the cycles: to go to, and to go back to.
+    shelf: [Option<PlanId>; 2],
     due: Option<(PlanId, Instant)>,
     answers: Vec<Result<(PlanId, Stage), Refusal>>,
     activated: Vec<PlanId>,
@@ -78,7 +80,7 @@ impl Rig {
         let found = Recovered {
             good: disk.good,
             candidate: disk.staged.or(disk.trial),
-            on_trial: disk.staged.is_none(),
+            on_trial: disk.staged.is_none_or(|offer| disk.trying == Some(offer.id)),
             highest: disk.highest,
             given_up: disk.given_up.clone(),
         };
@@ -90,7 +92,7 @@ impl Rig {
             disk_works: true,
             offered: [disk.staged, disk.trial].into_iter().flatten().collect(),
             disk,
-            ready: Vec::new(),
+            shelf: [None; 2],
             due: None,
             answers: Vec::new(),
             activated: Vec::new(),
@@ -123,7 +125,8 @@ impl Rig {
                     let done = self.disk_works;
                     self.step(Input::Stored { id, done });
                 }
-                Output::NoteTrial(id) => {
+                Output::NoteTrial(id) => self.disk.trying = Some(id),
+                Output::BeginTrial(id) => {
                     if let Some(offer) = self.disk.staged.take_if(|offer| offer.id == id) {
                         self.disk.trial = Some(offer);
                     }
@@ -143,7 +146,8 @@ impl Rig {
                     self.disk.staged.take_if(|offer| offer.id == id);
                     self.disk.trial.take_if(|offer| offer.id == id);
                 }
-                Output::Ready(id) | Output::ReadyBack(id) => self.ready.push(id),
+                Output::Ready(id) => self.shelf[0] = Some(id),
+                Output::ReadyBack(id) => self.shelf[1] = Some(id),
                 Output::ChangeOver { id, at, .. } => self.due = Some((id, at)),
                 Output::GiveOrders(id) => self.orders.push(id),
                 Output::Tell(word) => self.told = Some(word),
@@ -157,10 +161,13 @@ impl Rig {
         self.answers.pop().unwrap().map(|(_, stage)| stage).map_err(|refusal| refusal.reason)
     }
 
-    /// The cycles run a plan from now on.
+    /// The cycles run a plan from now on, if it lies ready.
     fn change_over(&mut self, id: PlanId) {
-        self.activated.push(id);
-        self.step(Input::Activated { id });
+        let slot = self.shelf.iter_mut().find(|slot| **slot == Some(id));
+        if slot.and_then(Option::take).is_some() {
+            self.activated.push(id);
+            self.step(Input::Activated { id });
+        }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -387,7 +394,7 @@ impl PairRig {
             self.active.step(Input::Peer(Some(b)));
             self.standby.step(Input::Peer(Some(a)));
             let runs = self.active.inbox.in_force();
-            if self.standby.inbox.in_force() != runs && self.standby.ready.contains(&runs) {
+            if self.standby.inbox.in_force() != runs {
                 self.standby.change_over(runs);
             }
         }
@@ -571,4 +578,133 @@ fn a_hundred_thousand_repeated_and_reordered_deliveries_activate_each_plan_once(
     }
     assert_eq!(delivered, 100_000);
     assert_eq!(rig.activated, (2..2 + PLANS).map(id).collect::<Vec<_>>());
+}
+
+/// What happens to a pair.
+#[derive(Debug, Clone, Copy)]
+enum PairEvent {
+    /// A plan comes to one node.
+    Deliver {
+        to: usize,
+        epoch: u32,
+    },
+    Pass {
+        cycles: u32,
+    },
+    /// The links are cut or whole again.
+    Links {
+        whole: bool,
+    },
+    /// The node that writes hands over.
+    Switch,
+    /// A node dies, and comes back at once; the other one writes.
+    Crash {
+        node: usize,
+    },
+    Fail,
+}
+
+fn pair_events() -> impl Strategy<Value = Vec<PairEvent>> {
+    let event = prop_oneof![
+        30 => (0_usize..2, 2_u32..9).prop_map(|(to, epoch)| PairEvent::Deliver { to, epoch }),
+        30 => (1_u32..200).prop_map(|cycles| PairEvent::Pass { cycles }),
+        3 => any::<bool>().prop_map(|whole| PairEvent::Links { whole }),
+        3 => Just(PairEvent::Switch),
+        3 => (0_usize..2).prop_map(|node| PairEvent::Crash { node }),
+        2 => Just(PairEvent::Fail),
+    ];
+    proptest::collection::vec(event, 60)
+}
+
+/// Two nodes of which either may write.
+struct Couple {
+    nodes: [Rig; 2],
+    writes: usize,
+    whole: bool,
+}
+
+impl Couple {
+    fn new() -> Self {
+        let nodes = [Rig::new(Standing::Standby), Rig::new(Standing::Standby)];
+        let mut couple = Self { nodes, writes: 0, whole: true };
+        couple.hand_over_to(0);
+        couple
+    }
+
+    fn hand_over_to(&mut self, node: usize) {
+        self.nodes[1 - node].due = None;
+        self.nodes[1 - node].step(Input::Standing(Standing::Standby));
+        self.nodes[node].step(Input::Standing(Standing::Active));
+        self.writes = node;
+    }
+
+    fn exchange(&mut self) {
+        let words = [0, 1].map(|node| Some(self.nodes[node].inbox.word()).filter(|_| self.whole));
+        self.nodes[0].step(Input::Peer(words[1]));
+        self.nodes[1].step(Input::Peer(words[0]));
+        let runs = self.nodes[self.writes].inbox.in_force();
+        let standby = &mut self.nodes[1 - self.writes];
+        if self.whole && standby.inbox.in_force() != runs {
+            standby.change_over(runs);
+        }
+    }
+
+    fn pass(&mut self, cycles: u32) {
+        for _ in 0..cycles {
+            self.nodes[0].pass(10 * MS);
+            self.nodes[1].pass(10 * MS);
+            self.exchange();
+        }
+    }
+
+    fn crash(&mut self, node: usize) {
+        let dead = &self.nodes[node];
+        self.nodes[node] = Rig::boot(Standing::Standby, dead.disk.clone(), dead.now, time(NOON));
+        self.hand_over_to(1 - node);
+    }
+
+    fn take(&mut self, event: PairEvent) {
+        match event {
+            PairEvent::Deliver { to, epoch } => {
+                let short = Offer { soak: Duration::from_secs(1), ..offer(id(epoch)) };
+                let _ = self.nodes[to].offer(short);
+            }
+            PairEvent::Pass { cycles } => self.pass(cycles),
+            PairEvent::Links { whole } => self.whole = whole,
+            PairEvent::Switch => self.hand_over_to(1 - self.writes),
+            PairEvent::Crash { node } => self.crash(node),
+            PairEvent::Fail => {
+                self.nodes[self.writes].step(Input::Failing { why: "trip".to_owned() });
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn whatever_happened_to_a_pair_a_newer_plan_brings_its_nodes_together(events in pair_events()) {
+        let mut couple = Couple::new();
+        for event in events {
+            couple.take(event);
+            for rig in &couple.nodes {
+                prop_assert_eq!(rig.inbox.good(), rig.disk.good, "what is gone back to is on disk");
+            }
+        }
+        couple.whole = true;
+        // Its source offers it to both, and again.
+        for _ in 0..3 {
+            for node in 0..2 {
+                couple.take(PairEvent::Deliver { to: node, epoch: 9 });
+            }
+            couple.pass(300);
+        }
+        for rig in &couple.nodes {
+            let (in_force, good) = (rig.inbox.in_force(), rig.inbox.good());
+            prop_assert_eq!((in_force, good, rig.disk.good), (id(9), id(9), id(9)), "{:?}", rig.inbox);
+            prop_assert_eq!((rig.inbox.staged(), rig.disk.staged, rig.disk.trial), (None, None, None));
+            prop_assert_eq!(rig.inbox.degraded(), Vec::<String>::new());
+        }
+    }
 }
