@@ -129,7 +129,7 @@ impl Group {
 fn next_plan(plans: &mut PlanPorts, epoch: &mut u32) {
     while plans.retired.dequeue().is_some() {}
     while plans.activated.dequeue().is_some() {}
-    if plans.messages.len() > 0 {
+    if !plans.messages.is_empty() {
         return;
     }
     *epoch += 1;
