@@ -168,7 +168,7 @@ fn while_the_cycles_change_over_a_newer_plan_is_asked_to_come_again() {
 fn cycles_that_did_not_change_over_are_told_again() {
     let mut rig = Rig::new(Standing::Alone);
     rig.offer(offer(id(2))).unwrap();
-    rig.due = None;
+    (rig.due, rig.shelf) = (None, [None; 2]);
     rig.pass(TAKEN_WITHIN + AHEAD * 4);
     assert_eq!(rig.inbox.in_force(), id(2));
 }

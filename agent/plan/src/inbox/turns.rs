@@ -254,6 +254,7 @@ impl Inbox {
         match &mut self.trial {
             Some(Trial { back: Some((_, at)), .. }) if clock.now > *at + TAKEN_WITHIN => {
                 *at = clock.now + AHEAD;
+                out.push(Output::ReadyBack(good));
                 out.push(Output::ChangeOver { id: good, at: *at, boundary: Boundary::Cycle });
             }
             Some(Trial { id, until, back: None }) if clock.now >= *until && !changing => {
@@ -272,6 +273,7 @@ impl Inbox {
         }
         let at = clock.now + AHEAD;
         self.returning = Some(at);
+        out.push(Output::ReadyBack(self.good));
         out.push(Output::ChangeOver { id: self.good, at, boundary: Boundary::Cycle });
     }
 
@@ -291,6 +293,7 @@ impl Inbox {
         }
         if let Some(told) = waiting.told {
             if clock.now > told + TAKEN_WITHIN {
+                out.push(Output::Ready(offer.id));
                 self.change_over(clock, Duration::ZERO, out);
             }
             return;
