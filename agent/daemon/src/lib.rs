@@ -41,5 +41,5 @@ pub mod telemetry;
 
 pub use fleet::FleetStartError;
 pub use pair::{Charge, PairError, WireError};
-pub use plans::{PlansError, read as read_plan};
+pub use plans::{PlansError, check_keys, read as read_plan};
 pub use supervise::{Outcome, StartError, run};

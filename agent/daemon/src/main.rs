@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use agent_daemon::config::{LogConfig, SiteConfig};
 use agent_daemon::keeper::{self, KeeperError};
-use agent_daemon::{Charge, Outcome, StartError, admission, read_plan, run};
+use agent_daemon::{Charge, Outcome, PlansError, StartError, admission, check_keys, read_plan, run};
 use clap::Parser;
 use failover_link::Incarnation;
 use hal_linux_rt::lease_gate::LeaseCell;
@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 /// Runs the control loops of a site until SIGTERM, then brings the plant to rest.
 ///
 /// The configuration says what exists: buses, devices, turbines, loop groups with their cores and
-/// priorities. The plan file that it names says what to do. SIGHUP reads the plan again.
+/// priorities. The plan file that it names says what to do. SIGHUP reads the plan and the trusted keys again.
 #[derive(Debug, Parser)]
 #[command(name = "takt-agent", version, after_long_help = EXIT_CODES)]
 struct Arguments {
@@ -114,8 +114,8 @@ fn charge(number: i32, profile: Option<String>, incarnation: Option<Incarnation>
 
 fn check(site: &SiteConfig) -> ExitCode {
     let admitted = admission::admit(site).map_err(StartError::from);
-    match admitted.and_then(|responses| Ok((responses, read_plan(&site.plan, site)?))) {
-        Ok((responses, plan)) => {
+    match admitted.and_then(|responses| Ok((responses, read_plan(&site.plan, site)?, check_keys(site)?))) {
+        Ok((responses, plan, keys)) => {
             println!(
                 "{}: {} units, {} devices, {} buses; plan `{}`, epoch {}",
                 site.name,
@@ -125,6 +125,9 @@ fn check(site: &SiteConfig) -> ExitCode {
                 plan.name,
                 plan.epoch
             );
+            if let Some(keys) = keys {
+                println!("plans from outside: {keys} trusted keys");
+            }
             for response in responses {
                 println!(
                     "group {}: worst-case response {:?}, deadline {:?}",
@@ -141,6 +144,7 @@ fn fail(error: &StartError) -> ExitCode {
     eprintln!("takt-agent: {error}");
     ExitCode::from(match error {
         StartError::Text(_) | StartError::Binding(_) | StartError::Pair(_) | StartError::Fleet(_) => 2,
+        StartError::Plans(PlansError::Keys(_)) => 2,
         StartError::Admission(_) | StartError::Realtime { .. } => 3,
         StartError::Thread(_)
         | StartError::Overrides(_)

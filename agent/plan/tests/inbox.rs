@@ -1,183 +1,17 @@
-//! What becomes of plans at one node and at a pair: staged, activated once, on trial, kept or given up.
+//! What becomes of plans at one node: staged, activated once, on trial, kept or given up.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
-use agent_plan::canonical::Digest;
-use agent_plan::document::{Boundary, IfMissed, UtcTime};
-use agent_plan::inbox::{
-    AHEAD, Clock, GivenUp, Inbox, Input, Offer, Output, PEER_HOLDS_WITHIN, PeerWord, Recovered, Standing,
-    TAKEN_WITHIN,
-};
+use agent_plan::document::IfMissed;
+use agent_plan::inbox::{AHEAD, Input, Offer, Standing, TAKEN_WITHIN};
 use agent_plan::wire::Stage;
-use agent_plan::{CheckedActivation, PlanId, Reason, Refusal};
-use hal_units::{Duration, Instant};
+use agent_plan::{PlanId, Reason};
+use hal_units::Duration;
 use proptest::prelude::*;
+use support::rig::{MS, Rig, SOAK, id, offer, rival};
 use support::{NOON, time};
-
-const SOAK: Duration = Duration::from_secs(10);
-const MS: Duration = Duration::from_millis(1);
-
-fn id(epoch: u32) -> PlanId {
-    PlanId { epoch, digest: Digest::of_bytes(&epoch.to_be_bytes()) }
-}
-
-/// Another plan with the same epoch.
-fn rival(epoch: u32) -> PlanId {
-    PlanId { epoch, digest: Digest::of_bytes(&[epoch as u8, 0xff]) }
-}
-
-fn offer(id: PlanId) -> Offer {
-    let activation = CheckedActivation {
-        not_before: None,
-        boundary: Boundary::Cycle,
-        if_missed: IfMissed::Skip,
-        grace: Duration::from_secs(10),
-    };
-    Offer { id, activation, expires_at: None, soak: SOAK }
-}
-
-/// What is on a node's disk.
-#[derive(Debug, Clone, Default)]
-struct Disk {
-    good: PlanId,
-    staged: Option<Offer>,
-    trial: Option<Offer>,
-    highest: PlanId,
-    given_up: Option<GivenUp>,
-}
-
-/// A node with a disk that works and cycles that change over when they are told.
-struct Rig {
-    inbox: Inbox,
-    disk: Disk,
-    now: Instant,
-    start: UtcTime,
-    disk_works: bool,
-    offered: Vec<Offer>,
-    ready: Vec<PlanId>,
-    due: Option<(PlanId, Instant)>,
-    answers: Vec<Result<(PlanId, Stage), Refusal>>,
-    activated: Vec<PlanId>,
-    orders: Vec<PlanId>,
-    told: Option<PeerWord>,
-}
-
-impl Rig {
-    fn new(standing: Standing) -> Self {
-        Self::boot(
-            standing,
-            Disk { good: id(1), highest: id(1), ..Disk::default() },
-            Instant::ZERO,
-            time(NOON),
-        )
-    }
-
-    fn boot(standing: Standing, disk: Disk, now: Instant, start: UtcTime) -> Self {
-        let found = Recovered {
-            good: disk.good,
-            candidate: disk.staged.or(disk.trial),
-            on_trial: disk.staged.is_none(),
-            highest: disk.highest,
-            given_up: disk.given_up.clone(),
-        };
-        let (inbox, first) = Inbox::recover(now, standing, found);
-        let mut rig = Self {
-            inbox,
-            now,
-            start,
-            disk_works: true,
-            offered: [disk.staged, disk.trial].into_iter().flatten().collect(),
-            disk,
-            ready: Vec::new(),
-            due: None,
-            answers: Vec::new(),
-            activated: Vec::new(),
-            orders: Vec::new(),
-            told: None,
-        };
-        rig.carry_out(first);
-        rig
-    }
-
-    fn clock(&self) -> Clock {
-        let millis =
-            self.start.unix_millis() + u64::try_from(self.now.since(Instant::ZERO).as_millis()).unwrap();
-        Clock { now: self.now, wall: UtcTime::from_unix_millis(millis) }
-    }
-
-    fn step(&mut self, input: Input) {
-        let out = self.inbox.step(self.clock(), input);
-        self.carry_out(out);
-    }
-
-    fn carry_out(&mut self, out: Vec<Output>) {
-        for output in out {
-            match output {
-                Output::Answer(answer) => self.answers.push(answer),
-                Output::Store(id) => {
-                    if self.disk_works {
-                        self.disk.staged = self.offered.iter().copied().find(|offer| offer.id == id);
-                    }
-                    let done = self.disk_works;
-                    self.step(Input::Stored { id, done });
-                }
-                Output::NoteTrial(id) => {
-                    if let Some(offer) = self.disk.staged.take_if(|offer| offer.id == id) {
-                        self.disk.trial = Some(offer);
-                    }
-                }
-                Output::Promote(id) => {
-                    assert_eq!(
-                        self.disk.trial.take().map(|offer| offer.id),
-                        Some(id),
-                        "what is kept is on disk"
-                    );
-                    self.disk.good = id;
-                }
-                Output::Forget(given_up) => {
-                    let id = given_up.id;
-                    self.disk.given_up = Some(given_up);
-                    self.disk.highest = self.disk.highest.max(id);
-                    self.disk.staged.take_if(|offer| offer.id == id);
-                    self.disk.trial.take_if(|offer| offer.id == id);
-                }
-                Output::Ready(id) | Output::ReadyBack(id) => self.ready.push(id),
-                Output::ChangeOver { id, at, .. } => self.due = Some((id, at)),
-                Output::GiveOrders(id) => self.orders.push(id),
-                Output::Tell(word) => self.told = Some(word),
-            }
-        }
-    }
-
-    fn offer(&mut self, offer: Offer) -> Result<Stage, Reason> {
-        self.offered.push(offer);
-        self.step(Input::Offered(offer));
-        self.answers.pop().unwrap().map(|(_, stage)| stage).map_err(|refusal| refusal.reason)
-    }
-
-    /// The cycles run a plan from now on.
-    fn change_over(&mut self, id: PlanId) {
-        self.activated.push(id);
-        self.step(Input::Activated { id });
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end {
-            self.now = (self.now + 10 * MS).min(end);
-            if let Some((id, _)) = self.due.take_if(|(_, at)| *at <= self.now) {
-                self.change_over(id);
-            }
-            self.step(Input::Tick);
-        }
-    }
-
-    fn stage(&self, epoch: u32) -> Option<Stage> {
-        self.inbox.stage_of(id(epoch))
-    }
-}
 
 #[test]
 fn a_plan_is_staged_activated_on_trial_and_then_the_last_known_good_one() {
@@ -334,7 +168,7 @@ fn while_the_cycles_change_over_a_newer_plan_is_asked_to_come_again() {
 fn cycles_that_did_not_change_over_are_told_again() {
     let mut rig = Rig::new(Standing::Alone);
     rig.offer(offer(id(2))).unwrap();
-    rig.due = None;
+    (rig.due, rig.shelf) = (None, [None; 2]);
     rig.pass(TAKEN_WITHIN + AHEAD * 4);
     assert_eq!(rig.inbox.in_force(), id(2));
 }
@@ -363,127 +197,6 @@ fn after_a_crash_a_plan_that_was_only_staged_is_activated() {
     let mut again = Rig::boot(Standing::Alone, rig.disk.clone(), rig.now, time(NOON));
     again.pass(Duration::from_secs(61));
     assert_eq!(again.activated, [id(2)]);
-}
-
-/// Two nodes; the standby's cycles change over where the active node's did, if they have the plan.
-struct PairRig {
-    active: Rig,
-    standby: Rig,
-    linked: bool,
-}
-
-impl PairRig {
-    fn new() -> Self {
-        let mut pair =
-            Self { active: Rig::new(Standing::Standby), standby: Rig::new(Standing::Standby), linked: true };
-        pair.active.step(Input::Standing(Standing::Active));
-        pair.exchange();
-        pair
-    }
-
-    fn exchange(&mut self) {
-        if self.linked {
-            let (a, b) = (self.active.inbox.word(), self.standby.inbox.word());
-            self.active.step(Input::Peer(Some(b)));
-            self.standby.step(Input::Peer(Some(a)));
-            let runs = self.active.inbox.in_force();
-            if self.standby.inbox.in_force() != runs && self.standby.ready.contains(&runs) {
-                self.standby.change_over(runs);
-            }
-        }
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let steps = time.as_millis() / 10;
-        for _ in 0..steps {
-            self.active.pass(10 * MS);
-            self.standby.pass(10 * MS);
-            self.exchange();
-        }
-    }
-
-    fn fail_over(&mut self) {
-        self.linked = false;
-        self.standby.step(Input::Peer(None));
-        self.standby.step(Input::Standing(Standing::Active));
-    }
-}
-
-#[test]
-fn both_nodes_of_a_pair_activate_and_keep_a_plan() {
-    let mut pair = PairRig::new();
-    pair.active.offer(offer(id(2))).unwrap();
-    pair.standby.offer(offer(id(2))).unwrap();
-    pair.pass(AHEAD * 3);
-    assert_eq!((pair.active.stage(2), pair.standby.stage(2)), (Some(Stage::Soaking), Some(Stage::Soaking)));
-    pair.pass(SOAK);
-    assert_eq!((pair.active.disk.good, pair.standby.disk.good), (id(2), id(2)));
-    assert_eq!((pair.active.orders.len(), pair.standby.orders.len()), (1, 0), "one of them gives the orders");
-}
-
-#[test]
-fn an_activation_waits_for_the_standby_but_not_forever() {
-    let mut pair = PairRig::new();
-    pair.active.offer(offer(id(2))).unwrap();
-    pair.pass(PEER_HOLDS_WITHIN / 2);
-    assert_eq!(pair.active.inbox.in_force(), id(1));
-    pair.pass(PEER_HOLDS_WITHIN);
-    assert_eq!(pair.active.inbox.in_force(), id(2));
-    assert_eq!(pair.active.inbox.degraded().len(), 1, "the standby lacks the plan");
-    assert_eq!(pair.standby.offer(offer(id(2))), Ok(Stage::Staged));
-    pair.pass(AHEAD * 2);
-    assert_eq!((pair.standby.inbox.in_force(), pair.active.inbox.degraded().len()), (id(2), 0));
-}
-
-#[test]
-fn a_rollback_reaches_the_standby() {
-    let mut pair = PairRig::new();
-    pair.active.offer(offer(id(2))).unwrap();
-    pair.standby.offer(offer(id(2))).unwrap();
-    pair.pass(SOAK / 2);
-    pair.active.step(Input::Failing { why: "trip".to_owned() });
-    pair.pass(AHEAD * 3);
-    assert_eq!((pair.active.inbox.in_force(), pair.standby.inbox.in_force()), (id(1), id(1)));
-    assert_eq!(pair.standby.stage(2), Some(Stage::RolledBack));
-    pair.pass(SOAK * 2);
-    assert_eq!(pair.standby.disk.good, id(1));
-}
-
-#[test]
-fn a_standby_that_takes_over_during_the_soak_ends_it() {
-    let mut pair = PairRig::new();
-    pair.active.offer(offer(id(2))).unwrap();
-    pair.standby.offer(offer(id(2))).unwrap();
-    pair.pass(SOAK / 2);
-    pair.fail_over();
-    pair.standby.pass(SOAK);
-    assert_eq!((pair.standby.disk.good, pair.standby.activated.len()), (id(2), 1));
-}
-
-#[test]
-fn a_standby_that_takes_over_before_the_cycle_activates_the_plan_itself() {
-    let mut pair = PairRig::new();
-    pair.active.offer(offer(id(2))).unwrap();
-    pair.standby.offer(offer(id(2))).unwrap();
-    pair.exchange();
-    pair.fail_over();
-    pair.standby.pass(AHEAD * 2);
-    assert_eq!(pair.standby.activated, [id(2)]);
-}
-
-#[test]
-fn a_node_that_died_on_trial_follows_its_peer_back_into_the_plan() {
-    let mut pair = PairRig::new();
-    pair.active.offer(offer(id(2))).unwrap();
-    pair.standby.offer(offer(id(2))).unwrap();
-    pair.pass(SOAK / 2);
-    pair.fail_over();
-    let reborn = Rig::boot(Standing::Standby, pair.active.disk.clone(), pair.active.now, time(NOON));
-    pair.active = std::mem::replace(&mut pair.standby, reborn);
-    pair.linked = true;
-    assert_eq!(pair.standby.inbox.in_force(), id(1));
-    pair.pass(SOAK);
-    assert_eq!((pair.standby.inbox.in_force(), pair.standby.disk.good), (id(2), id(2)));
 }
 
 /// What happens to a node: mostly deliveries.

@@ -143,7 +143,7 @@ fn with_good() -> PlanStore<SimFolder> {
     let (mut store, found) = PlanStore::open(SimFolder::default());
     assert_eq!(found, Found::default());
     store.stage(&plan(1)).unwrap();
-    store.note_trial(plan(1).id()).unwrap();
+    store.begin_trial(plan(1).id()).unwrap();
     store.promote(plan(1).id()).unwrap();
     store
 }
@@ -157,7 +157,11 @@ fn a_plan_goes_from_role_to_role() {
     store.note_trial(plan(2).id()).unwrap();
     store.note_trial(plan(2).id()).unwrap();
     let (mut store, found) = reopened(store);
-    assert_eq!(epochs(&found), (Some(1), None, Some(2), 2));
+    assert_eq!((epochs(&found), found.trying), ((Some(1), Some(2), None, 2), true));
+    store.begin_trial(plan(2).id()).unwrap();
+    store.begin_trial(plan(2).id()).unwrap();
+    let (mut store, found) = reopened(store);
+    assert_eq!((epochs(&found), found.trying), ((Some(1), None, Some(2), 2), false));
     store.promote(plan(2).id()).unwrap();
     let (_, found) = reopened(store);
     assert_eq!((epochs(&found), found.faults), ((Some(2), None, None, 2), Vec::new()));
@@ -177,10 +181,12 @@ fn a_plan_that_was_given_up_is_gone_but_its_epoch_is_not() {
 fn life(store: &mut PlanStore<SimFolder>) -> io::Result<()> {
     store.stage(&plan(2))?;
     store.note_trial(plan(2).id())?;
+    store.begin_trial(plan(2).id())?;
     store.promote(plan(2).id())?;
     store.stage(&plan(3))?;
     store.stage(&plan(4))?;
     store.note_trial(plan(4).id())?;
+    store.begin_trial(plan(4).id())?;
     store.forget(&given_up(4))
 }
 
@@ -220,7 +226,7 @@ fn what_was_acknowledged_is_there_after_the_power_went() {
         assert_eq!(epochs(&found), (Some(1), Some(2), None, 2));
         store = PlanStore::open(folder).0;
     }
-    store.note_trial(plan(2).id()).unwrap();
+    store.begin_trial(plan(2).id()).unwrap();
     store.promote(plan(2).id()).unwrap();
     store.stage(&plan(3)).unwrap();
     store.forget(&given_up(3)).unwrap();
@@ -250,7 +256,7 @@ type Spoil = fn(&mut Vec<u8>);
 fn spoilt(change: impl FnOnce(&mut Vec<u8>)) -> Found {
     let mut store = with_good();
     store.stage(&plan(2)).unwrap();
-    store.note_trial(plan(2).id()).unwrap();
+    store.begin_trial(plan(2).id()).unwrap();
     store.promote(plan(2).id()).unwrap();
     let mut folder = store.into_folder();
     let inode = folder.names["good"];

@@ -21,7 +21,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Where the agent takes plans.
 #[derive(Debug, clap::Args)]
 pub(super) struct Socket {
-    /// The agent's socket for plans: plans.sock in its `state_dir`, unless [plans] socket says otherwise.
+    /// The agent's socket for plans: plans.sock in its `state_dir`, unless the site file names another.
     #[arg(long, value_name = "PATH", default_value = "/var/lib/takt/plans.sock")]
     socket: PathBuf,
 }

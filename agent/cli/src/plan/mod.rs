@@ -23,7 +23,7 @@ use clap::Subcommand;
 /// From nothing to an active plan:
 ///
 ///   takt plan keygen centre        makes centre.key and centre.pem
-///   (copy centre.pem into the agent's [plans] keys folder, start the agent)
+///   (copy centre.pem into the agent's folder of keys, start the agent)
 ///   takt plan check evening.toml
 ///   takt plan sign evening.toml --key centre.key --output evening.json
 ///   takt plan publish evening.json --socket state/plans.sock --wait

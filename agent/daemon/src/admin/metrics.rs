@@ -90,6 +90,7 @@ impl Collector for Snapshot {
         encode_groups(&mut encoder, report)?;
         encode_units(&mut encoder, report)?;
         encode_devices(&mut encoder, report)?;
+        encode_plans(&mut encoder, report)?;
         encode_commands(&mut encoder, report)
     }
 }
@@ -215,6 +216,47 @@ fn encode_devices(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::
         "device_input_age_seconds",
         "Age of the inputs when a cycle used them, since the start",
         each().flat_map(|(labels, device)| quantiles(&labels, device.input_age)),
+    )
+}
+
+fn encode_plans(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::Result {
+    let (plan, site) = (&report.plan, report.site.as_str());
+    let labels = || std::iter::once(vec![("site", site)]);
+    gauges(
+        encoder,
+        "plan_epoch",
+        "Epoch of the plan in force",
+        labels().map(|labels| (labels, f64::from(plan.epoch))),
+    )?;
+    gauges(
+        encoder,
+        "plan_soaking",
+        "1 while the plan in force is on trial",
+        labels().map(|labels| (labels, flag(plan.stage == "soaking"))),
+    )?;
+    counters(
+        encoder,
+        "plans_activated",
+        "Signed plans that were activated",
+        labels().map(|labels| (labels, plan.activations)),
+    )?;
+    counters(
+        encoder,
+        "plans_rolled_back",
+        "Signed plans that were rolled back",
+        labels().map(|labels| (labels, plan.rollbacks)),
+    )?;
+    counters(
+        encoder,
+        "plans_refused",
+        "Signed plans that were refused, by reason",
+        plan.rejected.iter().map(|(reason, count)| (vec![("reason", reason.as_str())], *count)),
+    )?;
+    gauges(
+        encoder,
+        "plan_rule_applies",
+        "1 for each rule of the plan that applies",
+        plan.rules.iter().map(|rule| (vec![("rule", rule.as_str())], 1.0)),
     )
 }
 

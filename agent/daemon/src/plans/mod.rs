@@ -31,8 +31,8 @@ mod status;
 mod tables;
 mod thread;
 
-pub use setup::PlansError;
 pub(crate) use setup::PlansSetUp;
+pub use setup::{PlansError, check_keys};
 pub(crate) use tables::Timing;
 pub use tables::read;
 pub(crate) use thread::{Health, PlanNews, PlanSide, PlanThread, PlansReport};

@@ -66,6 +66,15 @@ pub(crate) struct PlansSetUp {
     pair: Option<PlanEnds>,
 }
 
+/// Checks the trusted keys, if plans are taken, and says how many there are.
+///
+/// # Errors
+/// If the folder or a key in it cannot be used.
+pub fn check_keys(site: &SiteConfig) -> Result<Option<usize>, PlansError> {
+    let Some(config) = &site.plans else { return Ok(None) };
+    Ok(Some(keys::read(&config.keys)?.ids().count()))
+}
+
 /// The local plan under the digest of its text.
 pub(super) fn read_local(site: &SiteConfig) -> Result<KnownPlan, Diagnostic> {
     let document = Document::read(&site.plan)?;
@@ -97,7 +106,7 @@ impl PlansSetUp {
         let folder = DiskFolder::open(&path).map_err(|error| PlansError::Folder { path, error })?;
         let (store, found) = PlanStore::open(folder);
         let mut faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
-        let Found { good, staged, trial, highest, given_up, faults: _ } = found;
+        let Found { good, staged, trying, trial, highest, given_up, faults: _ } = found;
         let mut usable = |role: &str, plan: Option<SignedPlan>| {
             let plan = plan?;
             match fitting(&plan, &facts) {
@@ -109,7 +118,7 @@ impl PlansSetUp {
             }
         };
         let good = usable("last known good", good).map(|(known, _)| known);
-        let on_trial = staged.is_none();
+        let on_trial = staged.is_none() || trying;
         let candidate = usable(if on_trial { "trial" } else { "staged" }, staged.or(trial));
         // The operator of the node may have written a newer plan meanwhile.
         let first = good.filter(|good| good.id.epoch >= local.id.epoch).unwrap_or(local);

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::asks::Patient;
 use super::cycles::Cycles;
 use super::disk::DiskFolder;
+use super::keys;
 use super::setup::{PlansError, clock, read_local};
 use super::socket::{self, Asked};
 use super::tables::{KnownPlan, Timing};
@@ -317,7 +318,10 @@ impl PlanLoop {
                     self.step(Input::Stored { id, done });
                 }
                 Output::NoteTrial(id) => {
-                    self.on_disk("noted as being on trial", |store, _| store.note_trial(id));
+                    self.on_disk("noted as about to be tried", |store, _| store.note_trial(id));
+                }
+                Output::BeginTrial(id) => {
+                    self.on_disk("put on trial", |store, _| store.begin_trial(id));
                 }
                 Output::Promote(id) => {
                     tracing::info!(plan = %id, "plan: last known good");
@@ -472,7 +476,16 @@ impl PlanLoop {
         }
     }
 
+    /// Reads the trusted keys and the plan file again; what is refused changes nothing.
     fn reload(&mut self) {
+        match self.site.plans.as_ref().map(|config| keys::read(&config.keys)).transpose() {
+            Ok(keys) => self.keys = keys.unwrap_or_default(),
+            Err(error) => {
+                tracing::error!("the trusted keys stay as they were: {error}");
+                self.local_refused = Some(error.to_string());
+                return;
+            }
+        }
         let in_force = self.inbox.in_force();
         let plan = match read_local(&self.site) {
             Err(error) => Err(error.to_string()),

@@ -291,8 +291,13 @@ struct Two {
 
 impl Two {
     fn over(field: &Field) -> Self {
+        Self::with_period_ms(20, field)
+    }
+
+    fn with_period_ms(period_ms: u64, field: &Field) -> Self {
         let pem = centre().public_pem().unwrap();
-        let sites = Site::pair_over(&field.addresses()).map(|site| site.with_plans_of(&pem));
+        let sites = Site::pair_over(&field.addresses())
+            .map(|site| site.with_plans_of(&pem).with_period_ms(period_ms));
         let nodes = [sites[0].start(), sites[1].start()];
         Self { sites, nodes }
     }
@@ -333,7 +338,7 @@ fn print_times(what: &str, mut millis: Vec<f64>) {
 #[test]
 fn both_nodes_of_a_pair_activate_each_plan_on_the_same_cycle() {
     let field = Field::in_wind(1, WIND_MPS);
-    let two = Two::over(&field);
+    let two = Two::with_period_ms(10, &field);
     two.until_whole();
     let last = 1 + times("TAKT_PLANS", 10);
     let (mut waits, mut skew_max) = (Vec::new(), 0);

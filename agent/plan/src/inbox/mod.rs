@@ -106,8 +106,21 @@ pub struct PeerWord {
     pub staged: Option<PlanId>,
     /// It falls back to this.
     pub good: PlanId,
-    /// It gave this up last.
-    pub given_up: Option<PlanId>,
+    /// The highest plan that it ever took.
+    pub highest: PlanId,
+}
+
+impl PeerWord {
+    /// Whether the plan runs, waits or is kept there.
+    #[must_use]
+    pub fn has(&self, id: PlanId) -> bool {
+        self.in_force == id || self.good == id || self.staged == Some(id)
+    }
+
+    /// Whether the plan, or a newer one, came there before, and it is of no use there any more.
+    fn is_past(&self, id: PlanId) -> bool {
+        id.epoch <= self.highest.epoch && !self.has(id)
+    }
 }
 
 /// What happened.
@@ -157,8 +170,11 @@ pub enum Output {
     Answer(Result<(PlanId, Stage), Refusal>),
     /// Put the plan that was offered on disk, then say [`Input::Stored`].
     Store(PlanId),
-    /// Note on disk that this plan is on trial from now on. May come twice.
+    /// Note on disk that this plan, which is staged, is about to be tried: it must not be taken for an untried one
+    /// should the process end now. May come twice.
     NoteTrial(PlanId),
+    /// Note on disk that this plan is on trial; one that was before has made room for it.
+    BeginTrial(PlanId),
     /// Make this plan the last known good one on disk.
     Promote(PlanId),
     /// Note on disk that this plan was given up, and remove it.
@@ -226,6 +242,9 @@ pub struct Inbox {
     /// Was on trial when the process before this one ended.
     interrupted: Option<Offer>,
     trial: Option<Trial>,
+    /// The cycles were told at this time to go back to the last known good plan from one that is not on trial:
+    /// another node led them there that did not have it.
+    returning: Option<Instant>,
     given_up: Option<GivenUp>,
     peer: Option<PeerWord>,
     activations: u64,
@@ -264,7 +283,7 @@ impl Inbox {
             in_force: self.in_force,
             staged: self.staged.map(|waiting| waiting.offer.id),
             good: self.good,
-            given_up: self.given_up.as_ref().map(|given_up| given_up.id),
+            highest: self.highest,
         }
     }
 
@@ -277,6 +296,8 @@ impl Inbox {
             Some(if trial.back.is_none() { Stage::Soaking } else { Stage::RolledBack })
         } else if self.good == id {
             Some(Stage::LastKnownGood)
+        } else if self.in_force == id {
+            Some(Stage::Superseded)
         } else if self.interrupted.is_some_and(|offer| offer.id == id) {
             Some(Stage::Soaking)
         } else {
@@ -338,9 +359,11 @@ impl Inbox {
     #[must_use]
     pub fn degraded(&self) -> Vec<String> {
         let mut reasons = Vec::new();
+        if self.trial.is_none() && self.in_force != self.good {
+            reasons.push(format!("plans: this node keeps plan {}, the active one does not", self.good));
+        }
         if let Some(peer) = self.peer {
-            let ready = |id| peer.in_force == id || peer.staged == Some(id);
-            if self.standing == Standing::Active && peer.in_force != self.in_force && !ready(self.in_force) {
+            if self.standing == Standing::Active && !peer.has(self.in_force) {
                 reasons.push(format!("plans: the standby does not hold plan {}", self.in_force));
             }
             if self.standing == Standing::Standby && peer.in_force != self.in_force {

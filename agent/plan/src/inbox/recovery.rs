@@ -36,6 +36,7 @@ impl Inbox {
             staged: candidate.filter(|_| !on_trial).map(waiting),
             interrupted: candidate.filter(|_| on_trial),
             trial: None,
+            returning: None,
             given_up,
             peer: None,
             activations: 0,

@@ -3,8 +3,8 @@
 use hal_units::{Duration, Instant};
 
 use super::{
-    AHEAD, ARMED_BEFORE, Clock, GivenUp, Inbox, Offer, Output, PEER_HOLDS_WITHIN, Standing, TAKEN_WITHIN,
-    Trial, Waiting,
+    AHEAD, ARMED_BEFORE, Clock, GivenUp, Inbox, Offer, Output, PEER_HOLDS_WITHIN, PeerWord, Standing,
+    TAKEN_WITHIN, Trial, Waiting,
 };
 use crate::PlanId;
 use crate::document::{Boundary, IfMissed};
@@ -13,7 +13,8 @@ use crate::wire::Stage;
 
 impl Inbox {
     pub(super) fn offered(&mut self, clock: Clock, offer: Offer, out: &mut Vec<Output>) {
-        if let Some(stage) = self.stage_of(offer.id) {
+        let comes_anew = self.lacks(offer.id) || self.gave_way(offer.id);
+        if let Some(stage) = self.stage_of(offer.id).filter(|_| !comes_anew) {
             out.push(Output::Answer(Ok((offer.id, stage))));
             return;
         }
@@ -26,25 +27,54 @@ impl Inbox {
         }
     }
 
+    /// Whether the other node leads by this plan, or will, and it is not on disk here, whatever was before.
+    fn lacks(&self, id: PlanId) -> bool {
+        let leads = self.leader().is_some_and(|peer| peer.has(id));
+        let is_here = self.good == id
+            || self.staged.is_some_and(|waiting| waiting.offer.id == id)
+            || self.interrupted.is_some_and(|offer| offer.id == id)
+            || self.trial.as_ref().is_some_and(|trial| trial.id == id);
+        leads && !is_here
+    }
+
+    /// Whether the plan was staged here and had to make room for an older one by which the other node led.
+    fn gave_way(&self, id: PlanId) -> bool {
+        let is_superseded = |given_up: &GivenUp| given_up.id == id && given_up.stage == Stage::Superseded;
+        id == self.highest
+            && id.epoch > self.in_force.epoch
+            && self.given_up.as_ref().is_some_and(is_superseded)
+    }
+
     fn refusal_of(&self, clock: Clock, offer: &Offer) -> Option<Refusal> {
         let (id, highest) = (offer.id, self.highest);
-        if id.epoch == highest.epoch && id.digest != highest.digest {
+        // A node that lacks what the other one leads by is given that, whatever came before.
+        let peer_has = self.leader().is_some_and(|peer| peer.has(id));
+        if id.epoch == highest.epoch && id.digest != highest.digest && !peer_has {
             return Some(
                 Reason::ConflictingEpoch
                     .because(format!("plan {highest} has this epoch already; give yours a higher one")),
             );
         }
-        // A node that lost what it had may be given what its peer runs.
-        let peer_runs = self.peer.is_some_and(|peer| peer.in_force == id || peer.good == id);
-        if id.epoch <= highest.epoch && !peer_runs {
+        if id.epoch <= highest.epoch && !peer_has && !self.gave_way(id) {
             return Some(
                 Reason::ReplayedEpoch.because(format!("plan {highest} came before; epochs only grow")),
+            );
+        }
+        if let Some(peer) = self.leader().filter(|peer| peer.is_past(id)) {
+            return Some(
+                Reason::ReplayedEpoch
+                    .because(format!("plan {} came before at the active node", peer.highest)),
             );
         }
         if let Some(at) = offer.expires_at.filter(|at| clock.wall > *at) {
             return Some(expired(at));
         }
         self.is_changing_over().then(busy)
+    }
+
+    /// What the node that decides says, if it is the other one.
+    fn leader(&self) -> Option<PeerWord> {
+        self.peer.filter(|_| !self.standing.decides())
     }
 
     /// The cycles were told to change over, and have not done so yet.
@@ -59,12 +89,20 @@ impl Inbox {
             out.push(Output::Answer(Err(refusal)));
             return;
         }
-        self.highest = self.highest.max(id);
+        if id.epoch >= self.highest.epoch {
+            self.highest = id;
+        }
         if let Some(before) = self.staged.take() {
             self.note_superseded(before.offer.id);
         }
         if let Some(before) = self.interrupted.take() {
             self.note_superseded(before.id);
+        }
+        if self.in_force == id {
+            // The other node has led the cycles into it before.
+            self.begin_trial(clock, offer, out);
+            out.push(Output::Answer(Ok((id, Stage::Soaking))));
+            return;
         }
         self.staged = Some(Waiting { offer, since: clock.now, told: None });
         out.push(Output::Ready(id));
@@ -92,16 +130,9 @@ impl Inbox {
             None => self.interrupted.take_if(|offer| offer.id == id),
         };
         self.in_force = id;
+        self.returning = None;
         if let Some(offer) = offer {
-            self.activations += 1;
-            if let Some(before) = self.trial.take() {
-                self.note_superseded(before.id);
-            }
-            self.trial = Some(Trial { id, until: clock.now + offer.soak, back: None });
-            if !self.standing.decides() {
-                out.push(Output::NoteTrial(id));
-            }
-            out.push(Output::ReadyBack(self.good));
+            self.begin_trial(clock, offer, out);
             if self.standing.decides() {
                 out.push(Output::GiveOrders(id));
             }
@@ -114,7 +145,20 @@ impl Inbox {
             );
             self.rollbacks += 1;
             self.forget(trial.id, Stage::RolledBack, refusal, out);
+        } else if id != self.good {
+            // Led to by a node that does not have the last known good plan of this one.
+            out.push(Output::ReadyBack(self.good));
         }
+    }
+
+    fn begin_trial(&mut self, clock: Clock, offer: Offer, out: &mut Vec<Output>) {
+        self.activations += 1;
+        if let Some(before) = self.trial.take() {
+            self.note_superseded(before.id);
+        }
+        self.trial = Some(Trial { id: offer.id, until: clock.now + offer.soak, back: None });
+        out.push(Output::BeginTrial(offer.id));
+        out.push(Output::ReadyBack(self.good));
     }
 
     pub(super) fn local(&mut self, id: PlanId, out: &mut Vec<Output>) {
@@ -132,6 +176,7 @@ impl Inbox {
 
     pub(super) fn stands(&mut self, standing: Standing) {
         self.standing = standing;
+        self.returning = None;
         // Whoever decides now picks a cycle of its own; if one was agreed before, the cycles keep to it.
         if let Some(waiting) = &mut self.staged {
             waiting.told = None;
@@ -185,6 +230,7 @@ impl Inbox {
         if self.standing.decides() {
             self.settle_interrupted(clock, out);
             self.end_soak(clock, out);
+            self.return_to_good(clock, out);
             self.activate(clock, out);
         } else {
             self.follow(out);
@@ -208,6 +254,7 @@ impl Inbox {
         match &mut self.trial {
             Some(Trial { back: Some((_, at)), .. }) if clock.now > *at + TAKEN_WITHIN => {
                 *at = clock.now + AHEAD;
+                out.push(Output::ReadyBack(good));
                 out.push(Output::ChangeOver { id: good, at: *at, boundary: Boundary::Cycle });
             }
             Some(Trial { id, until, back: None }) if clock.now >= *until && !changing => {
@@ -216,6 +263,18 @@ impl Inbox {
             }
             Some(_) | None => {}
         }
+    }
+
+    /// A node that decides runs its last known good plan, if none is on trial.
+    fn return_to_good(&mut self, clock: Clock, out: &mut Vec<Output>) {
+        let is_told = self.returning.is_some_and(|at| clock.now <= at + TAKEN_WITHIN);
+        if self.trial.is_some() || self.in_force == self.good || self.is_changing_over() || is_told {
+            return;
+        }
+        let at = clock.now + AHEAD;
+        self.returning = Some(at);
+        out.push(Output::ReadyBack(self.good));
+        out.push(Output::ChangeOver { id: self.good, at, boundary: Boundary::Cycle });
     }
 
     fn promote(&mut self, id: PlanId, out: &mut Vec<Output>) {
@@ -229,11 +288,12 @@ impl Inbox {
         let Some(waiting) = self.staged else { return };
         let offer = waiting.offer;
         // While the cycles go back they are not sent forth.
-        if self.trial.as_ref().is_some_and(|trial| trial.back.is_some()) {
+        if self.trial.as_ref().is_some_and(|trial| trial.back.is_some()) || self.returning.is_some() {
             return;
         }
         if let Some(told) = waiting.told {
             if clock.now > told + TAKEN_WITHIN {
+                out.push(Output::Ready(offer.id));
                 self.change_over(clock, Duration::ZERO, out);
             }
             return;
@@ -278,13 +338,12 @@ impl Inbox {
         if let Some(id) = self.trial.as_ref().map(|trial| trial.id).filter(|id| *id == peer.good) {
             self.promote(id, out);
         }
-        let gone = |id: PlanId| peer.given_up == Some(id);
-        if self.staged.is_some_and(|waiting| gone(waiting.offer.id)) {
-            self.drop_staged(Reason::Asked.because("the active node gave it up"), out);
+        let gone = || Reason::Asked.because("the active node gave it up, or has a newer one");
+        if self.staged.is_some_and(|waiting| peer.is_past(waiting.offer.id)) {
+            self.drop_staged(gone(), out);
         }
-        if let Some(offer) = self.interrupted.take_if(|offer| gone(offer.id)) {
-            let refusal = Reason::Asked.because("the active node gave it up");
-            self.forget(offer.id, Stage::RolledBack, refusal, out);
+        if let Some(offer) = self.interrupted.take_if(|offer| peer.is_past(offer.id)) {
+            self.forget(offer.id, Stage::RolledBack, gone(), out);
         }
     }
 }

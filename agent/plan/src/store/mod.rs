@@ -14,7 +14,8 @@
 //! | `good` | the last known good plan |
 //! | `older` | the one before it, should `good` be damaged |
 //! | `staged` | the plan that waits for its activation |
-//! | `trial` | the plan that is on trial: from just before its activation to the end of its soak |
+//! | `trying` | which staged plan is about to be tried: from just before its activation on |
+//! | `trial` | the plan that is on trial: from its activation to the end of its soak |
 //! | `given-up` | the plan that was given up last and why, and the highest epoch ever taken, so that none comes back |
 //!
 //! A plan goes from role to role by renaming its file. New content is written beside, synchronised, renamed,
@@ -39,6 +40,7 @@ pub use folder::Folder;
 const GOOD: &str = "good";
 const OLDER: &str = "older";
 const STAGED: &str = "staged";
+const TRYING: &str = "trying";
 const TRIAL: &str = "trial";
 const GIVEN_UP: &str = "given-up";
 
@@ -89,6 +91,8 @@ pub struct Found {
     pub good: Option<SignedPlan>,
     /// The plan that waits.
     pub staged: Option<SignedPlan>,
+    /// Whether that one was about to be tried.
+    pub trying: bool,
     /// The plan that was on trial.
     pub trial: Option<SignedPlan>,
     /// The highest plan that was ever taken.
@@ -113,6 +117,7 @@ pub struct PlanStore<F> {
     folder: F,
     /// Whose files are there, by role.
     staged: Option<PlanId>,
+    trying: Option<PlanId>,
     trial: Option<PlanId>,
     highest: PlanId,
 }
@@ -130,6 +135,13 @@ impl<F: Folder> PlanStore<F> {
         };
         let (good, older) = (plan(GOOD), plan(OLDER));
         let (staged, trial) = (plan(STAGED), plan(TRIAL));
+        let trying = match read(&folder, TRYING, |body| serde_json::from_slice::<PlanId>(body).ok()) {
+            Ok(trying) => trying,
+            Err(fault) => {
+                found.faults.push(fault);
+                None
+            }
+        };
         let memory = match read(&folder, GIVEN_UP, |body| serde_json::from_slice::<Memory>(body).ok()) {
             Ok(memory) => memory,
             Err(fault) => {
@@ -139,6 +151,7 @@ impl<F: Folder> PlanStore<F> {
         };
         found.good = good.or(older);
         (found.staged, found.trial) = (staged, trial);
+        found.trying = trying.is_some() && found.staged.as_ref().map(SignedPlan::id) == trying;
         let plans = [&found.good, &found.staged, &found.trial];
         let ids = plans.into_iter().flatten().map(SignedPlan::id);
         found.highest = ids.chain(memory.iter().map(|memory| memory.highest)).max().unwrap_or_default();
@@ -146,6 +159,7 @@ impl<F: Folder> PlanStore<F> {
         let store = Self {
             folder,
             staged: found.staged.as_ref().map(SignedPlan::id),
+            trying,
             trial: found.trial.as_ref().map(SignedPlan::id),
             highest: found.highest,
         };
@@ -163,11 +177,25 @@ impl<F: Folder> PlanStore<F> {
         Ok(())
     }
 
-    /// Notes that the staged plan is on trial from now on. For one that is noted already nothing is done.
+    /// Notes that the staged plan is about to be tried. For one that is noted already nothing is done.
     ///
     /// # Errors
     /// Whatever the disk answers.
     pub fn note_trial(&mut self, id: PlanId) -> io::Result<()> {
+        if self.trying == Some(id) {
+            return Ok(());
+        }
+        self.folder.replace(TRYING, &framed(&serde_json::to_vec(&id).map_err(io::Error::other)?))?;
+        self.trying = Some(id);
+        Ok(())
+    }
+
+    /// Makes the staged plan the one on trial; one that was before is gone. For one that is already nothing is
+    /// done.
+    ///
+    /// # Errors
+    /// Whatever the disk answers.
+    pub fn begin_trial(&mut self, id: PlanId) -> io::Result<()> {
         if self.staged != Some(id) {
             return Ok(());
         }

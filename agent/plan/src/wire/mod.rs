@@ -13,7 +13,10 @@
 //! | `Rollback` | `{"epoch": n}`, the plan to give up | [`Verdict`] |
 //! | `CentreSeen` | none | none: the plan's source was reached just now |
 //!
-//! An offer may be repeated without harm: what was taken once is answered with what became of it.
+//! An offer may be repeated without harm: what was taken once is answered with what became of it. A source of plans
+//! offers its newest plan to every node, and again until the status says that it is the last known good one or was
+//! given up: a node of a pair that refused it as [`ReplayedEpoch`](crate::Reason::ReplayedEpoch) takes it when the
+//! active node has it. `CentreSeen` is due more often than the shortest hold of a rule for the loss of the centre.
 
 pub mod frame;
 mod messages;

@@ -1,7 +1,9 @@
 //! A small site and a plan for it, to be changed by each test.
 
 // Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub(crate) mod rig;
 
 use agent_plan::document::{
     Activation, Between, Demand, Loss, PlanLimits, PlanTask, Rollout, Rule, Schedule, SchedulingPlan,
