@@ -106,6 +106,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "latency-tests-harness",
         ],
     ),
+    ("k8s-crd", &["agent-plan"]),
+    ("k8s-sidecar", &["agent-plan", "k8s-crd"]),
     ("latency-tests-harness", &["hal-linux-rt"]),
     (
         "latency-tests-cli",
@@ -159,8 +161,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 ];
 
 /// Programs: nothing depends on them, not even a test.
-const PROGRAMS: [&str; 6] =
-    ["agent-daemon", "agent-cli", "failover-model", "latency-tests-cli", "sim-cli", "xtask"];
+const PROGRAMS: [&str; 7] =
+    ["agent-daemon", "agent-cli", "failover-model", "k8s-sidecar", "latency-tests-cli", "sim-cli", "xtask"];
 
 /// The packages whose code runs inside a cycle.
 const REAL_TIME_PATH: [&str; 8] = [

@@ -1,0 +1,141 @@
+//! A node on which an agent runs.
+
+use agent_plan::wire::PlanStatus;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A node on which an agent runs. The sidecar beside the agent makes it and writes its status.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "control.takt.dev",
+    version = "v1alpha1",
+    kind = "ControlNode",
+    plural = "controlnodes",
+    shortname = "cnode",
+    namespaced,
+    derive = "PartialEq",
+    status = "ControlNodeStatus",
+    printcolumn(name = "Site", type_ = "string", json_path = ".spec.site"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".status.plans.role"),
+    printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.plans.inForce.epoch"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.plans.inForce.stage"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[cfg_attr(test, x_kube(cel))]
+#[x_kube(
+    validation = Rule::new("self.site == oldSelf.site").message("a node does not move to another site: make another one"),
+    validation = Rule::new("self.site != ''").message("name the site")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlNodeSpec {
+    /// The site's name.
+    pub site: String,
+}
+
+/// How a node is.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlNodeStatus {
+    /// What the agent says of its plans; left out while it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plans: Option<PlanStatus>,
+    /// Facts about the node.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// One fact.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Which.
+    #[serde(rename = "type")]
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub status: Truth,
+    /// Why, in one word.
+    pub reason: String,
+    /// The same for people.
+    #[serde(default)]
+    pub message: String,
+    /// Since when.
+    pub last_transition_time: agent_plan::document::UtcTime,
+}
+
+/// Facts about a node.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum ConditionType {
+    /// The agent answers.
+    Ready,
+    /// The newest plan for this node was verified and admitted.
+    Admitted,
+    /// A plan waits for its activation.
+    Staged,
+    /// The newest plan for this node runs.
+    Activated,
+    /// The last plan that was tried was given up.
+    RolledBack,
+    /// Nothing is degraded.
+    Healthy,
+}
+
+impl ConditionType {
+    /// The word; the same as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Admitted => "Admitted",
+            Self::Staged => "Staged",
+            Self::Activated => "Activated",
+            Self::RolledBack => "RolledBack",
+            Self::Healthy => "Healthy",
+        }
+    }
+}
+
+/// Whether a condition holds.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Truth {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_rule_refuses() {
+        let site = |name: &str| json!({ "site": name });
+        assert!(ControlNodeSpec::validate_cel(&site("north"), Some(&site("north"))).is_ok());
+        assert!(ControlNodeSpec::validate_cel(&site(""), None).is_err());
+        assert!(ControlNodeSpec::validate_cel(&site("south"), Some(&site("north"))).is_err());
+    }
+
+    #[test]
+    fn conditions_read_as_kubernetes_writes_them() {
+        let condition = Condition {
+            kind: ConditionType::Activated,
+            status: Truth::True,
+            reason: "Running".to_owned(),
+            message: String::new(),
+            last_transition_time: agent_plan::document::UtcTime::default(),
+        };
+        let json = serde_json::to_value(&condition).unwrap();
+        assert_eq!((&json["type"], &json["status"]), (&json!("Activated"), &json!("True")));
+    }
+}

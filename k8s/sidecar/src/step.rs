@@ -1,0 +1,438 @@
+//! What to do with plans: which one to offer, and what to say of the node.
+//!
+//! # Model
+//!
+//! Pure: what was seen of clusters and agent comes in, a decision comes out. Of all plans for this node the one with
+//! the highest epoch counts. It is offered until the agent says what became of it; what the agent has, has given up or
+//! has refused for good is never offered again, so a cluster that comes back after days changes nothing. That a
+//! plan, or a whole cluster, is gone is no reason to do anything.
+//!
+//! A plan that names a canary is offered elsewhere only when it is the last known good one there, and nowhere any more
+//! when it has failed on more nodes than it allows.
+
+use std::collections::BTreeMap;
+
+use agent_plan::document::{SignedPlan, UtcTime};
+use agent_plan::wire::{PlanStatus, Stage, Verdict};
+use agent_plan::{PlanId, Reason, Refusal};
+use k8s_crd::{Condition, ConditionType, ControlNodeStatus, SchedulingPlanSpec, Truth};
+
+/// Who this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The site.
+    pub(crate) site: String,
+    /// The node.
+    pub(crate) node: String,
+}
+
+/// What is seen at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    /// Plans in all clusters that were ever reached.
+    pub(crate) plans: Vec<SchedulingPlanSpec>,
+    /// What other nodes last said of their plans, by their names.
+    pub(crate) others: BTreeMap<String, PlanStatus>,
+    /// What the agent says; none if it does not answer.
+    pub(crate) agent: Option<PlanStatus>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Decision {
+    /// Offer this plan.
+    pub(crate) offer: Option<SignedPlan>,
+    /// Why no plan is offered, or what is waited for.
+    pub(crate) waits: Wait,
+}
+
+/// What the newest plan for this node waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// There is none, or the agent has it.
+    Nothing,
+    /// The agent does not answer.
+    Agent,
+    /// The canary has not kept it yet.
+    Canary(String),
+    /// It has failed on too many nodes.
+    Failures(usize),
+    /// The agent has refused it for good.
+    Refused(Refusal),
+    /// It is being offered.
+    Offered,
+}
+
+/// Remembers what was refused for good, and since when conditions hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Sidecar {
+    place: Place,
+    refused: BTreeMap<PlanId, Refusal>,
+    conditions: Vec<Condition>,
+}
+
+/// Refused plans that are remembered.
+const REFUSED_MAX: usize = 64;
+
+impl Sidecar {
+    /// One that knows nothing yet.
+    #[must_use]
+    pub(crate) const fn new(place: Place) -> Self {
+        Self { place, refused: BTreeMap::new(), conditions: Vec::new() }
+    }
+
+    /// Decides.
+    #[must_use]
+    pub(crate) fn step(&self, view: &View) -> Decision {
+        let nothing = |waits| Decision { offer: None, waits };
+        let Some(newest) = self.newest(view) else { return nothing(Wait::Nothing) };
+        let Some(agent) = &view.agent else { return nothing(Wait::Agent) };
+        let id = newest.id();
+        if is_known(agent, id) || agent.highest_epoch > id.epoch {
+            return nothing(Wait::Nothing);
+        }
+        if let Some(refusal) = self.refused.get(&id) {
+            return nothing(Wait::Refused(refusal.clone()));
+        }
+        let rollout = &newest.plan.rollout;
+        let failures = view.others.values().filter(|other| has_given_up(other, id)).count();
+        if failures > rollout.max_failures as usize {
+            return nothing(Wait::Failures(failures));
+        }
+        if let Some(canary) = rollout.canary.as_ref().filter(|canary| **canary != self.place.node) {
+            let kept = view.others.get(canary).is_some_and(|other| is_kept(other, id));
+            if !kept {
+                return nothing(Wait::Canary(canary.clone()));
+            }
+        }
+        Decision { offer: Some(newest.signed()), waits: Wait::Offered }
+    }
+
+    /// The plan for this node with the highest epoch.
+    fn newest<'a>(&self, view: &'a View) -> Option<&'a SchedulingPlanSpec> {
+        let for_here = |spec: &&SchedulingPlanSpec| {
+            let target = &spec.plan.target;
+            target.site == self.place.site
+                && (target.nodes.is_empty() || target.nodes.contains(&self.place.node))
+        };
+        view.plans.iter().filter(for_here).max_by_key(|spec| spec.id())
+    }
+
+    /// Takes in what the agent said to an offer. What may change by itself is offered again.
+    pub(crate) fn heard(&mut self, id: PlanId, verdict: &Verdict) {
+        let Verdict::Refused { refusal } = verdict else { return };
+        match refusal.reason {
+            Reason::Busy | Reason::ReplayedEpoch | Reason::NotStored => {}
+            _ => {
+                while self.refused.len() >= REFUSED_MAX {
+                    self.refused.pop_first();
+                }
+                self.refused.insert(id, refusal.clone());
+            }
+        }
+    }
+
+    /// The node's status; a condition that did not change keeps its time.
+    pub(crate) fn status(&mut self, view: &View, waits: &Wait, now: UtcTime) -> ControlNodeStatus {
+        let agent = view.agent.as_ref();
+        let admitted = match waits {
+            Wait::Refused(refusal) => (Truth::False, "Refused", refusal.to_string()),
+            Wait::Failures(count) => (Truth::False, "TooManyFailures", format!("it failed on {count} nodes")),
+            Wait::Canary(canary) => {
+                (Truth::Unknown, "WaitsForCanary", format!("{canary} has not kept it yet"))
+            }
+            Wait::Agent => (Truth::Unknown, "AgentSilent", String::new()),
+            Wait::Offered => (Truth::Unknown, "Offered", String::new()),
+            Wait::Nothing => (Truth::True, "Taken", String::new()),
+        };
+        let in_force = agent.map(|agent| agent.in_force.clone()).unwrap_or_default();
+        let given_up = agent.and_then(|agent| agent.given_up.as_ref());
+        let why =
+            given_up.and_then(|plan| plan.refusal.as_ref()).map(ToString::to_string).unwrap_or_default();
+        let degraded = agent.map(|agent| agent.degraded.join("; ")).unwrap_or_default();
+        let facts = [
+            (
+                ConditionType::Ready,
+                agent.is_some().into(),
+                if agent.is_some() { "Answers" } else { "Silent" },
+                String::new(),
+            ),
+            (ConditionType::Admitted, admitted.0, admitted.1, admitted.2),
+            (
+                ConditionType::Staged,
+                agent.is_some_and(|agent| agent.staged.is_some()).into(),
+                if agent.is_some_and(|agent| agent.staged.is_some()) { "Waits" } else { "None" },
+                String::new(),
+            ),
+            (
+                ConditionType::Activated,
+                agent.map_or(Truth::Unknown, |_| Truth::True),
+                match in_force.stage {
+                    Stage::Soaking => "Soaking",
+                    Stage::LastKnownGood => "Kept",
+                    Stage::Staged | Stage::RolledBack | Stage::Dropped | Stage::Superseded => "Runs",
+                },
+                format!("{}, epoch {}", in_force.name, in_force.epoch),
+            ),
+            (
+                ConditionType::RolledBack,
+                given_up.is_some().into(),
+                if given_up.is_some() { "GivenUp" } else { "None" },
+                why,
+            ),
+            (
+                ConditionType::Healthy,
+                agent.map_or(Truth::Unknown, |_| degraded.is_empty().into()),
+                if degraded.is_empty() { "Whole" } else { "Degraded" },
+                degraded,
+            ),
+        ];
+        let before = std::mem::take(&mut self.conditions);
+        self.conditions = facts
+            .into_iter()
+            .map(|(kind, status, reason, message)| {
+                let same = before.iter().find(|old| old.kind == kind && old.status == status);
+                Condition {
+                    kind,
+                    status,
+                    reason: reason.to_owned(),
+                    message,
+                    last_transition_time: same.map_or(now, |old| old.last_transition_time),
+                }
+            })
+            .collect();
+        ControlNodeStatus { plans: view.agent.clone(), conditions: self.conditions.clone() }
+    }
+}
+
+fn id_of(entry: &agent_plan::wire::PlanEntry) -> Option<PlanId> {
+    Some(PlanId { epoch: entry.epoch, digest: entry.digest? })
+}
+
+/// Whether the agent has it, or had it.
+fn is_known(agent: &PlanStatus, id: PlanId) -> bool {
+    let entries = [Some(&agent.in_force), agent.staged.as_ref(), agent.given_up.as_ref()];
+    entries.into_iter().flatten().any(|entry| id_of(entry) == Some(id))
+}
+
+fn is_kept(agent: &PlanStatus, id: PlanId) -> bool {
+    id_of(&agent.last_known_good) == Some(id)
+}
+
+fn has_given_up(agent: &PlanStatus, id: PlanId) -> bool {
+    agent.given_up.as_ref().is_some_and(|entry| id_of(entry) == Some(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_plan::canonical::Digest;
+    use agent_plan::wire::PlanEntry;
+    use serde_json::json;
+
+    /// An agent that takes what it is offered, and keeps or gives up what it has tried for a minute.
+    struct FakeAgent {
+        status: PlanStatus,
+        soaks_since: Option<u64>,
+        fails: bool,
+        offers: u32,
+    }
+
+    const SOAK_S: u64 = 60;
+
+    fn spec(epoch: u32, rollout: serde_json::Value) -> SchedulingPlanSpec {
+        let plan =
+            json!({ "name": "night", "epoch": epoch, "target": { "site": "north" }, "rollout": rollout });
+        let digest = format!("{epoch:064x}");
+        serde_json::from_value(
+            json!({ "plan": plan, "digest": digest, "signature": { "keyId": "", "value": "" } }),
+        )
+        .unwrap()
+    }
+
+    impl FakeAgent {
+        fn new(fails: bool) -> Self {
+            Self { status: PlanStatus::default(), soaks_since: None, fails, offers: 0 }
+        }
+
+        fn offer(&mut self, plan: &SignedPlan, now_s: u64) -> Verdict {
+            self.offers += 1;
+            let id = plan.id();
+            let entry = PlanEntry {
+                epoch: id.epoch,
+                digest: Some(id.digest),
+                stage: Stage::Soaking,
+                ..PlanEntry::default()
+            };
+            (self.status.in_force, self.status.highest_epoch) = (entry, id.epoch);
+            self.soaks_since = Some(now_s);
+            Verdict::Taken { id, stage: Stage::Staged }
+        }
+
+        fn pass(&mut self, now_s: u64) {
+            let Some(_) = self.soaks_since.filter(|since| now_s >= since + SOAK_S) else { return };
+            self.soaks_since = None;
+            if self.fails {
+                let refusal = Some(Reason::FailedSoak.because("overrun"));
+                let given_up =
+                    PlanEntry { refusal, stage: Stage::RolledBack, ..self.status.in_force.clone() };
+                self.status.given_up = Some(given_up);
+                self.status.in_force = self.status.last_known_good.clone();
+            } else {
+                self.status.in_force.stage = Stage::LastKnownGood;
+                self.status.last_known_good = self.status.in_force.clone();
+            }
+        }
+    }
+
+    /// Nodes `a`, `b` and so on of one site.
+    struct Fleet {
+        nodes: Vec<(String, Sidecar, FakeAgent)>,
+        plans: Vec<SchedulingPlanSpec>,
+        now_s: u64,
+    }
+
+    impl Fleet {
+        fn of(fails: &[bool]) -> Self {
+            let node = |(at, fails): (usize, &bool)| {
+                let name = char::from(b'a' + at as u8).to_string();
+                let place = Place { site: "north".to_owned(), node: name.clone() };
+                (name, Sidecar::new(place), FakeAgent::new(*fails))
+            };
+            Self { nodes: fails.iter().enumerate().map(node).collect(), plans: Vec::new(), now_s: 0 }
+        }
+
+        fn run(&mut self, seconds: u64, step_s: u64) {
+            let end = self.now_s + seconds;
+            while self.now_s < end {
+                self.now_s += step_s;
+                let said: BTreeMap<String, PlanStatus> =
+                    self.nodes.iter().map(|(name, _, agent)| (name.clone(), agent.status.clone())).collect();
+                for (name, sidecar, agent) in &mut self.nodes {
+                    let mut others = said.clone();
+                    others.remove(name);
+                    let view = View { plans: self.plans.clone(), others, agent: Some(agent.status.clone()) };
+                    if let Some(plan) = sidecar.step(&view).offer {
+                        let verdict = agent.offer(&plan, self.now_s);
+                        sidecar.heard(plan.id(), &verdict);
+                    }
+                    agent.pass(self.now_s);
+                }
+            }
+        }
+
+        fn offers(&self) -> Vec<u32> {
+            self.nodes.iter().map(|(_, _, agent)| agent.offers).collect()
+        }
+    }
+
+    #[test]
+    fn a_plan_reaches_every_node_once() {
+        let mut fleet = Fleet::of(&[false, false, false]);
+        fleet.plans = vec![spec(3, json!({})), spec(7, json!({})), spec(5, json!({}))];
+        fleet.run(600, 1);
+        assert_eq!(fleet.offers(), [1, 1, 1]);
+        assert!(fleet.nodes.iter().all(|(_, _, agent)| agent.status.last_known_good.epoch == 7));
+    }
+
+    #[test]
+    fn a_cluster_that_is_gone_for_three_days_and_comes_back_changes_nothing() {
+        let mut fleet = Fleet::of(&[false]);
+        fleet.plans = vec![spec(7, json!({}))];
+        fleet.run(300, 1);
+        let plans = std::mem::take(&mut fleet.plans);
+        fleet.run(72 * 3600, 10);
+        fleet.plans = plans;
+        fleet.run(3600, 1);
+        assert_eq!(fleet.offers(), [1]);
+        assert_eq!(fleet.nodes[0].2.status.in_force.epoch, 7);
+    }
+
+    #[test]
+    fn a_bad_plan_reaches_the_canary_alone_and_is_gone_within_one_soak() {
+        let mut fleet = Fleet::of(&[true, false, false]);
+        fleet.plans = vec![spec(7, json!({ "canary": "a" }))];
+        fleet.run(SOAK_S + 5, 1);
+        assert_eq!(fleet.nodes[0].2.status.in_force.epoch, 0, "rolled back");
+        fleet.run(3600, 1);
+        assert_eq!(fleet.offers(), [1, 0, 0]);
+    }
+
+    #[test]
+    fn a_good_plan_follows_its_canary() {
+        let mut fleet = Fleet::of(&[false, false, false]);
+        fleet.plans = vec![spec(7, json!({ "canary": "b" }))];
+        fleet.run(SOAK_S - 5, 1);
+        assert_eq!(fleet.offers(), [0, 1, 0]);
+        fleet.run(30, 1);
+        assert_eq!(fleet.offers(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_plan_may_fail_as_often_as_it_allows() {
+        let mut fleet = Fleet::of(&[true, true, false]);
+        fleet.plans = vec![spec(7, json!({ "maxFailures": 2 }))];
+        fleet.run(600, 1);
+        assert_eq!(fleet.offers(), [1, 1, 1]);
+        assert_eq!(fleet.nodes[2].2.status.in_force.epoch, 7);
+    }
+
+    fn lone() -> (Sidecar, View) {
+        let sidecar = Sidecar::new(Place { site: "north".to_owned(), node: "a".to_owned() });
+        let view =
+            View { plans: vec![spec(7, json!({}))], agent: Some(PlanStatus::default()), ..View::default() };
+        (sidecar, view)
+    }
+
+    #[test]
+    fn what_was_refused_for_good_is_not_offered_again_and_what_may_pass_is() {
+        let (mut sidecar, view) = lone();
+        let id = view.plans[0].id();
+        sidecar.heard(id, &Verdict::Refused { refusal: Reason::Busy.because("") });
+        assert!(sidecar.step(&view).offer.is_some());
+        sidecar.heard(id, &Verdict::Refused { refusal: Reason::Expired.because("since noon") });
+        assert!(matches!(sidecar.step(&view), Decision { offer: None, waits: Wait::Refused(_) }));
+    }
+
+    #[test]
+    fn a_plan_for_others_is_nobodys_here() {
+        let (sidecar, mut view) = lone();
+        view.plans[0].plan.target.nodes = vec!["b".to_owned()];
+        assert_eq!(sidecar.step(&view).waits, Wait::Nothing);
+        view.plans[0].plan.target.nodes.clear();
+        view.plans[0].plan.target.site = "south".to_owned();
+        assert_eq!(sidecar.step(&view).waits, Wait::Nothing);
+    }
+
+    #[test]
+    fn a_silent_agent_is_offered_nothing_and_shows_in_the_status() {
+        let (mut sidecar, mut view) = lone();
+        view.agent = None;
+        let decision = sidecar.step(&view);
+        assert_eq!(decision, Decision { offer: None, waits: Wait::Agent });
+        let status = sidecar.status(&view, &decision.waits, UtcTime::from_unix_millis(5));
+        let ready =
+            status.conditions.iter().find(|condition| condition.kind == ConditionType::Ready).unwrap();
+        assert_eq!((ready.status, ready.reason.as_str()), (Truth::False, "Silent"));
+    }
+
+    #[test]
+    fn a_condition_keeps_the_time_of_its_last_change() {
+        let (mut sidecar, view) = lone();
+        let time = |status: &ControlNodeStatus| status.conditions[0].last_transition_time;
+        let first = sidecar.status(&view, &Wait::Nothing, UtcTime::from_unix_millis(1000));
+        let second = sidecar.status(&view, &Wait::Nothing, UtcTime::from_unix_millis(2000));
+        assert_eq!(time(&first), time(&second));
+        let third =
+            sidecar.status(&View { agent: None, ..view }, &Wait::Nothing, UtcTime::from_unix_millis(3000));
+        assert_eq!(time(&third), UtcTime::from_unix_millis(3000));
+    }
+
+    #[test]
+    fn a_digest_is_part_of_what_a_plan_is() {
+        let (sidecar, mut view) = lone();
+        let other = PlanEntry { epoch: 7, digest: Some(Digest::default()), ..PlanEntry::default() };
+        view.agent = Some(PlanStatus { in_force: other, highest_epoch: 7, ..PlanStatus::default() });
+        assert!(sidecar.step(&view).offer.is_some(), "the agent is to say that it conflicts");
+    }
+}
