@@ -410,3 +410,40 @@ fn a_follower_is_told_nothing_by_its_own_threads() {
     site.cycles(10);
     assert_eq!(site.b.activated, []);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// B's step after A's cycle stands for A's next one, so B changes over one step before A would be there.
+    #[test]
+    fn whichever_states_are_lost_and_whoever_leads_the_plan_counts_from_the_agreed_cycle_on(
+        lost in proptest::collection::vec(proptest::prelude::any::<bool>(), 12),
+        takes_over in 2_usize..13,
+    ) {
+        let mut site = Site::led_by_a();
+        let at = site.agree_in(8);
+        let mut changed = Vec::new();
+        for step in 1..=12_usize {
+            site.cycle += 1;
+            if step < takes_over {
+                site.a.cycle(site.cycle);
+                // The first state tells B of the agreement.
+                if step == 1 || !lost[step - 1] {
+                    let state = site.a.state();
+                    site.b.pair.peer.publish_with(|peer| peer.copy_from(&state));
+                }
+            } else if step == takes_over {
+                site.b.lead(Some(2));
+            }
+            let before = site.b.activated.len();
+            site.b.cycle(site.cycle);
+            if site.b.activated.len() > before {
+                changed.push(site.cycle);
+            }
+        }
+        proptest::prop_assert_eq!(changed, vec![at - 1]);
+        if takes_over > 8 {
+            proptest::prop_assert_eq!(site.a.activated.iter().map(|one| one.cycle).collect::<Vec<_>>(), vec![at]);
+        }
+    }
+}

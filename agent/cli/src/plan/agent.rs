@@ -133,7 +133,7 @@ pub(super) fn status(socket: &Socket, json: bool) -> Result<u8, PlanError> {
 
 fn print(status: &PlanStatus) {
     let node = if status.node.is_empty() { String::new() } else { format!(", node {}", status.node) };
-    println!("site {}{node}: {:?}", status.site, status.role);
+    println!("site {}{node}: {}", status.site, status.role.as_str());
     let line = |what: &str, entry: Option<&PlanEntry>| {
         let Some(entry) = entry else { return };
         let digest = entry.digest.map(|digest| format!(" ({:.8})", digest.to_string())).unwrap_or_default();

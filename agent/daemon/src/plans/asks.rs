@@ -36,7 +36,7 @@ impl PlanLoop {
             }
             Ask::Rollback(ask) => {
                 self.step(Input::GiveUp { epoch: ask.epoch });
-                self.taken_answer()
+                Answer::Verdict(self.take_verdict())
             }
             Ask::Offer(json) => match self.admit(&json) {
                 Ok((signed, plan, offer)) => {
@@ -98,14 +98,18 @@ impl PlanLoop {
         });
     }
 
-    /// The answer to what was asked just now.
-    fn taken_answer(&mut self) -> Answer {
-        let verdict = self.answer.take().unwrap_or(Verdict::Refused {
+    /// The inbox's answer to what was asked just now.
+    fn take_verdict(&mut self) -> Verdict {
+        self.answer.take().unwrap_or(Verdict::Refused {
             refusal: Reason::NotStored.because("the agent has no answer; please report this"),
-        });
+        })
+    }
+
+    /// The answer to an offer.
+    fn taken_answer(&mut self) -> Answer {
+        let verdict = self.take_verdict();
         if let Verdict::Refused { refusal } = &verdict {
-            let refusal = refusal.clone();
-            self.count(&refusal);
+            self.count(refusal);
         }
         Answer::Verdict(verdict)
     }

@@ -203,7 +203,10 @@ fn a_plan_on_trial_is_rolled_back_when_somebody_asks() {
     let ask = Ask::Rollback(RollbackAsk { epoch: 2 });
     assert_eq!(planner.verdict(&ask), Ok(Stage::RolledBack));
     agent.until("the old limit is back", |report| report.units[0].power_limit_kw > 4000.0);
-    assert_eq!(planner.status().rollbacks, 1);
+    let unknown = Ask::Rollback(RollbackAsk { epoch: 99 });
+    assert_eq!(planner.verdict(&unknown), Err(Reason::UnknownName));
+    let status = planner.status();
+    assert_eq!((status.rollbacks, status.refused.len()), (1, 0), "no plan was refused");
 }
 
 #[test]

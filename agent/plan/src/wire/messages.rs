@@ -143,6 +143,18 @@ pub enum Node {
     Standby,
 }
 
+impl Node {
+    /// The word for people; the same as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Active => "active",
+            Self::Standby => "standby",
+        }
+    }
+}
+
 /// What the other node of a pair says of its plans.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
