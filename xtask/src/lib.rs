@@ -27,6 +27,7 @@ pub mod parts;
 pub mod process;
 pub mod rust_words;
 pub mod test;
+pub mod testenv;
 pub mod tools;
 pub mod workspace;
 

@@ -9,6 +9,7 @@ use xtask::demo::demo;
 use xtask::latency::latency;
 use xtask::model::model;
 use xtask::test::{Selection, test};
+use xtask::testenv::testenv;
 use xtask::workspace::Workspace;
 
 /// Developer commands of Takt.
@@ -90,6 +91,20 @@ enum XtaskCommand {
         arguments: Vec<String>,
     },
 
+    /// Compile what is missing of the API server that plans and sidecar are tested against
+    ///
+    /// etcd, kube-apiserver and kubectl, from their Go modules, into a folder of the user's cache that is named
+    /// after their versions; TAKT_TESTENV names another one. Prints the folder. Needs Go, and a network the
+    /// first time. `cargo xtask test` does the same.
+    #[command(after_help = "Examples:
+  cargo xtask testenv
+  cargo xtask testenv --nodes      also kubelet, controller manager, scheduler and pause")]
+    Testenv {
+        /// Also what nodes need
+        #[arg(long)]
+        nodes: bool,
+    },
+
     /// Check all that has to be green before a change goes in
     ///
     /// Runs every step even if one fails, prints the time and verdict of each, and exits with 1 if one
@@ -127,6 +142,9 @@ fn execute(command: XtaskCommand) -> Result<(), Failure> {
         }
         XtaskCommand::Model { arguments } => model(&arguments),
         XtaskCommand::Latency { arguments } => latency(&Workspace::load()?, &arguments),
+        XtaskCommand::Testenv { nodes } => {
+            testenv(&Workspace::load()?.root, nodes).map(|folder| println!("{}", folder.display()))
+        }
         XtaskCommand::Check { only, skip } => check(&Workspace::load()?, &Choice { only, skip }),
     }
 }

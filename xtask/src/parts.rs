@@ -7,10 +7,14 @@ use std::process::Command;
 
 use crate::Failure;
 use crate::process::{self, find_program, output, run};
+use crate::testenv;
 use crate::workspace::Workspace;
 
 /// The environment variable that names the folder of reference data.
 pub const DATA_VARIABLE: &str = "TAKT_DATA";
+
+/// What the API server is called, also in the reason of a test that is ignored without it.
+pub const API_SERVER: &str = "API server";
 
 /// Where the reference data is looked for when the variable is not set, from the checkout's root.
 const DATA_BESIDE_CHECKOUT: &str = "../shared/data";
@@ -110,6 +114,7 @@ pub fn provide(workspace: &Workspace, may_install: bool) -> Result<Found, Failur
             }
         }
     }
+    provide_api_server(&workspace.root, may_install, &mut found);
     found.data = data(&workspace.root, env::var_os(DATA_VARIABLE).map(PathBuf::from))?;
     match &found.data {
         Some(folder) => println!("part reference data: {}", folder.display()),
@@ -124,6 +129,25 @@ pub fn provide(workspace: &Workspace, may_install: bool) -> Result<Found, Failur
         }
     }
     Ok(found)
+}
+
+/// The API server is compiled where that is allowed.
+fn provide_api_server(root: &Path, may_build: bool, found: &mut Found) {
+    let built = match testenv::find(root) {
+        Some(folder) => Ok(folder),
+        None if may_build => testenv::testenv(root, false),
+        None => Err(Failure::new(
+            "the API server is missing: the custom resources and the sidecar are tested against it",
+            "cargo xtask testenv",
+        )),
+    };
+    match built {
+        Ok(folder) => println!("part {API_SERVER}: {}", folder.display()),
+        Err(failure) => {
+            println!("part {API_SERVER}: missing");
+            found.missing.push(failure);
+        }
+    }
 }
 
 /// The folder of reference data: where the variable says, or beside the checkout.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::Failure;
 use crate::libtest::{Reader, Report};
-use crate::parts::{self, DATA_VARIABLE, Found};
+use crate::parts::{self, API_SERVER, DATA_VARIABLE, Found};
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -187,7 +187,9 @@ fn ignored_for_a_part(report: &Report) -> Result<(), Failure> {
     let wanted = |reason: &str| {
         let reason = reason.to_lowercase();
         let parts = parts::PARTS.iter().map(|part| part.name.to_lowercase());
-        parts.chain([DATA_VARIABLE.to_lowercase()]).any(|name| reason.contains(&name))
+        parts
+            .chain([DATA_VARIABLE.to_lowercase(), API_SERVER.to_lowercase()])
+            .any(|name| reason.contains(&name))
     };
     match report.ignored.iter().find(|(_, reason)| wanted(reason)) {
         None => Ok(()),
