@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent_plan::document::SignedPlan;
-use agent_plan::wire::{Answer, Ask, PlanStatus, Verdict, read_frame, write_frame};
+use agent_plan::wire::{Answer, Ask, PlanStatus, RollbackAsk, Verdict, read_frame, write_frame};
 
 /// An answer that takes longer will not come.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -42,6 +42,14 @@ impl Agent {
 
     pub(crate) fn offer(&self, plan: &SignedPlan) -> Result<Verdict, String> {
         match self.ask(&Ask::Offer(plan.to_json()))? {
+            Answer::Verdict(verdict) => Ok(verdict),
+            Answer::Status(_) | Answer::Done => Err("the agent answered something else".to_owned()),
+        }
+    }
+
+    /// Has a plan given up that is staged or on trial.
+    pub(crate) fn roll_back(&self, epoch: u32) -> Result<Verdict, String> {
+        match self.ask(&Ask::Rollback(RollbackAsk { epoch }))? {
             Answer::Verdict(verdict) => Ok(verdict),
             Answer::Status(_) | Answer::Done => Err("the agent answered something else".to_owned()),
         }

@@ -12,11 +12,15 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Client, ResourceExt};
+use tokio::time::MissedTickBehavior;
 
 /// The name under which the sidecar owns its fields.
 const FIELD_MANAGER: &str = "takt-sidecar";
-/// A watch that says nothing for so long may be dead: API servers send bookmarks about once a minute.
-const SEEN_WITHIN: Duration = Duration::from_secs(150);
+/// How often the server is asked whether it is there: a watch is silent for minutes, and a plan's rules for the loss
+/// of the centre count in seconds.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// One that was silent for so long, two probes, is gone.
+const SEEN_WITHIN: Duration = Duration::from_secs(12);
 
 /// What was last seen.
 #[derive(Debug, Default)]
@@ -55,6 +59,19 @@ impl Cluster {
 
     pub(crate) fn nodes(&self) -> BTreeMap<String, PlanStatus> {
         self.with(|seen| seen.nodes.clone())
+    }
+
+    /// Asks for ever whether the server is there: for its version, which every identity may read.
+    pub(crate) async fn probe(self) {
+        let mut probes = tokio::time::interval(PROBE_INTERVAL);
+        probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            probes.tick().await;
+            let answer = tokio::time::timeout(PROBE_INTERVAL, self.client.apiserver_version()).await;
+            if matches!(answer, Ok(Ok(_))) {
+                self.with(|seen| seen.at = Some(Instant::now()));
+            }
+        }
     }
 
     /// Watches for ever; what fails is tried again, more and more seldom.

@@ -124,6 +124,7 @@ async fn serve(arguments: &RunArguments) -> Result<(), String> {
     let clusters = clusters(arguments).await?;
     for cluster in &clusters {
         tokio::spawn(cluster.clone().watch());
+        tokio::spawn(cluster.clone().probe());
     }
     tracing::info!(site = %arguments.site, node = %arguments.node, clusters = clusters.len(), "running");
     let place = Place { site: arguments.site.clone(), node: arguments.node.clone() };
@@ -187,6 +188,12 @@ impl Beside {
             let _ = self.agent.centre_seen();
         }
         let decision = self.sidecar.step(&view);
+        if let Some(epoch) = decision.rollback {
+            match self.agent.roll_back(epoch) {
+                Ok(verdict) => tracing::warn!(epoch, ?verdict, "given up: it failed on too many other nodes"),
+                Err(why) => tracing::warn!(%why, "a plan could not be given up"),
+            }
+        }
         if let Some(plan) = &decision.offer {
             match self.agent.offer(plan) {
                 Ok(verdict) => {

@@ -2,13 +2,14 @@
 //!
 //! # Model
 //!
-//! Pure: what was seen of clusters and agent comes in, a decision comes out. Of all plans for this node the one with
-//! the highest epoch counts. It is offered until the agent says what became of it; what the agent has, has given up or
-//! has refused for good is never offered again, so a cluster that comes back after days changes nothing. That a
-//! plan, or a whole cluster, is gone is no reason to do anything.
+//! Pure: what was seen of clusters and agent comes in, a decision comes out. Of all plans for this node that may be
+//! offered now, the one with the highest epoch is. It is offered until the agent says what became of it; what the
+//! agent has, has given up or has refused for good is never offered again, so a cluster that comes back after days
+//! changes nothing. That a plan, or a whole cluster, is gone is no reason to do anything. A plan that is refused, or
+//! waits, holds up no other one: nobody has verified it yet, and anybody can write a high epoch.
 //!
-//! A plan that names a canary is offered elsewhere only when it is the last known good one there, and nowhere any more
-//! when it has failed on more nodes than it allows.
+//! A plan that names a canary is offered elsewhere only when it is the last known good one there. When it has failed on
+//! more nodes than it allows it is offered nowhere any more, and given up where it is still on trial.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +43,8 @@ pub(crate) struct View {
 pub(crate) struct Decision {
     /// Offer this plan.
     pub(crate) offer: Option<SignedPlan>,
+    /// Have the agent give up the plan with this epoch: it is on trial here, and has failed on too many other nodes.
+    pub(crate) rollback: Option<u32>,
     /// Why no plan is offered, or what is waited for.
     pub(crate) waits: Wait,
 }
@@ -84,38 +87,65 @@ impl Sidecar {
     /// Decides.
     #[must_use]
     pub(crate) fn step(&self, view: &View) -> Decision {
-        let nothing = |waits| Decision { offer: None, waits };
-        let Some(newest) = self.newest(view) else { return nothing(Wait::Nothing) };
-        let Some(agent) = &view.agent else { return nothing(Wait::Agent) };
-        let id = newest.id();
-        if is_known(agent, id) || agent.highest_epoch > id.epoch {
-            return nothing(Wait::Nothing);
-        }
-        if let Some(refusal) = self.refused.get(&id) {
-            return nothing(Wait::Refused(refusal.clone()));
-        }
-        let rollout = &newest.plan.rollout;
-        let failures = view.others.values().filter(|other| has_given_up(other, id)).count();
-        if failures > rollout.max_failures as usize {
-            return nothing(Wait::Failures(failures));
-        }
-        if let Some(canary) = rollout.canary.as_ref().filter(|canary| **canary != self.place.node) {
-            let kept = view.others.get(canary).is_some_and(|other| is_kept(other, id));
-            if !kept {
-                return nothing(Wait::Canary(canary.clone()));
+        let mut decision = Decision { offer: None, rollback: None, waits: Wait::Nothing };
+        let plans = self.for_here(view);
+        let Some(agent) = &view.agent else {
+            if !plans.is_empty() {
+                decision.waits = Wait::Agent;
+            }
+            return decision;
+        };
+        let is_stopped = |spec: &&&SchedulingPlanSpec| {
+            is_on_trial(agent, spec.id()) && failures(view, spec) > spec.plan.rollout.max_failures as usize
+        };
+        decision.rollback = plans.iter().find(is_stopped).map(|spec| spec.plan.epoch);
+        let news = plans
+            .iter()
+            .take_while(|spec| spec.plan.epoch >= agent.highest_epoch)
+            .filter(|spec| !is_known(agent, spec.id()));
+        for (at, spec) in news.enumerate() {
+            let wait = self.wait(view, spec);
+            let is_offered = wait == Wait::Offered;
+            // What is told is how it is with the newest.
+            if at == 0 {
+                decision.waits = wait;
+            }
+            if is_offered {
+                decision.offer = Some(spec.signed());
+                break;
             }
         }
-        Decision { offer: Some(newest.signed()), waits: Wait::Offered }
+        decision
     }
 
-    /// The plan for this node with the highest epoch.
-    fn newest<'a>(&self, view: &'a View) -> Option<&'a SchedulingPlanSpec> {
-        let for_here = |spec: &&SchedulingPlanSpec| {
+    /// What a plan waits for that the agent has not had.
+    fn wait(&self, view: &View, spec: &SchedulingPlanSpec) -> Wait {
+        let (id, rollout) = (spec.id(), &spec.plan.rollout);
+        if let Some(refusal) = self.refused.get(&id) {
+            return Wait::Refused(refusal.clone());
+        }
+        let failures = failures(view, spec);
+        if failures > rollout.max_failures as usize {
+            return Wait::Failures(failures);
+        }
+        match rollout.canary.as_ref().filter(|canary| **canary != self.place.node) {
+            Some(canary) if !view.others.get(canary).is_some_and(|other| is_kept(other, id)) => {
+                Wait::Canary(canary.clone())
+            }
+            Some(_) | None => Wait::Offered,
+        }
+    }
+
+    /// The plans for this node, those with higher epochs first.
+    fn for_here<'a>(&self, view: &'a View) -> Vec<&'a SchedulingPlanSpec> {
+        let is_for_here = |spec: &&SchedulingPlanSpec| {
             let target = &spec.plan.target;
             target.site == self.place.site
                 && (target.nodes.is_empty() || target.nodes.contains(&self.place.node))
         };
-        view.plans.iter().filter(for_here).max_by_key(|spec| spec.id())
+        let mut plans: Vec<_> = view.plans.iter().filter(is_for_here).collect();
+        plans.sort_by_key(|spec| core::cmp::Reverse(spec.id()));
+        plans
     }
 
     /// Takes in what the agent said to an offer. What may change by itself is offered again.
@@ -219,8 +249,20 @@ fn is_kept(agent: &PlanStatus, id: PlanId) -> bool {
     id_of(&agent.last_known_good) == Some(id)
 }
 
-fn has_given_up(agent: &PlanStatus, id: PlanId) -> bool {
-    agent.given_up.as_ref().is_some_and(|entry| id_of(entry) == Some(id))
+/// On how many other nodes a plan has failed. One that made way for a newer plan has not.
+fn failures(view: &View, spec: &SchedulingPlanSpec) -> usize {
+    let has_failed = |other: &&PlanStatus| {
+        other.given_up.as_ref().is_some_and(|entry| {
+            id_of(entry) == Some(spec.id()) && matches!(entry.stage, Stage::RolledBack | Stage::Dropped)
+        })
+    };
+    view.others.values().filter(has_failed).count()
+}
+
+/// Whether the agent could still give it up.
+fn is_on_trial(agent: &PlanStatus, id: PlanId) -> bool {
+    let soaking = Some(&agent.in_force).filter(|entry| entry.stage == Stage::Soaking);
+    [soaking, agent.staged.as_ref()].into_iter().flatten().any(|entry| id_of(entry) == Some(id))
 }
 
 #[cfg(test)]
@@ -271,17 +313,23 @@ mod tests {
 
         fn pass(&mut self, now_s: u64) {
             let Some(_) = self.soaks_since.filter(|since| now_s >= since + SOAK_S) else { return };
-            self.soaks_since = None;
             if self.fails {
-                let refusal = Some(Reason::FailedSoak.because("overrun"));
-                let given_up =
-                    PlanEntry { refusal, stage: Stage::RolledBack, ..self.status.in_force.clone() };
-                self.status.given_up = Some(given_up);
-                self.status.in_force = self.status.last_known_good.clone();
+                self.give_up(Reason::FailedSoak);
             } else {
+                self.soaks_since = None;
                 self.status.in_force.stage = Stage::LastKnownGood;
                 self.status.last_known_good = self.status.in_force.clone();
             }
+        }
+    }
+
+    impl FakeAgent {
+        fn give_up(&mut self, reason: Reason) {
+            self.soaks_since = None;
+            let refusal = Some(reason.because("in a test"));
+            let given_up = PlanEntry { refusal, stage: Stage::RolledBack, ..self.status.in_force.clone() };
+            self.status.given_up = Some(given_up);
+            self.status.in_force = self.status.last_known_good.clone();
         }
     }
 
@@ -312,7 +360,11 @@ mod tests {
                     let mut others = said.clone();
                     others.remove(name);
                     let view = View { plans: self.plans.clone(), others, agent: Some(agent.status.clone()) };
-                    if let Some(plan) = sidecar.step(&view).offer {
+                    let decision = sidecar.step(&view);
+                    if decision.rollback.is_some_and(|epoch| epoch == agent.status.in_force.epoch) {
+                        agent.give_up(Reason::Asked);
+                    }
+                    if let Some(plan) = decision.offer {
                         let verdict = agent.offer(&plan, self.now_s);
                         sidecar.heard(plan.id(), &verdict);
                     }
@@ -377,6 +429,34 @@ mod tests {
         assert_eq!(fleet.nodes[2].2.status.in_force.epoch, 7);
     }
 
+    #[test]
+    fn a_plan_that_fails_too_often_is_given_up_where_it_is_still_on_trial() {
+        let mut fleet = Fleet::of(&[true, false, false]);
+        fleet.plans = vec![spec(7, json!({}))];
+        fleet.run(10, 1);
+        fleet.nodes[0].2.give_up(Reason::FailedSoak);
+        fleet.run(5, 1);
+        let in_force = |fleet: &Fleet| -> Vec<u32> {
+            fleet.nodes.iter().map(|(_, _, agent)| agent.status.in_force.epoch).collect()
+        };
+        assert_eq!(in_force(&fleet), [0, 0, 0]);
+        fleet.run(3600, 1);
+        assert_eq!((fleet.offers(), in_force(&fleet)), (vec![1, 1, 1], vec![0, 0, 0]), "and stays so");
+    }
+
+    #[test]
+    fn a_plan_that_is_refused_or_waits_holds_up_no_other_one() {
+        let (mut sidecar, mut view) = lone();
+        view.plans.extend([spec(900, json!({})), spec(901, json!({ "canary": "nobody" }))]);
+        sidecar.heard(
+            view.plans[1].id(),
+            &Verdict::Refused { refusal: Reason::UnknownKey.because("a stranger's") },
+        );
+        let decision = sidecar.step(&view);
+        assert_eq!(decision.offer.map(|plan| plan.plan.epoch), Some(7));
+        assert_eq!(decision.waits, Wait::Canary("nobody".to_owned()), "the newest is what is told of");
+    }
+
     fn lone() -> (Sidecar, View) {
         let sidecar = Sidecar::new(Place { site: "north".to_owned(), node: "a".to_owned() });
         let view =
@@ -391,7 +471,7 @@ mod tests {
         sidecar.heard(id, &Verdict::Refused { refusal: Reason::Busy.because("") });
         assert!(sidecar.step(&view).offer.is_some());
         sidecar.heard(id, &Verdict::Refused { refusal: Reason::Expired.because("since noon") });
-        assert!(matches!(sidecar.step(&view), Decision { offer: None, waits: Wait::Refused(_) }));
+        assert!(matches!(sidecar.step(&view), Decision { offer: None, waits: Wait::Refused(_), .. }));
     }
 
     #[test]
@@ -409,7 +489,7 @@ mod tests {
         let (mut sidecar, mut view) = lone();
         view.agent = None;
         let decision = sidecar.step(&view);
-        assert_eq!(decision, Decision { offer: None, waits: Wait::Agent });
+        assert_eq!(decision, Decision { offer: None, rollback: None, waits: Wait::Agent });
         let status = sidecar.status(&view, &decision.waits, UtcTime::from_unix_millis(5));
         let ready =
             status.conditions.iter().find(|condition| condition.kind == ConditionType::Ready).unwrap();
