@@ -2,6 +2,8 @@
 //!
 //! Without one the tests report as ignored; `cargo xtask testenv` compiles it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod resources;
 mod server;
 mod sidecar;
