@@ -71,6 +71,11 @@ mod tests {
         for schema in schemas() {
             each(&schema, "", &mut |path, object| {
                 assert!(!object.contains_key("$ref"), "{path} refers elsewhere");
+                let format = object.get("format").and_then(Value::as_str).unwrap_or_default();
+                assert!(
+                    !format.starts_with("uint"),
+                    "{path} has a format that API servers warn of: {format}"
+                );
                 let closed = object.get("additionalProperties") == Some(&Value::Bool(false));
                 assert!(
                     !(closed && object.contains_key("properties")),

@@ -39,6 +39,7 @@ pub struct ControlNodeSpec {
 pub struct ControlNodeStatus {
     /// What the agent says of its plans; left out while it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::plan::open)]
     pub plans: Option<PlanStatus>,
     /// Facts about the node.
     #[serde(default)]

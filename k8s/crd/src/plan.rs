@@ -56,8 +56,9 @@ impl SchedulingPlanSpec {
     }
 }
 
-/// An API server prunes what it does not know; a schema that forbids it instead is none that it takes.
-fn open(schema: &mut schemars::Schema) {
+/// An API server prunes what it does not know; a schema that forbids it instead is none that it takes. It warns of
+/// integers whose format it does not know, too: what they can be is said by their bounds.
+pub(crate) fn open(schema: &mut schemars::Schema) {
     let object = schema.as_object_mut();
     open_all(object);
 }
@@ -66,6 +67,9 @@ fn open_all(schema: Option<&mut serde_json::Map<String, serde_json::Value>>) {
     let Some(schema) = schema else { return };
     if schema.get("additionalProperties") == Some(&serde_json::Value::Bool(false)) {
         schema.remove("additionalProperties");
+    }
+    if schema.get("format").and_then(serde_json::Value::as_str).is_some_and(|name| name.starts_with("uint")) {
+        schema.remove("format");
     }
     for value in schema.values_mut() {
         open_value(value);
