@@ -25,8 +25,8 @@ fuzz_target!(|text: &str| {
 });
 
 fn assert_wired(site: &SiteConfig) {
-    for turbine in &site.turbines {
-        assert!(turbine.group < site.groups.len() && turbine.device < site.devices.len(), "{turbine:?}");
+    for unit in &site.units {
+        assert!(unit.group < site.groups.len() && unit.device < site.devices.len(), "{unit:?}");
     }
     for bus in &site.buses {
         assert!(bus.group < site.groups.len(), "{bus:?}");

@@ -52,6 +52,8 @@ pub(crate) struct DriveTalkState {
     /// Number of the last task that was told.
     task_told: u32,
     passed: u32,
+    /// The place that it was at last of what it was told.
+    left: Option<u32>,
     charges: bool,
     stops: u64,
 }
@@ -119,7 +121,14 @@ impl DriveTalk {
             let (node, meters) = places.hall.nearest([pose.x.get(), pose.y.get()])?;
             (meters <= ON_NODE_METERS).then(|| (node, heading(pose.heading.get())))
         });
-        self.node = near.or(self.left_last(sight));
+        if sight.phase == Phase::Manual {
+            self.state.left = None;
+        }
+        // It knows what it has passed, but not where a person has taken it.
+        self.node = match self.state.left.zip(sight.pose) {
+            Some((node, pose)) => Some((Node(node), heading(pose.heading.get()))),
+            None => near,
+        };
         self.said = Said {
             heard: Some(seen_at),
             connected: true,
@@ -144,6 +153,8 @@ impl DriveTalk {
     fn take_progress(&mut self, sight: &Sight) {
         let Some(told) = self.state.told.as_mut().filter(|told| told.course == sight.course) else { return };
         self.state.passed = sight.passed.min(told.last());
+        let at = self.state.passed.checked_sub(told.first).and_then(|at| told.nodes.get(at as usize));
+        self.state.left = at.copied().or(self.state.left);
         if let Some((number, task)) = told.handling
             && sight.handled.0 == number
         {
@@ -168,14 +179,6 @@ impl DriveTalk {
         if gave_up || (arrived && told.handling.is_none() && !told.recalled) {
             self.state.told = None;
         }
-    }
-
-    /// Between two places a vehicle is where it was last.
-    fn left_last(&self, sight: &Sight) -> Option<(Node, Heading)> {
-        let told = self.state.told.as_ref()?;
-        let at = self.state.passed.checked_sub(told.first)?;
-        let node = told.nodes.get(at as usize)?;
-        Some((Node(*node), heading(sight.pose?.heading.get())))
     }
 
     /// See [`crate::conversation::Conversation::report`].

@@ -265,7 +265,7 @@ impl Site {
     fn assert_in_order(&self) {
         let report = self.fleet.report("hall.json", true);
         assert_eq!(self.yard.collisions(), 0, "{:?}", self.yard.nearest());
-        assert_eq!(self.done(), self.ordered, "each order is done once");
+        assert_eq!(self.done(), self.ordered, "each order is done once: {report:#?}");
         assert_eq!(report.orders.waiting + report.orders.under_way + report.orders.failed, 0);
     }
 }
@@ -395,4 +395,41 @@ fn a_vehicle_on_the_bus_that_was_stopped_goes_on_after_its_reset() {
     site.until_done(20, 900);
     site.seconds(5);
     site.assert_in_order();
+}
+
+/// One vehicle with one order is stopped again and again on its way, each time a little later.
+fn stopped_all_along(stop: fn(&mut OnBus, bool)) {
+    let mut site = Site::with_mixed(0, 1);
+    site.seconds(3);
+    site.order();
+    let place = |site: &Site| [site.on_bus[0].truth().x, site.on_bus[0].truth().y];
+    for stops in 1..60 {
+        let from = place(&site);
+        let way = 0.3 * f64::from(stops);
+        for _ in 0..2_000 {
+            site.tick();
+            let [x, y] = place(&site);
+            if (x - from[0]).hypot(y - from[1]) > way {
+                break;
+            }
+        }
+        stop(&mut site.on_bus[0], true);
+        site.seconds(20);
+        stop(&mut site.on_bus[0], false);
+        site.seconds(2);
+        site.on_bus[0].reset();
+    }
+    site.until_done(1, 300);
+    site.seconds(5);
+    site.assert_in_order();
+}
+
+#[test]
+fn a_vehicle_that_was_stopped_on_the_way_to_its_task_does_it_after_its_reset() {
+    stopped_all_along(|vehicle, stopped| vehicle.protective_stop = stopped);
+}
+
+#[test]
+fn a_vehicle_whose_link_was_lost_on_the_way_to_its_task_does_it_after_its_reset() {
+    stopped_all_along(|vehicle, lost| vehicle.link_lost = lost);
 }

@@ -7,6 +7,13 @@ use crate::event::{Degradation, Event, Reason};
 use crate::order::{Fault, OrderState, Outcome};
 use crate::vehicle::{Cart, Duty, JoinError, Mode, ReportError, Standing, TaskResult, VehicleReport};
 
+/// What of a report counts.
+struct Heard {
+    /// On the controller's clock.
+    at: u64,
+    result: Option<TaskResult>,
+}
+
 impl FleetController {
     /// Takes in what a vehicle says.
     ///
@@ -14,7 +21,7 @@ impl FleetController {
     /// See [`ReportError`]; nothing changes then, and only this vehicle is concerned.
     pub fn report(&mut self, vehicle: Vehicle, report: &VehicleReport) -> Result<(), ReportError> {
         let cart = *self.cart(vehicle).ok_or(ReportError::UnknownVehicle)?;
-        let heard = self.check(vehicle, &cart, report)?;
+        let Heard { at, result } = self.check(vehicle, &cart, report)?;
         let on_way = self.traffic.release().is_there(vehicle);
         if on_way {
             for _ in cart.passed..report.passed {
@@ -22,13 +29,13 @@ impl FleetController {
             }
         }
         if let Some(cart) = self.cart_mut(vehicle) {
-            cart.heard = heard;
+            cart.heard = at;
             cart.battery = report.battery;
             if on_way {
                 cart.passed = report.passed;
             }
-            if let Some(task) = report.task {
-                cart.result = Some(task.result);
+            if result.is_some() {
+                cart.result = result;
             }
         }
         // What has been done counts, whoever moves the vehicle next.
@@ -40,8 +47,8 @@ impl FleetController {
         Ok(())
     }
 
-    /// Everything that can be wrong with a report. The time that it is from, on the controller's clock.
-    fn check(&self, vehicle: Vehicle, cart: &Cart, report: &VehicleReport) -> Result<u64, ReportError> {
+    /// Everything that can be wrong with a report, and what of it counts.
+    fn check(&self, vehicle: Vehicle, cart: &Cart, report: &VehicleReport) -> Result<Heard, ReportError> {
         if cart.standing == Standing::Absent {
             return Err(ReportError::Absent);
         }
@@ -61,7 +68,9 @@ impl FleetController {
         let release = self.traffic.release();
         let returns = report.mode == Mode::Automatic && cart.standing == Standing::ByHand;
         if !release.is_there(vehicle) {
-            return if returns && report.node.is_none() { Err(ReportError::UnknownNode) } else { Ok(heard) };
+            let result = report.task.map(|task| task.result);
+            let entered = Ok(Heard { at: heard, result });
+            return if returns && report.node.is_none() { Err(ReportError::UnknownNode) } else { entered };
         }
         let steps = report.passed.checked_sub(cart.passed).ok_or(ReportError::Backwards)?;
         let base = self.base_nodes(vehicle);
@@ -74,17 +83,19 @@ impl FleetController {
         if strays && report.mode != Mode::Manual {
             return Err(ReportError::Contradiction);
         }
-        if let Some(task) = report.task {
-            let over = task.result != TaskResult::Running;
-            let early = steps as usize != base.count() || !cart.task_granted;
-            if task.number != cart.task || (over && early) {
-                return Err(ReportError::UnknownTask);
-            }
-        }
+        let begun = steps as usize == base.count() && cart.task_granted;
+        let result = match report.task {
+            None => None,
+            Some(task) if task.number != cart.task => return Err(ReportError::UnknownTask),
+            Some(task) if begun || task.result == TaskResult::Running => Some(task.result),
+            // It was given up with the way to it, and can be done later.
+            Some(task) if task.result == TaskResult::Failed && report.gave_up == Some(cart.course) => None,
+            Some(_) => return Err(ReportError::UnknownTask),
+        };
         match report.gave_up {
             // Old ones are named again until the vehicle has heard of the new one.
             Some(course) if course > cart.course => Err(ReportError::UnknownCourse),
-            Some(_) | None => Ok(heard),
+            Some(_) | None => Ok(Heard { at: heard, result }),
         }
     }
 
@@ -94,6 +105,8 @@ impl FleetController {
         let Some(cart) = self.cart_mut(vehicle) else { return };
         cart.course = cart.course.wrapping_add(1);
         let granted = core::mem::replace(&mut cart.task_granted, false);
+        // Told again, it is another one.
+        cart.task = cart.task.wrapping_add(u32::from(granted));
         let (duty, standing) = (cart.duty, cart.standing);
         match duty {
             Duty::AtPick(slot) | Duty::AtDrop(slot) if granted => self.hold(vehicle, slot),

@@ -13,7 +13,7 @@
 //! - [`lab`], [`network`], [`ip`], [`site`]: a site of its own in network namespaces.
 //! - [`inject`], [`process`], [`admin`]: doing things to nodes.
 //! - [`write_log`], [`evidence`], [`takeover`]: what the devices saw.
-//! - [`stalls`]: what the host is to blame for.
+//! - [`latency_tests_harness::stalls`]: what the host is to blame for.
 //! - [`trial`], [`report`]: one trial, and all of them.
 
 mod admin;

@@ -398,6 +398,8 @@ fn an_agent_that_is_killed_at_any_moment_starts_with_a_whole_plan_that_proved_it
             let next = SchedulingPlan { rollout: quick, ..plan(epoch, power_limit_w) };
             planner.offer(next).unwrap();
             acknowledged = epoch;
+            // Some are left alone until they are kept, some are superseded on trial.
+            std::thread::sleep(std::time::Duration::from_millis(seed.rotate_right(epoch) & 0x7f));
             kept = planner.status().last_known_good.epoch;
         }
         agent.kill();

@@ -25,6 +25,9 @@ pub(crate) struct OnBus {
     handled: u32,
     pub(crate) handlings: u64,
     pub(crate) protective_stop: bool,
+    pub(crate) link_lost: bool,
+    unheard_for: Duration,
+    seen_at: Option<Instant>,
     reset: bool,
     truth: Truth,
 }
@@ -42,6 +45,9 @@ impl OnBus {
             handled: 0,
             handlings: 0,
             protective_stop: false,
+            link_lost: false,
+            unheard_for: Duration::ZERO,
+            seen_at: None,
             reset: false,
             truth: Truth { x, y, heading: 0.0, speed: 0.0, turning: 0.0 },
         }
@@ -66,11 +72,11 @@ impl OnBus {
 
     /// One cycle of 20 ms.
     pub(crate) fn cycle(&mut self, now: Instant) -> Sight {
-        self.scan += 1;
+        self.hear(now);
         let (place, age) = self.plant.fix();
         let [left, right] = self.plant.measured();
         let inputs = DriveInputs {
-            quality: Quality::Good,
+            quality: if self.link_lost { Quality::Bad } else { Quality::Good },
             scan: self.scan,
             age: Duration::from_millis(10),
             pose: Pose { x: Meters(place.x), y: Meters(place.y), heading: Radians(place.heading) },
@@ -81,15 +87,16 @@ impl OnBus {
             protective_stop: self.protective_stop,
             fault: 0,
             handled: (self.handled, HandlingResult::Done),
-            unacknowledged_for: Duration::ZERO,
+            unacknowledged_for: self.unheard_for,
         };
         let reset = std::mem::take(&mut self.reset);
         let demand = DriveDemand { run: true, emergency_stop: false, reset, route: self.route };
         let step = self.controller.step(&inputs, &demand, CYCLE);
         self.handle(step.outputs.handling.map(|handling| handling.number));
         let command = match step.outputs.actuation {
-            Actuation::Differential { left, right } => [left.get(), right.get()],
-            Actuation::Tricycle { .. } => [0.0; 2],
+            Actuation::Differential { left, right } if !self.link_lost => [left.get(), right.get()],
+            // Its own watchdog stops it.
+            Actuation::Differential { .. } | Actuation::Tricycle { .. } => [0.0; 2],
         };
         for _ in 0..4 {
             self.plant.step(command, step.outputs.enable, FINE);
@@ -97,7 +104,7 @@ impl OnBus {
         let (place, (speed, turning)) = (self.plant.place(), self.plant.motion());
         self.truth = Truth { x: place.x, y: place.y, heading: place.heading, speed, turning };
         Sight {
-            seen_at: Some(now),
+            seen_at: self.seen_at.filter(|_| !self.link_lost),
             phase: step.phase,
             stops: step.stops,
             pose: step.pose,
@@ -109,6 +116,14 @@ impl OnBus {
             handled: step.handled,
             battery: 0.9,
             stop_count: step.stop_count,
+        }
+    }
+
+    fn hear(&mut self, now: Instant) {
+        if self.link_lost {
+            self.unheard_for = self.unheard_for.saturating_add(CYCLE);
+        } else {
+            (self.scan, self.unheard_for, self.seen_at) = (self.scan + 1, Duration::ZERO, Some(now));
         }
     }
 
