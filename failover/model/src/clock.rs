@@ -36,6 +36,8 @@ pub fn config() -> PairConfig {
         heartbeat: units(8),
         claim_after: units(30),
         probe_after: units(20),
+        // Whatever an answer takes it counts: a claim comes rather sooner than it would.
+        probe_prompt: Duration::from_secs(1),
         lease: units(20),
         renew_after: units(9),
         guard: units(12),
@@ -49,6 +51,7 @@ pub fn config() -> PairConfig {
         arbiter_retry: units(1),
         claim_stagger: units(1),
         field_hold: units(9),
+        field_gain_hold: units(40),
         flap_max: 4,
         flap_window: units(90),
         handover_max: units(60),

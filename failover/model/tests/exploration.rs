@@ -75,11 +75,19 @@ fn the_simulation_finds_what_lacks_a_rule_as_well() {
     the_simulation_catches(&[Rule::TieLoses], |_| ());
     the_simulation_catches(&[Rule::MovedRestartsWait], |_| ());
     the_simulation_catches(&[Rule::ClaimedWaits], |_| ());
-    the_simulation_catches(&[Rule::AckRestartsWait], |_| ());
+    the_simulation_catches(&[Rule::AckRestartsWait], claim_soon);
     the_simulation_catches(&[Rule::RenewalLooksAtSlot], |_| ());
     the_simulation_catches(&[Rule::ResignIsOfLastTerm], |_| ());
     the_simulation_catches(&[Rule::ShutBeforeResign], |_| ());
-    the_simulation_catches(&[], |times| times.takeover_after = Duration::from_millis(24));
+    the_simulation_catches(&[], |times| {
+        claim_soon(times);
+        times.takeover_after = Duration::from_millis(24);
+    });
+}
+
+/// What does not wait for long enough shows only where the silence before a claim does not wait for it.
+fn claim_soon(times: &mut PairConfig) {
+    (times.claim_after, times.probe_after) = (Duration::from_millis(20), Duration::from_millis(15));
 }
 
 #[test]

@@ -98,7 +98,9 @@ impl Pair {
             }
             State::Active(term) => {
                 term.lease.from = past(term.lease.from, times.lease);
-                term.outreached_since = term.outreached_since.map(|at| past(at, times.field_hold));
+                if let Some(outreached) = &mut term.outreached {
+                    outreached.since = past(outreached.since, times.field_hold.max(times.field_gain_hold));
+                }
                 if let Some(ending) = &mut term.ending {
                     ending.until = future(ending.until);
                 }

@@ -29,6 +29,9 @@ pub struct PairConfig {
     /// When in that silence the standby looks at the arbiter, so that it knows whether the holder renews
     /// there before it claims.
     pub probe_after: Duration,
+    /// An answer to that look that took longer says little: the arbiter itself was slow, and the holder's renewal
+    /// may wait there too. Then it is looked at once more.
+    pub probe_prompt: Duration,
     /// L: how long a lease lasts, from the sending of what renewed it.
     pub lease: Duration,
     /// Age of a lease after which an Active without Acks renews at the arbiter.
@@ -54,8 +57,11 @@ pub struct PairConfig {
     pub arbiter_retry: Duration,
     /// How much longer node B waits after each claim that it lost, so that both do not claim for ever.
     pub claim_stagger: Duration,
-    /// How long a resignation for want of field devices waits: the peer must reach more for so long.
+    /// How long a resignation for want of field devices waits: the peer must reach more for so long, because this
+    /// node has lost some.
     pub field_hold: Duration,
+    /// The same where the peer has got some back, which this node is about to, too.
+    pub field_gain_hold: Duration,
     /// Voluntary switchovers of a node within `flap_window`; 0 forbids them.
     pub flap_max: u8,
     /// See `flap_max`.
@@ -67,14 +73,16 @@ pub struct PairConfig {
 }
 
 impl Default for PairConfig {
-    /// The start values of the design, for a cycle of 10 ms.
+    /// For a cycle of 10 ms. A takeover comes at P after the last promise, however soon before it was claimed:
+    /// so C is long, for a stall of either node costs no office, and leaves a claim 10 ms to be won.
     fn default() -> Self {
         let ms = Duration::from_millis;
         Self {
             cycle: ms(10),
             heartbeat: ms(5),
-            claim_after: ms(20),
-            probe_after: ms(15),
+            claim_after: ms(30),
+            probe_after: ms(25),
+            probe_prompt: ms(3),
             lease: ms(25),
             renew_after: ms(10),
             guard: ms(5),
@@ -88,6 +96,7 @@ impl Default for PairConfig {
             arbiter_retry: ms(2),
             claim_stagger: ms(10),
             field_hold: ms(15),
+            field_gain_hold: ms(1_000),
             flap_max: 3,
             flap_window: Duration::from_secs(60),
             handover_max: ms(60),
@@ -128,6 +137,7 @@ impl PairConfig {
             ("heartbeat", self.heartbeat),
             ("claim_after", self.claim_after),
             ("probe_after", self.probe_after),
+            ("probe_prompt", self.probe_prompt),
             ("lease", self.lease),
             ("renew_after", self.renew_after),
             ("cycle_stall_max", self.cycle_stall_max),
@@ -277,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_incumbent_renews_before_the_standby_looks() {
-        let late = check(|c| c.renew_after = MS(15));
+        let late = check(|c| c.renew_after = MS(25));
         assert!(matches!(late, Err(ConfigError::Order { name: "renew_after", .. })), "{late:?}");
     }
 

@@ -4,7 +4,7 @@ use hal_units::{Duration, Instant};
 
 use crate::io::{Alarm, Link, Output, Outputs};
 use crate::message::{Epoch, Message, Role};
-use crate::pair::{Claim, Lease, Pair, Release, Seen, State};
+use crate::pair::{Claim, Lease, Pair, Probed, Release, Seen, State};
 use crate::rules::Rule;
 
 /// A heartbeat's part that decides.
@@ -92,7 +92,7 @@ impl Pair {
     /// A sign of life of a holder: silence counts from here.
     pub(crate) fn hear_life(&mut self, now: Instant) {
         self.core.quiet_since = now;
-        self.core.probed = false;
+        self.core.probed = Probed::No;
     }
 
     /// Takes note of an epoch: a higher one than the own ends the own.

@@ -4,7 +4,7 @@ use hal_units::Instant;
 
 use crate::io::{Alarm, Output, Outputs, Refusal, ResignReason, TakeOver};
 use crate::message::{Epoch, Message, Role};
-use crate::pair::{Claim, Farewell, Pair, State, Term};
+use crate::pair::{Claim, Farewell, Outreached, Pair, State, Term};
 use crate::requests::What;
 use crate::rules::Rule;
 
@@ -77,7 +77,8 @@ impl Pair {
     }
 
     fn take_office(&mut self, now: Instant, claim: Claim, out: &mut Outputs) {
-        let term = Term { epoch: claim.epoch, lease: claim.lease, ending: None, outreached_since: None };
+        let reached = self.core.local.field.critical_reachable;
+        let term = Term { epoch: claim.epoch, lease: claim.lease, ending: None, reached, outreached: None };
         self.core.state = State::Active(term);
         out.push(Output::Role { role: Role::Active, epoch: claim.epoch });
         let how = self.how_to_go_on(out);
@@ -116,9 +117,9 @@ impl Pair {
             out.push(Output::HandOverOff);
             out.alarm(Alarm::HandoverAborted);
         }
-        term.outreached_since = self.outreached(now).then(|| term.outreached_since.unwrap_or(now));
+        self.compare_reach(now, &mut term);
         self.core.state = State::Active(term);
-        if term.outreached_since.is_some_and(|since| now.since(since) >= self.times().field_hold)
+        if term.outreached.is_some_and(|outreached| self.has_lasted(now, outreached))
             && self.may_resign_for_field(now, out)
         {
             self.core.flaps.count(now);
@@ -141,6 +142,21 @@ impl Pair {
         }
         self.watch.flapping = flapping;
         !flapping
+    }
+
+    fn compare_reach(&self, now: Instant, term: &mut Term) {
+        let own = self.core.local.field.critical_reachable;
+        if !self.outreached(now) {
+            (term.reached, term.outreached) = (own, None);
+            return;
+        }
+        let begun = term.outreached.unwrap_or(Outreached { since: now, by_loss: false });
+        term.outreached = Some(Outreached { by_loss: begun.by_loss || own < term.reached, ..begun });
+    }
+
+    fn has_lasted(&self, now: Instant, outreached: Outreached) -> bool {
+        let hold = if outreached.by_loss { self.times().field_hold } else { self.times().field_gain_hold };
+        now.since(outreached.since) >= hold
     }
 
     /// Whether the standby could continue and reaches more of the critical devices.

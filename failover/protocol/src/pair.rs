@@ -49,7 +49,7 @@ pub(crate) struct Core {
     pub(crate) promised_at: Instant,
     pub(crate) quiet_since: Instant,
     /// Whether the arbiter was read late enough in this silence to show a holder that renews there.
-    pub(crate) probed: bool,
+    pub(crate) probed: Probed,
     pub(crate) claims_lost: u8,
     pub(crate) release: Option<Release>,
     pub(crate) farewell: Option<Farewell>,
@@ -70,6 +70,15 @@ pub(crate) enum State {
     Fenced,
 }
 
+/// What the arbiter has shown of a silent holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Probed {
+    No,
+    /// It does not renew, says an answer that was long under way.
+    Slowly,
+    Yes,
+}
+
 /// A won claim that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Claim {
@@ -86,8 +95,17 @@ pub(crate) struct Term {
     pub(crate) epoch: Epoch,
     pub(crate) lease: Lease,
     pub(crate) ending: Option<Ending>,
-    /// Since when the peer reaches more critical devices.
-    pub(crate) outreached_since: Option<Instant>,
+    /// Critical devices that this node reached when the peer did not reach more.
+    pub(crate) reached: u16,
+    pub(crate) outreached: Option<Outreached>,
+}
+
+/// The peer reaches more critical devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Outreached {
+    pub(crate) since: Instant,
+    /// Because this node has lost some; otherwise the peer has got some back.
+    pub(crate) by_loss: bool,
 }
 
 /// A handover that was agreed with the executive.
@@ -189,7 +207,7 @@ impl Pair {
             claims_from,
             promised_at,
             quiet_since: now,
-            probed: false,
+            probed: Probed::No,
             claims_lost: 0,
             release: None,
             farewell: None,
@@ -246,7 +264,7 @@ impl Pair {
         if gap > self.config.times.heartbeat * 2 {
             self.core.local.cycle_at = (self.core.local.cycle_at + gap).min(now);
             self.core.quiet_since = (self.core.quiet_since + gap).min(now);
-            self.core.probed = false;
+            self.core.probed = Probed::No;
         }
     }
 

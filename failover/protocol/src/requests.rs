@@ -13,7 +13,7 @@ use hal_units::{Duration, Instant};
 use crate::io::{Alarm, ArbiterFault, Output, Outputs};
 use crate::message::{ArbiterImage, ArbiterOp, Epoch, Node};
 use crate::office::Lookout;
-use crate::pair::{Claim, Lease, Pair, State};
+use crate::pair::{Claim, Lease, Pair, Probed, State};
 use crate::rules::Rule;
 
 /// What was read of the peer is forgotten after this: a counter of 16 bits that is bumped every
@@ -141,7 +141,7 @@ impl Pair {
             self.core.arbiter.next_at = now + self.times().arbiter_retry;
             return;
         };
-        self.core.probed |= asked.sent_at >= self.core.quiet_since + self.times().probe_after;
+        self.probed(now, asked.sent_at);
         let arbiter = &mut self.core.arbiter;
         arbiter.next_at = now;
         arbiter.read_at = asked.sent_at;
@@ -166,6 +166,18 @@ impl Pair {
             }
             State::Claimed(_) | State::Active(_) => self.renewal_answered(now, asked, image, out),
         }
+    }
+
+    /// A transaction that began late in a silence was answered.
+    fn probed(&mut self, now: Instant, sent_at: Instant) {
+        if sent_at < self.core.quiet_since + self.times().probe_after {
+            return;
+        }
+        let prompt = now.since(sent_at) <= self.times().probe_prompt;
+        self.core.probed = match self.core.probed {
+            Probed::No if !prompt => Probed::Slowly,
+            Probed::No | Probed::Slowly | Probed::Yes => Probed::Yes,
+        };
     }
 
     /// The peer's registers have moved: it lives, and its lease may reach from now.
@@ -254,9 +266,10 @@ impl Pair {
             return if over && self.may_follow(now) { Lookout::Claim } else { Lookout::Expect };
         }
         let silence = now.since(core.quiet_since);
-        if silence >= self.silence_needed() && now >= core.claims_from && core.probed {
+        let probed = core.probed == Probed::Yes;
+        if silence >= self.silence_needed() && now >= core.claims_from && probed {
             return Lookout::Claim;
         }
-        if silence >= times.probe_after && !core.probed { Lookout::Probe } else { Lookout::Watch }
+        if silence >= times.probe_after && !probed { Lookout::Probe } else { Lookout::Watch }
     }
 }

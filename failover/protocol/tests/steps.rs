@@ -54,6 +54,22 @@ impl Bench {
         self.give(Input::Cycle { cycle: self.cycle })
     }
 
+    /// Lets so many heartbeats of a standby come that reaches `field`, 5 ms apart.
+    fn with_standby(&mut self, heartbeats: usize, field: FieldHealth) -> Vec<Output> {
+        let mut all = Vec::new();
+        for _ in 0..heartbeats {
+            let epoch = self.pair.epoch();
+            all.extend(self.pass(5));
+            let Message::Heartbeat { seq, sent_at, cycle, .. } = self.heartbeat(epoch.0, Role::Standby)
+            else {
+                unreachable!()
+            };
+            let (role, replica_cycle) = (Role::Standby, 6);
+            self.hear(Message::Heartbeat { epoch, seq, sent_at, cycle, role, field, replica_cycle });
+        }
+        all
+    }
+
     fn hear(&mut self, message: Message) -> Vec<Output> {
         self.give(Input::Received { link: Link::One, message })
     }
@@ -236,6 +252,36 @@ fn a_counter_that_moves_keeps_the_standby_waiting() {
     assert_eq!(bench.pair.role(), Role::Standby);
 }
 
+/// A holder has renewed, but both that and the standby's question have waited at the arbiter, and the question
+/// was answered first.
+#[test]
+fn an_arbiter_that_answers_slowly_is_looked_at_once_more_before_a_claim() {
+    let mut bench = Bench::standby();
+    (0..20).for_each(|_| drop(bench.pass(1)));
+    let mut asked = None;
+    while asked.is_none() {
+        bench.now = bench.now + Duration::from_millis(1);
+        bench.cycle += 1;
+        let outputs = bench.pair.step(bench.now, Input::Cycle { cycle: bench.cycle });
+        asked = last_op(&outputs.iter().copied().collect::<Vec<_>>());
+    }
+    assert_eq!(asked, Some(ArbiterOp { write: None }), "it looks before it claims");
+    for _ in 0..3 {
+        bench.now = bench.now + Duration::from_millis(5);
+        bench.cycle += 1;
+        bench.pair.step(bench.now, Input::Cycle { cycle: bench.cycle });
+    }
+    let outputs = bench.pair.step(bench.now, Input::Arbiter(Ok(bench.image)));
+    let again = last_op(&outputs.iter().copied().collect::<Vec<_>>());
+    assert_eq!(again, Some(ArbiterOp { write: None }), "and once more, long after the time to claim");
+    bench.image.peer_counter += 1;
+    bench.pair.step(bench.now, Input::Arbiter(Ok(bench.image)));
+    for _ in 0..5 {
+        bench.pass(2);
+    }
+    assert_eq!(bench.pair.role(), Role::Standby);
+}
+
 #[test]
 fn after_the_last_epoch_nobody_claims() {
     let mut bench = Bench::new(Node::A);
@@ -273,7 +319,7 @@ fn a_handover_whose_standby_went_away_is_off() {
     bench.hear(bench.heartbeat(1, Role::Standby));
     let cycle = bench.cycle + 2;
     bench.give(Input::Switchover);
-    for _ in 0..5 {
+    for _ in 0..7 {
         bench.pass(5);
     }
     let outputs = bench.give(Input::HandedOver { cycle, hash: 9 });
@@ -284,32 +330,58 @@ fn a_handover_whose_standby_went_away_is_off() {
 /// An Active of which the standby reaches two devices; how often it resigns when it is given the office again
 /// and again while it reaches `own`.
 fn resignations_while_reaching(own: u16) -> usize {
-    let mut resigned = 0;
     let mut bench = Bench::active();
-    bench.give(Input::Field(FieldHealth { reachable: own, critical_reachable: own }));
+    bench.give(Input::Field(reaching(2)));
+    bench.with_standby(4, reaching(2));
+    bench.give(Input::Field(reaching(own)));
+    let mut resigned = 0;
     for _ in 0..2000 {
-        let epoch = bench.pair.epoch().0;
-        let outputs = bench.pass(5);
-        resigned += outputs
-            .iter()
-            .filter(|output| {
-                matches!(output, Output::Alarm(Alarm::Resigned { reason: ResignReason::Field, .. }))
-            })
-            .count();
-        let field = FieldHealth { reachable: 2, critical_reachable: 2 };
-        let Message::Heartbeat { seq, sent_at, cycle, .. } = bench.heartbeat(epoch, Role::Standby) else {
-            unreachable!()
-        };
-        let (epoch, role, replica_cycle) = (Epoch(epoch), Role::Standby, 6);
-        bench.hear(Message::Heartbeat { epoch, seq, sent_at, cycle, role, field, replica_cycle });
+        if resignations(&bench.with_standby(1, reaching(2))) > 0 {
+            resigned += 1;
+            // In its next term it loses them again.
+            bench.give(Input::Field(reaching(2)));
+        }
+        if bench.pair.role() == Role::Active {
+            bench.give(Input::Field(reaching(own)));
+        }
     }
     resigned
+}
+
+fn reaching(devices: u16) -> FieldHealth {
+    FieldHealth { reachable: devices, critical_reachable: devices }
+}
+
+fn resignations(outputs: &[Output]) -> usize {
+    let field = |output: &&Output| {
+        matches!(output, Output::Alarm(Alarm::Resigned { reason: ResignReason::Field, .. }))
+    };
+    outputs.iter().filter(field).count()
 }
 
 #[test]
 fn a_device_that_comes_and_goes_does_not_toss_the_office_to_and_fro() {
     let limit = usize::from(PairConfig::default().flap_max);
     assert_eq!(resignations_while_reaching(1), limit);
+}
+
+/// Both lost the same device, and it comes back: to the standby a little sooner.
+#[test]
+fn a_device_that_the_standby_gets_back_first_costs_no_office() {
+    let mut bench = Bench::active();
+    bench.give(Input::Field(reaching(1)));
+    bench.with_standby(20, reaching(1));
+    assert_eq!(resignations(&bench.with_standby(190, reaching(2))), 0, "it is about to get it back, too");
+    assert_eq!(resignations(&bench.with_standby(20, reaching(2))), 1, "it does not");
+}
+
+#[test]
+fn a_node_that_loses_a_device_which_the_standby_reaches_resigns() {
+    let mut bench = Bench::active();
+    bench.give(Input::Field(reaching(2)));
+    bench.with_standby(20, reaching(2));
+    bench.give(Input::Field(reaching(1)));
+    assert_eq!(resignations(&bench.with_standby(5, reaching(2))), 1);
 }
 
 #[test]

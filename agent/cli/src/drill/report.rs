@@ -145,7 +145,7 @@ impl Report {
         none(missing.into(), "trials left devices without a master");
         none((self.trials_asked.saturating_sub(self.trials)).into(), "trials were not begun");
         let unexplained = self.false_takeovers.saturating_sub(self.false_takeovers_explained_by_host);
-        none(unexplained.into(), "takeovers that nothing promised, and no stall of the host explains");
+        none(unexplained.into(), "takeovers that nothing promised, and no stall of host or plant explains");
         match promise {
             Office::Moves(limits) => {
                 none(stayed.into(), "trials without the takeover that is promised");
@@ -226,7 +226,7 @@ impl Report {
     fn put_counts(&self, text: &mut String) {
         let _ = writeln!(
             text,
-            "dual writes {}, old writes that the devices refused {}, false takeovers {} ({} explained by the host)",
+            "dual writes {}, old writes that the devices refused {}, false takeovers {} ({} explained by stalls of host or plant)",
             self.dual_writes, self.fenced_off, self.false_takeovers, self.false_takeovers_explained_by_host
         );
         if let Some(Bump { signal, device, raw_percent, ordinary_percent, percent_of_span }) = self.max_bump {
@@ -349,11 +349,13 @@ impl Trial {
             }
         }
         if self.false_takeovers > 0 {
-            let longest = self.host_stalls_ms.iter().copied().fold(0.0, f64::max);
+            let longest = |stalls: &[f64]| stalls.iter().copied().fold(0.0, f64::max);
             let _ = write!(
                 line,
-                "{} false takeovers, longest stall of the host {longest:.1} ms",
-                self.false_takeovers
+                "{} false takeovers, longest stall of the host {:.1} ms, of the simulated plant {:.1} ms",
+                self.false_takeovers,
+                longest(&self.host_stalls_ms),
+                longest(&self.simulator_stalls_ms),
             );
         }
         line.trim_end().to_owned()
