@@ -55,7 +55,16 @@ pub(crate) fn report(socket: &Path) -> Result<Report, ClientError> {
 
 /// Asks the agent behind `socket` to hand over to its peer; the inner error is its reason not to.
 pub(crate) fn ask_switchover(socket: &Path) -> Result<Result<(), String>, ClientError> {
-    let (status, body) = exchange(socket, Method::POST, "/pair/switchover")?;
+    asked(socket, "/pair/switchover")
+}
+
+/// Asks the agent behind `socket` to write its last cycles; the inner error is its reason not to.
+pub(crate) fn ask_trace(socket: &Path) -> Result<Result<(), String>, ClientError> {
+    asked(socket, "/trace")
+}
+
+fn asked(socket: &Path, path: &str) -> Result<Result<(), String>, ClientError> {
+    let (status, body) = exchange(socket, Method::POST, path)?;
     let why = String::from_utf8_lossy(&body).trim().to_owned();
     Ok(if status.is_success() { Ok(()) } else { Err(why) })
 }

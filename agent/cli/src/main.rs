@@ -16,6 +16,7 @@ mod plan;
 mod simulated_hall;
 mod simulated_site;
 mod status;
+mod trace;
 mod turbine;
 mod view;
 
@@ -36,6 +37,7 @@ enum Command {
     Status(status::Args),
     Pair(pair::Args),
     Fleet(fleet::Args),
+    Trace(trace::Args),
     Plan(plan::Args),
     Turbine(turbine::Args),
     Demo(demo::Args),
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Pair(args) => pair::run(&args),
         Command::Fleet(args) => fleet::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Turbine(args) => turbine::run(&args),
         Command::Demo(args) => demo::run(&args),

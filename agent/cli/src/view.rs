@@ -21,6 +21,9 @@ impl View {
     pub(crate) fn render(self, report: &Report) -> String {
         let mut text = heading(report);
         text.push_str(&plans_on_their_way(&report.plan));
+        if let Some(file) = &report.traces.last {
+            text.push_str(&format!("  last trace: {file}\n"));
+        }
         for reason in report.degradations() {
             text.push_str(&format!("  degraded: {reason}\n"));
         }

@@ -62,6 +62,7 @@ fn report() -> Report {
         realtime: Realtime { wanted: "required".to_owned(), obtained: true, ..Realtime::default() },
         pair: None,
         fleet: None,
+        traces: agent_status::Traces::default(),
     }
 }
 

@@ -152,6 +152,7 @@ fn fail(error: &StartError) -> ExitCode {
         | StartError::Admin(_)
         | StartError::Operators(_)
         | StartError::StateDir { .. }
+        | StartError::Traces(_)
         | StartError::Wiring { .. } => 1,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agent_cycle::{PlantRecord, UnitRecord};
 use agent_plan::wire::PlanEntry;
-use agent_status::{Device, Distribution, Phase, Realtime, Report, Unit};
+use agent_status::{Device, Distribution, Phase, Realtime, Report, Traces, Unit};
 use hal_modbus::{DeviceCounters, Fault};
 use hal_units::Instant;
 
@@ -53,6 +53,7 @@ impl<'a> Reporter<'a> {
             realtime: self.realtime.clone(),
             pair: None,
             fleet: None,
+            traces: Traces::default(),
         }
     }
 

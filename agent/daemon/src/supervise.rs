@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent_cycle::{ControlPorts, Grid, GroupMode, LastSeen, PlantRecord};
-use agent_status::{Phase, Thread};
+use agent_status::{Phase, Thread, Traces};
 use failover_protocol::Role;
 use hal_diagnostics::Diagnostic;
 use hal_linux_rt::clock::now;
@@ -28,7 +28,7 @@ use crate::plans::{Health, PlanThread, PlansError, PlansReport, PlansSetUp, Timi
 use crate::realtime::{self, Ended};
 use crate::report::Reporter;
 use crate::setup::{SetUp, drop_capabilities};
-use crate::telemetry::{Collector, GroupFacts};
+use crate::telemetry::{Collector, GroupFacts, TraceFolder};
 
 /// How often the main thread looks at rings, signals and counters.
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
@@ -70,6 +70,9 @@ pub enum StartError {
     /// The admin interface cannot be opened.
     #[error("{0}")]
     Admin(#[from] AdminError),
+    /// The thread that writes traces cannot be started.
+    #[error("no thread for traces: {0}")]
+    Traces(std::io::Error),
     /// The command interface cannot be opened.
     #[error("{0}")]
     Operators(#[from] OperatorsError),
@@ -204,8 +207,13 @@ pub fn run(
     let operators = Operators::start(site, overrides, stations)?;
     let report =
         SharedReport::new(reporter.report(&controls, &operators, &plans.report(), Phase::Starting, now()));
-    let switchover = pair.as_ref().map(PairThread::switchover);
-    let _admin = open_admin(&site.admin.socket, site.admin.listen, report.clone(), switchover)?;
+    let requests = admin::Requests {
+        switchover: pair.as_ref().map(PairThread::switchover),
+        trace: Arc::new(AtomicBool::new(false)),
+    };
+    let trace_asked = Arc::clone(&requests.trace);
+    let _admin = open_admin(&site.admin.socket, site.admin.listen, report.clone(), requests)?;
+    let traces = TraceFolder::start(site.state_dir.join("traces")).map_err(StartError::Traces)?;
     field.begin();
     tracing::info!(site = %site.name, units = site.units.len(), plan = first_words, "running");
 
@@ -223,6 +231,8 @@ pub fn run(
         fleet,
         left_pair: None,
         left_fleet: None,
+        traces: Some(traces),
+        trace_asked,
     };
     let outcome = watch.until_told_to_end(signals);
     watch.leave_fleet();
@@ -267,7 +277,7 @@ fn open_admin(
     socket: &Path,
     listen: Option<SocketAddr>,
     report: SharedReport,
-    switchover: Option<admin::AskSwitchover>,
+    requests: admin::Requests,
 ) -> Result<std::thread::JoinHandle<()>, StartError> {
     let failed = |error: std::io::Error| {
         StartError::Thread(SpawnError::Create { name: "takt-admin".to_owned(), error: error.to_string() })
@@ -279,7 +289,7 @@ fn open_admin(
     }
     std::thread::Builder::new()
         .name("takt-admin".to_owned())
-        .spawn(move || runtime.block_on(admin::serve(listeners, report, switchover)))
+        .spawn(move || runtime.block_on(admin::serve(listeners, report, requests)))
         .map_err(failed)
 }
 
@@ -316,6 +326,8 @@ struct Watch<'a> {
     left_fleet: Option<agent_status::Fleet>,
     /// What this node is in its pair.
     role: Role,
+    traces: Option<TraceFolder>,
+    trace_asked: Arc<AtomicBool>,
 }
 
 impl Watch<'_> {
@@ -357,17 +369,8 @@ impl Watch<'_> {
     /// One round: telemetry, commands, report.
     fn turn(&mut self, phase: Phase) {
         self.take_news();
-        for control in &mut self.controls {
-            for (unit, record) in control.collector.collect(&mut control.ports.telemetry) {
-                let name = control
-                    .units
-                    .get(usize::from(unit))
-                    .and_then(|position| self.site.units.get(*position))
-                    .map_or("?", |unit| unit.name.as_str());
-                let trips = record.plant.held_by();
-                tracing::info!(unit = name, mode = record.plant.mode(), ?trips, "unit");
-            }
-        }
+        self.take_telemetry();
+        self.keep_traces(false);
         let health = self.health();
         if let Some(plans) = &mut self.plans {
             plans.note_health(health);
@@ -385,8 +388,40 @@ impl Watch<'_> {
             let mut report = self.reporter.report(&self.controls, &self.operators, &plans, phase, now);
             report.pair = self.pair.as_ref().map(PairThread::report);
             report.fleet = self.fleet.as_ref().map(FleetThread::report);
+            report.traces = self.traces_report();
             self.operators.publish(self.site, &self.controls);
             self.report.set(report);
+        }
+    }
+
+    fn take_telemetry(&mut self) {
+        for control in &mut self.controls {
+            for (unit, record) in control.collector.collect(&mut control.ports.telemetry) {
+                let name = control
+                    .units
+                    .get(usize::from(unit))
+                    .and_then(|position| self.site.units.get(*position))
+                    .map_or("?", |unit| unit.name.as_str());
+                let trips = record.plant.held_by();
+                tracing::info!(unit = name, mode = record.plant.mode(), ?trips, "unit");
+                if !trips.is_empty() {
+                    control.collector.note_trip(now(), name, &trips);
+                }
+            }
+        }
+    }
+
+    /// Has the traces written that are complete; at the end, all.
+    fn keep_traces(&mut self, end: bool) {
+        let Some(traces) = &mut self.traces else { return };
+        let asked = self.trace_asked.swap(false, Ordering::Relaxed);
+        for control in &mut self.controls {
+            if asked {
+                control.collector.ask_for_trace(now());
+            }
+            if let Some(trace) = control.collector.take_trace(now(), &self.site.name, end) {
+                traces.keep(trace);
+            }
         }
     }
 
@@ -505,9 +540,19 @@ impl Watch<'_> {
         }
     }
 
+    fn traces_report(&self) -> Traces {
+        let passed_over = self.controls.iter().map(|control| control.collector.traces_passed_over()).sum();
+        self.traces.as_ref().map(|traces| traces.report(passed_over)).unwrap_or_default()
+    }
+
     fn last_report(&mut self, file: Option<&Path>) {
         for control in &mut self.controls {
             control.collector.finish(&mut control.ports.telemetry);
+        }
+        self.keep_traces(true);
+        let written = self.traces_report();
+        if let Some(traces) = self.traces.take() {
+            traces.stop();
         }
         self.operators.stop(&mut self.controls);
         let plans = self.plans_report();
@@ -515,6 +560,7 @@ impl Watch<'_> {
             self.reporter.report(&self.controls, &self.operators, &plans, Phase::Stopping, now());
         report.pair = self.left_pair.take();
         report.fleet = self.left_fleet.take();
+        report.traces = written;
         let Some(file) = file else { return };
         let written = serde_json::to_vec_pretty(&report)
             .map_err(std::io::Error::other)

@@ -3,6 +3,8 @@
 //!
 //! Plain data. A field's name ends in its unit. Figures cover the time since the agent's start.
 
+pub mod trace;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,24 @@ pub struct Report {
     /// The fleet, if the site has one.
     #[serde(default)]
     pub fleet: Option<Fleet>,
+    /// What the black box has written.
+    #[serde(default)]
+    pub traces: Traces,
+}
+
+/// Traces of the black box.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traces {
+    /// Where they are.
+    pub folder: String,
+    /// Written since the start.
+    pub written: u64,
+    /// Occasions that were not written, because the last was too short ago or the disk too slow.
+    pub passed_over: u64,
+    /// The newest file.
+    pub last: Option<String>,
+    /// Why the last one could not be written, if so.
+    pub failed: Option<String>,
 }
 
 /// A fleet of vehicles.
@@ -414,6 +434,7 @@ impl Report {
         reasons.extend(self.fleet.iter().flat_map(|fleet| fleet.degraded.iter().cloned()));
         reasons.extend(self.plan.refused.as_ref().map(|why| format!("plan refused: {why}")));
         reasons.extend(self.plan.degraded.iter().cloned());
+        reasons.extend(self.traces.failed.as_ref().map(|why| format!("no trace can be written: {why}")));
         reasons.extend(self.plan.rules.iter().map(|rule| format!("plan: the rule {rule} applies")));
         reasons
     }

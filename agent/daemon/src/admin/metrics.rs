@@ -274,6 +274,14 @@ fn encode_commands(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fmt:
         "Operators' commands by outcome",
         outcomes.into_iter().map(|(outcome, count)| (vec![("outcome", outcome)], count)),
     )?;
+    let traces = &report.traces;
+    let fates = [("written", traces.written), ("passed over", traces.passed_over)];
+    counters(
+        encoder,
+        "traces",
+        "Occasions for a trace of the last cycles",
+        fates.into_iter().map(|(fate, count)| (vec![("fate", fate)], count)),
+    )?;
     gauges(
         encoder,
         "broker_connected",

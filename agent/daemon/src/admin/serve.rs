@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use agent_status::{Phase, Report};
 use http_body_util::Full;
@@ -17,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
-use super::{AskSwitchover, SharedReport, metrics};
+use super::{Requests, SharedReport, metrics};
 
 /// Requests served at a time; further ones wait.
 const CONNECTIONS_MAX: usize = 32;
@@ -84,14 +85,14 @@ impl Listeners {
 }
 
 /// Serves until the task is dropped.
-pub async fn serve(listeners: Listeners, report: SharedReport, switchover: Option<AskSwitchover>) {
+pub async fn serve(listeners: Listeners, report: SharedReport, requests: Requests) {
     let slots = std::sync::Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(slot) = std::sync::Arc::clone(&slots).acquire_owned().await else { return };
-        let (report, switchover) = (report.clone(), switchover.clone());
+        let (report, requests) = (report.clone(), requests.clone());
         tokio::select! {
             Ok((stream, _)) = listeners.unix.accept() => {
-                tokio::spawn(async move { connection(stream, report, switchover).await; drop(slot); });
+                tokio::spawn(async move { connection(stream, report, Some(requests)).await; drop(slot); });
             }
             // The network may look, not act.
             Ok((stream, _)) = accept(listeners.tcp.as_ref()) => {
@@ -111,13 +112,13 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(tokio::net::
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     report: SharedReport,
-    switchover: Option<AskSwitchover>,
+    requests: Option<Requests>,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = if *request.method() == Method::POST && request.uri().path() == "/pair/switchover" {
-            asked(switchover.as_ref())
-        } else {
-            answer(request.method(), request.uri().path(), &report.get())
+        let response = match (request.method(), request.uri().path()) {
+            (&Method::POST, "/pair/switchover") => asked(requests.as_ref()),
+            (&Method::POST, "/trace") => trace_asked(requests.as_ref()),
+            (method, path) => answer(method, path, &report.get()),
         };
         async move { Ok::<_, Infallible>(response) }
     });
@@ -133,8 +134,8 @@ async fn connection(
 }
 
 /// The request was passed on; what became of it shows in the report.
-fn asked(switchover: Option<&AskSwitchover>) -> Response<Full<Bytes>> {
-    match switchover.map(|ask| ask()) {
+fn asked(requests: Option<&Requests>) -> Response<Full<Bytes>> {
+    match requests.and_then(|requests| requests.switchover.as_ref()).map(|ask| ask()) {
         Some(Ok(())) => reply(StatusCode::ACCEPTED, "text/plain", "asked\n".to_owned()),
         Some(Err(why)) => reply(StatusCode::CONFLICT, "text/plain", format!("{why}\n")),
         None => {
@@ -144,12 +145,22 @@ fn asked(switchover: Option<&AskSwitchover>) -> Response<Full<Bytes>> {
     }
 }
 
+/// The trace shows in the report when it is written.
+fn trace_asked(requests: Option<&Requests>) -> Response<Full<Bytes>> {
+    let Some(requests) = requests else {
+        let why = "a trace is asked for on the Unix socket\n";
+        return reply(StatusCode::FORBIDDEN, "text/plain", why.to_owned());
+    };
+    requests.trace.store(true, Ordering::Relaxed);
+    reply(StatusCode::ACCEPTED, "text/plain", "asked\n".to_owned())
+}
+
 fn answer(method: &Method, path: &str, report: &Report) -> Response<Full<Bytes>> {
     if method != Method::GET {
         return reply(
             StatusCode::METHOD_NOT_ALLOWED,
             "text/plain",
-            "only GET, and POST /pair/switchover\n".to_owned(),
+            "only GET, and POST /pair/switchover and /trace\n".to_owned(),
         );
     }
     match path {

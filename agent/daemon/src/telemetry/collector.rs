@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use agent_cycle::{CycleRecord, PlantRecord, Record, UnitRecord};
+use agent_cycle::{CycleRecord, GroupMode, PlantRecord, Record, UnitRecord};
+use agent_status::trace::Trace;
 use agent_status::{Group, Thread};
 use hal_units::{Duration, Instant};
 use heapless::spsc::Consumer;
 
+use super::black_box::{BlackBox, Occasion};
 use super::distribution::Spread;
-use super::miss::{self, Around};
+use super::kernel::Counts;
+use super::miss;
 
 /// Misses that are kept in words.
 const MISSES_KEPT: usize = 16;
@@ -34,6 +37,12 @@ pub struct GroupFacts {
     pub devices: Vec<usize>,
 }
 
+impl GroupFacts {
+    fn counts(&self) -> Counts {
+        Counts::now(self.thread_id, self.thread.cores.first().copied())
+    }
+}
+
 /// Gathers what one group reports.
 #[derive(Debug)]
 pub struct Collector {
@@ -48,12 +57,13 @@ pub struct Collector {
     last: Option<CycleRecord>,
     units: Vec<Option<UnitRecord>>,
     input_ages: Vec<Spread>,
-    counters: Around,
+    counters: Counts,
     /// Between the last two visits.
-    lately: Around,
+    lately: Counts,
     /// A late cycle whose story is not complete.
     held: Option<CycleRecord>,
     started_at: Instant,
+    black_box: BlackBox,
 }
 
 impl Collector {
@@ -61,7 +71,7 @@ impl Collector {
     #[must_use]
     pub fn new(facts: GroupFacts, now: Instant) -> Self {
         let units = facts.devices.len();
-        let counters = around(&facts);
+        let counters = facts.counts();
         Self {
             facts,
             wake_up: Spread::new(),
@@ -75,9 +85,10 @@ impl Collector {
             units: vec![None; units],
             input_ages: vec![Spread::new(); units],
             counters,
-            lately: Around::default(),
+            lately: Counts::default(),
             held: None,
             started_at: now,
+            black_box: BlackBox::new(),
         }
     }
 
@@ -99,19 +110,12 @@ impl Collector {
                 None => break,
             }
         }
-        let counters = around(&self.facts);
-        let between = Around {
-            run_queue: counters.run_queue.saturating_sub(self.counters.run_queue),
-            switches_involuntary: counters
-                .switches_involuntary
-                .saturating_sub(self.counters.switches_involuntary),
-        };
+        let counters = self.facts.counts();
+        let between = counters.since(&self.counters);
         self.counters = counters;
+        self.black_box.count(between);
         // A miss may have begun before the last visit.
-        let around = Around {
-            run_queue: self.lately.run_queue + between.run_queue,
-            switches_involuntary: self.lately.switches_involuntary + between.switches_involuntary,
-        };
+        let around = self.lately.and(&between);
         self.lately = between;
         for (record, skipped_after) in missed {
             self.explain(&record, skipped_after, around);
@@ -121,6 +125,7 @@ impl Collector {
 
     fn take_cycle(&mut self, record: CycleRecord, missed: &mut Vec<(CycleRecord, u32)>) {
         self.cycles += 1;
+        self.black_box.take(record);
         self.wake_up.record(record.woke_at.since(record.scheduled_at));
         self.cycle_time.record(record.finished_at.since(record.woke_at));
         self.skipped += u64::from(record.skipped);
@@ -133,7 +138,33 @@ impl Collector {
             missed.push((self.last.unwrap_or(record), record.skipped));
         }
         self.held = record.late.then_some(record);
+        let is_safe = |record: &CycleRecord| matches!(record.mode, GroupMode::Safe { .. });
+        if is_safe(&record) && !self.last.as_ref().is_some_and(is_safe) {
+            let why = format!("cycle {}: safe state after too many misses in a row", record.cycle);
+            self.black_box.note(record.finished_at, Occasion::SafeState, why);
+        }
         self.last = Some(record);
+    }
+
+    /// Has a trace made of the last cycles and those that come now.
+    pub fn ask_for_trace(&mut self, now: Instant) {
+        self.black_box.note(now, Occasion::Asked, "somebody asked for it".to_owned());
+    }
+
+    /// A unit was stopped by its interlocks.
+    pub fn note_trip(&mut self, now: Instant, unit: &str, trips: &[&str]) {
+        self.black_box.note(now, Occasion::Trip, format!("unit {unit} tripped: {}", trips.join(", ")));
+    }
+
+    /// The trace that is complete; at the `end` of the agent also one that is not.
+    pub fn take_trace(&mut self, now: Instant, site: &str, end: bool) -> Option<Trace> {
+        self.black_box.take_trace(now, site, &self.facts, end)
+    }
+
+    /// Occasions of which there is no trace.
+    #[must_use]
+    pub const fn traces_passed_over(&self) -> u64 {
+        self.black_box.passed_over()
     }
 
     fn take_unit(&mut self, record: UnitRecord) -> Option<(u16, UnitRecord)> {
@@ -144,12 +175,14 @@ impl Collector {
         (!same).then_some((record.unit, record))
     }
 
-    fn explain(&mut self, record: &CycleRecord, skipped_after: u32, around: Around) {
+    fn explain(&mut self, record: &CycleRecord, skipped_after: u32, around: Counts) {
         let cause = miss::cause(record, around);
         let count = u64::from(record.late) + u64::from(skipped_after);
         *self.missed_by_cause.entry(cause.as_str().to_owned()).or_default() += count;
         let sentence = miss::sentence(record, cause, skipped_after);
         tracing::warn!(group = %self.facts.name, "deadline missed: {sentence}");
+        self.black_box.tell(record.cycle, &sentence);
+        self.black_box.note(record.finished_at, Occasion::Overrun, sentence.clone());
         if self.misses.len() == MISSES_KEPT {
             self.misses.remove(0);
         }
@@ -217,22 +250,4 @@ fn is_same(before: &PlantRecord, now: &PlantRecord) -> bool {
         (PlantRecord::Vehicle(before), PlantRecord::Vehicle(now)) => before.stops == now.stops,
         (PlantRecord::Turbine(_) | PlantRecord::Vehicle(_), _) => false,
     }
-}
-
-/// The thread's counters now; zero if the kernel does not tell.
-fn around(facts: &GroupFacts) -> Around {
-    let task = format!("/proc/self/task/{}", facts.thread_id);
-    let run_queue = std::fs::read_to_string(format!("{task}/schedstat"))
-        .ok()
-        .and_then(|text| text.split_whitespace().nth(1)?.parse().ok())
-        .map_or(Duration::ZERO, Duration::from_nanos);
-    let switches_involuntary = std::fs::read_to_string(format!("{task}/status"))
-        .ok()
-        .and_then(|text| {
-            text.lines()
-                .find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))
-                .and_then(|count| count.trim().parse().ok())
-        })
-        .unwrap_or(0);
-    Around { run_queue, switches_involuntary }
 }

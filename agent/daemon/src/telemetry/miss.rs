@@ -11,14 +11,7 @@
 use agent_cycle::CycleRecord;
 use hal_units::Duration;
 
-/// What the kernel counted for a thread between two samples around a miss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Around {
-    /// Time that the thread was ready and another ran on its core.
-    pub(super) run_queue: Duration,
-    /// Times that it was taken off its core.
-    pub(super) switches_involuntary: u64,
-}
+use super::kernel::Counts;
 
 /// Who took the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +22,10 @@ pub(super) enum Cause {
     WakeUpHeld,
     /// Taken off the core in the middle of a cycle.
     Preempted,
+    /// Waited for memory in the middle of a cycle.
+    PageFault,
+    /// The host gave the core to somebody else.
+    HostTookCore,
     /// Slow though it ran all the time: the controllers' own time, or the host held the processor.
     SlowCycle,
 }
@@ -39,18 +36,25 @@ impl Cause {
             Self::CoreBusyAtWakeUp => "core busy at wake-up",
             Self::WakeUpHeld => "wake-up held by interrupts or the host",
             Self::Preempted => "preempted in the cycle",
+            Self::PageFault => "page fault in the cycle",
+            Self::HostTookCore => "the host took the core away",
             Self::SlowCycle => "slow cycle: controllers or the host",
         }
     }
 }
 
 /// The cause of a miss of the cycle in `record`.
-pub(super) fn cause(record: &CycleRecord, around: Around) -> Cause {
+pub(super) fn cause(record: &CycleRecord, around: Counts) -> Cause {
     let wake_up = record.woke_at.since(record.scheduled_at);
     let run = record.finished_at.since(record.woke_at);
     let core_taken = around.run_queue * 2 >= wake_up.max(run);
-    if wake_up >= run {
+    let longer = wake_up.max(run);
+    if around.stolen > Duration::ZERO && around.stolen * 2 >= longer {
+        Cause::HostTookCore
+    } else if wake_up >= run {
         if core_taken { Cause::CoreBusyAtWakeUp } else { Cause::WakeUpHeld }
+    } else if around.faults_major > 0 {
+        Cause::PageFault
     } else if core_taken || (around.switches_involuntary > 0 && around.run_queue * 4 >= run) {
         Cause::Preempted
     } else {
@@ -76,14 +80,14 @@ pub(super) fn sentence(record: &CycleRecord, cause: Cause, skipped_after: u32) -
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use agent_cycle::GroupMode;
     use hal_units::Instant;
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn cycle_woken_after_and_run_for(wake_up: Duration, run: Duration) -> CycleRecord {
+    pub(in super::super) fn cycle_woken_after_and_run_for(wake_up: Duration, run: Duration) -> CycleRecord {
         let scheduled_at = Instant::ZERO + MS * 1000;
         CycleRecord {
             cycle: 7,
@@ -105,16 +109,26 @@ mod tests {
     #[test]
     fn time_on_the_run_queue_blames_another_task() {
         let late = cycle_woken_after_and_run_for(MS * 12, MS);
-        let around = Around { run_queue: MS * 11, switches_involuntary: 0 };
+        let around = Counts { run_queue: MS * 11, ..Counts::default() };
         assert_eq!(cause(&late, around), Cause::CoreBusyAtWakeUp);
-        assert_eq!(cause(&late, Around::default()), Cause::WakeUpHeld);
+        assert_eq!(cause(&late, Counts::default()), Cause::WakeUpHeld);
     }
 
     #[test]
     fn a_long_run_without_another_task_is_slow() {
         let slow = cycle_woken_after_and_run_for(MS / 10, MS * 12);
-        assert_eq!(cause(&slow, Around::default()), Cause::SlowCycle);
-        assert_eq!(cause(&slow, Around { run_queue: MS * 8, switches_involuntary: 1 }), Cause::Preempted);
+        assert_eq!(cause(&slow, Counts::default()), Cause::SlowCycle);
+        assert_eq!(
+            cause(&slow, Counts { run_queue: MS * 8, switches_involuntary: 1, ..Counts::default() }),
+            Cause::Preempted
+        );
+    }
+
+    #[test]
+    fn memory_that_was_waited_for_and_a_host_that_took_the_core_are_named() {
+        let slow = cycle_woken_after_and_run_for(MS / 10, MS * 12);
+        assert_eq!(cause(&slow, Counts { faults_major: 1, ..Counts::default() }), Cause::PageFault);
+        assert_eq!(cause(&slow, Counts { stolen: MS * 10, ..Counts::default() }), Cause::HostTookCore);
     }
 
     #[test]

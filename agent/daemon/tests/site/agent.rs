@@ -349,6 +349,19 @@ impl Agent {
         request(UnixStream::connect(&self.socket).unwrap(), "POST", "/pair/switchover").unwrap().0
     }
 
+    /// Asks for a trace; the status of the answer.
+    pub(crate) fn ask_trace(&self) -> u16 {
+        request(UnixStream::connect(&self.socket).unwrap(), "POST", "/trace").unwrap().0
+    }
+
+    /// Takes the processor away from it for a while.
+    pub(crate) fn pause(&self, how_long: Duration) {
+        let process = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+        std::thread::sleep(how_long);
+        rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

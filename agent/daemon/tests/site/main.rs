@@ -8,6 +8,7 @@ mod fleet;
 mod operator;
 mod pair;
 mod plans;
+mod traces;
 
 use std::process::Command;
 use std::time::Duration;
