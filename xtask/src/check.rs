@@ -9,6 +9,7 @@ use crate::architecture;
 use crate::fuzz;
 use crate::model::model;
 use crate::process::{cargo, run};
+use crate::sanitizer;
 use crate::test::{self, Selection, Tally};
 use crate::tools;
 use crate::workspace::Workspace;
@@ -32,6 +33,8 @@ pub enum Step {
     Test,
     /// The pair protocol holds in a short exploration, and every mutant of it is caught
     Model,
+    /// The cycle does nothing that may block, watched by a sanitizer while it runs
+    Sanitizer,
     /// The documentation builds without a warning
     Doc,
     /// The fuzz targets build, and a short run of each finds nothing
@@ -51,6 +54,7 @@ impl Step {
             | Self::Machete
             | Self::Clippy
             | Self::Test
+            | Self::Sanitizer
             | Self::Doc => "",
         }
     }
@@ -144,6 +148,7 @@ fn run_step(step: Step, workspace: &Workspace, tally: &mut Option<Tally>) -> Res
             result
         }
         Step::Model => model(&["--quick".to_owned()]),
+        Step::Sanitizer => sanitizer::check(workspace),
         Step::Doc => {
             // With private items, so that the links of internal documentation are checked as well.
             let mut doc = cargo();

@@ -26,6 +26,7 @@ pub mod model;
 pub mod parts;
 pub mod process;
 pub mod rust_words;
+pub mod sanitizer;
 pub mod test;
 pub mod testenv;
 pub mod tools;

@@ -164,6 +164,7 @@ impl<B: Bus> Executive<B> {
     }
 
     /// The whole cycle. `clock` is read once, at the end.
+    #[cfg_attr(takt_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn cycle(&mut self, tick: Tick, clock: impl Fn() -> Instant) -> CycleRecord {
         let now = tick.woke_at;
         self.follow_or_lead(tick);

@@ -19,6 +19,7 @@
 //! - route, sight: what fleet control grants a vehicle, and what it sees of it.
 //! - pair: two nodes that run the same loops; one of them writes, the other follows in its shadow.
 //! - miss: a cycle that ended after its deadline, or a grid point that passed without a cycle.
+#![cfg_attr(takt_rtsan, feature(sanitize))]
 
 mod bus;
 mod demand;
