@@ -84,6 +84,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "control-loops-controllers",
             "control-loops-drive",
             "control-loops-layouts",
+            "control-loops-rotor",
+            "control-loops-tuning",
             "failover-link",
             "failover-protocol",
             "hal-field-bus",

@@ -25,14 +25,24 @@ pub(crate) struct NodeSpec<'a> {
     pub(crate) listen: Option<&'a str>,
     /// Core of the control thread.
     pub(crate) core: usize,
-    /// A turbine at each address.
+    /// A turbine at each address, and what controls them.
     pub(crate) turbines: &'a [SocketAddr],
+    pub(crate) law: Law,
     /// Its place in the pair, if it has one.
     pub(crate) pair: Option<PairSpec>,
     /// Vehicles of its fleet that speak VDA 5050; 0 for none.
     pub(crate) vehicles: u16,
     /// Vehicles of its fleet on the field bus.
     pub(crate) drives: &'a [Drive],
+}
+
+/// The law that drives turbines in operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Law {
+    /// That of the public NREL 5-MW reference controller
+    Baseline,
+    /// Takt's own, worked out from the turbine's data
+    Takt,
 }
 
 /// A vehicle on the field bus.
@@ -113,7 +123,11 @@ pub(crate) fn write(folder: &Path, node: &NodeSpec<'_>) -> Result<NodeFiles, Fil
 
 /// Configuration and plan of a node. Writing into a text cannot fail.
 fn texts(node: &NodeSpec<'_>) -> (String, String) {
-    let NodeSpec { site, broker, listen, core, turbines, pair, vehicles, drives } = node;
+    let NodeSpec { site, broker, listen, core, turbines, law, pair, vehicles, drives } = node;
+    let law = match law {
+        Law::Baseline => "baseline",
+        Law::Takt => "takt",
+    };
     let listen = listen.map_or_else(String::new, |listen| format!("listen = \"{listen}\"\n"));
     let mut config = format!(
         r#"# Written by `takt`.
@@ -170,7 +184,7 @@ priority = 60
             config,
             "\n[[bus]]\nname = \"{name}\"\ntcp = \"{address}\"\n\n\
              [[device]]\nname = \"{name}\"\nbus = \"{name}\"\nprofile = \"nrel5mw-plc.toml\"\n\n\
-             [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\nmodel = \"nrel-5mw\"\n"
+             [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\nmodel = \"nrel-5mw\"\nlaw = \"{law}\"\n"
         );
         let _ = write!(plan, "\n[[unit]]\nname = \"{name}\"\nrequest = \"run\"\n");
     }
@@ -221,6 +235,7 @@ mod tests {
             listen: None,
             core: 1,
             turbines,
+            law: Law::Takt,
             pair,
             vehicles: 0,
             drives: &[],

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use agent_daemon::admission::{self, Refusal};
 use agent_daemon::config::{PlantConfig, SiteConfig};
 use agent_daemon::read_plan;
+use control_loops_controllers::turbine::TurbineParameters;
 use hal_diagnostics::{Diagnostic, Document, TEXT_BYTES_MAX};
-use hal_field_bus::DeviceProfile;
 use hal_modbus::Transport;
 use hal_units::Duration;
 use proptest::prelude::*;
@@ -48,12 +48,18 @@ impl SiteText {
     }
 
     fn parse(&self) -> Result<SiteConfig, Diagnostic> {
-        let read_profile = |path: &Path| {
-            let drive = path.ends_with("differential-drive.toml");
-            let text = if drive { DRIVE_PROFILE } else { &self.profile };
-            DeviceProfile::parse(&Document::new(&path.display().to_string(), text))
+        let read = |path: &Path| {
+            let text = match path.file_name().and_then(|name| name.to_str()) {
+                Some("differential-drive.toml") => DRIVE_PROFILE,
+                Some("iea-15mw.toml") => control_loops_tuning::IEA_15MW,
+                Some("nrel-5mw.toml") => control_loops_tuning::NREL_5MW,
+                Some("nrel-5mw.rotor.txt") => control_loops_tuning::NREL_5MW_ROTOR,
+                Some("cut.rotor.txt") => "# nothing\n1.0 2.0\n",
+                _ => &self.profile,
+            };
+            Ok(Document::new(&path.display().to_string(), text))
         };
-        SiteConfig::parse(&Document::new("site.toml", &self.text), Path::new("/etc/takt"), &read_profile)
+        SiteConfig::parse(&Document::new("site.toml", &self.text), Path::new("/etc/takt"), &read)
     }
 
     fn config(&self) -> SiteConfig {
@@ -417,4 +423,51 @@ fn no_unit_is_called_as_the_fleet() {
     let error =
         SiteText::example().with("name = \"WT02\"\ndevice", "name = \"fleet\"\ndevice").parse().unwrap_err();
     assert!(error.to_string().contains("takes transport orders"), "{error}");
+}
+
+fn controller(config: &SiteConfig) -> &TurbineParameters {
+    match &config.units[0].plant {
+        PlantConfig::Turbine(parameters) => parameters,
+        PlantConfig::Vehicle(_) => panic!("it is no turbine"),
+    }
+}
+
+const MODEL: &str = "model = \"nrel-5mw\"";
+
+#[test]
+fn a_turbine_has_the_baseline_law_unless_another_one_is_asked_for() {
+    let usual = SiteText::example().config();
+    assert!(controller(&usual).takt.is_none());
+    let takt = SiteText::example().with(MODEL, "model = \"nrel-5mw\"\nlaw = \"takt\"").config();
+    assert!(controller(&takt).takt.is_some());
+}
+
+#[test]
+fn a_controller_follows_from_the_turbines_own_data() {
+    let files = "description = \"nrel-5mw.toml\"\nrotor_table = \"nrel-5mw.rotor.txt\"";
+    let takt = SiteText::example().with(MODEL, files).config();
+    assert!(controller(&takt).takt.is_some(), "the Takt law is the usual one then");
+    let baseline = SiteText::example().with(MODEL, &format!("{files}\nlaw = \"baseline\"")).config();
+    assert!(controller(&baseline).takt.is_none());
+    assert_eq!(controller(&baseline).rated_power, controller(&takt).rated_power);
+}
+
+#[test]
+fn what_a_turbine_is_must_be_said_once() {
+    for (text, at) in [
+        ("", "WT01"),
+        ("description = \"nrel-5mw.toml\"", "nrel-5mw.toml"),
+        ("model = \"nrel-5mw\"\ndescription = \"nrel-5mw.toml\"", "nrel-5mw"),
+    ] {
+        let example = SiteText::example().with(MODEL, text);
+        let complaint = example.parse().unwrap_err();
+        assert!(example.text_at(&complaint).contains(at), "{complaint}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_rotor_table_is_told_with_the_tables_name() {
+    let files = "description = \"nrel-5mw.toml\"\nrotor_table = \"cut.rotor.txt\"";
+    let complaint = SiteText::example().with(MODEL, files).parse().unwrap_err();
+    assert_eq!(complaint.file, "/etc/takt/cut.rotor.txt", "{complaint}");
 }

@@ -14,6 +14,8 @@ use agent_daemon::realtime;
 use agent_plan::Request;
 use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
 use control_loops_drive::{Chassis, DriveController, DriveParameters, Route, Waypoint};
+use control_loops_rotor::RotorTable;
+use control_loops_tuning::TurbineDescription;
 use hal_diagnostics::Document;
 use hal_field_bus::DeviceProfile;
 use hal_linux_rt::clock::now;
@@ -48,12 +50,24 @@ struct Field {
 
 impl Group {
     fn at_rated_power() -> Self {
+        Self::under(TurbineParameters::NREL_5MW)
+    }
+
+    fn under_the_takt_law() -> Self {
+        let description = Document::new("nrel-5mw.toml", control_loops_tuning::NREL_5MW);
+        let description = TurbineDescription::parse(&description).unwrap();
+        let rotor = RotorTable::from_rosco("rotor", control_loops_tuning::NREL_5MW_ROTOR).unwrap();
+        let tuned = control_loops_tuning::tune("nrel-5mw.toml", &description, &rotor).unwrap();
+        Self::under(tuned.parameters)
+    }
+
+    fn under(parameters: TurbineParameters) -> Self {
         let text = include_str!("../../../profiles/nrel5mw-plc.toml");
         Self::of(text, &Field::AT_RATED_POWER, |profile, device| {
             Unit::turbine(
                 device,
                 TurbineBinding::of(profile).unwrap(),
-                TurbineController::new(TurbineParameters::NREL_5MW),
+                TurbineController::new(parameters),
                 Overrides::default(),
                 profile.initial_outputs(),
             )
@@ -266,6 +280,12 @@ fn a_cycle_of_either_node_of_a_pair_makes_one_system_call_the_wait() {
 fn a_cycle_that_changes_over_to_a_plan_makes_one_system_call_and_neither_allocates_nor_faults() {
     assert_one_system_call_a_cycle(Group::at_rated_power().with_plans());
     assert_no_allocation_and_no_fault(Group::at_rated_power().with_plans());
+}
+
+#[test]
+fn a_cycle_under_the_takt_law_makes_one_system_call_and_neither_allocates_nor_faults() {
+    assert_one_system_call_a_cycle(Group::under_the_takt_law());
+    assert_no_allocation_and_no_fault(Group::under_the_takt_law().in_pair(Some(3)));
 }
 
 #[test]

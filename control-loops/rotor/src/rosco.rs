@@ -37,6 +37,34 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<RotorTable, Diagnosti
     Ok(RotorTable { ratios, pitches_rad, power, thrust })
 }
 
+/// What [`parse`] reads.
+pub(crate) fn text(table: &RotorTable, what: &str, wind_mps: f64) -> String {
+    let columns = table.pitches_rad.len().max(1);
+    let pitches = table.pitches_rad.iter().map(|&pitch| Radians(pitch).as_degrees());
+    let torque = table.power.chunks(columns).zip(&table.ratios);
+    let torque: Vec<f64> =
+        torque.flat_map(|(row, ratio)| row.iter().map(move |power| power / ratio)).collect();
+    let row = |numbers: &[f64]| {
+        let numbers: Vec<String> = numbers.iter().map(|number| format!("{number:.6}")).collect();
+        format!("{}\n", numbers.join(" "))
+    };
+    let matrix = |name: &str, values: &[f64]| {
+        let rows: String = values.chunks(columns).map(row).collect();
+        format!("\n# {name}, a row for each tip-speed ratio\n{rows}")
+    };
+    let mut text = format!("# {what}\n\n# Pitch angles in degrees\n");
+    text.push_str(&row(&pitches.collect::<Vec<f64>>()));
+    text.push_str(&format!(
+        "# Tip-speed ratios\n{}# Wind speed, m/s\n{}",
+        row(&table.ratios),
+        row(&[wind_mps])
+    ));
+    text.push_str(&matrix("Power coefficient", &table.power));
+    text.push_str(&matrix("Thrust coefficient", &table.thrust));
+    text.push_str(&matrix("Torque coefficient", &torque));
+    text
+}
+
 struct Lines<'a> {
     file_name: &'a str,
     rows: core::iter::Enumerate<core::str::Lines<'a>>,
@@ -216,6 +244,18 @@ mod tests {
         assert!(complaint_with("0.045 0.020 -0.020\n", "").contains("the text ends where"));
         assert!(complaint_with("-0.020\n", "-0.020\n1.0\n").contains("data after"));
         assert!(parse("rotor.txt", "").unwrap_err().to_string().starts_with("rotor.txt:1:1: the text ends"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_rotor() {
+        let table = parse("rotor.txt", SMALL).unwrap();
+        let again = parse("again.txt", &text(&table, "the same", 8.0)).unwrap();
+        assert_eq!(
+            (&again.ratios, &again.power, &again.thrust),
+            (&table.ratios, &table.power, &table.thrust)
+        );
+        let apart = again.pitches_rad.iter().zip(&table.pitches_rad).map(|(one, other)| (one - other).abs());
+        assert!(apart.fold(0.0, f64::max) < 1e-7);
     }
 
     proptest! {

@@ -39,6 +39,12 @@ impl RotorTable {
         rosco::parse(file_name, text)
     }
 
+    /// The table in the same format, with six digits behind the point; `wind_mps` is only told.
+    #[must_use]
+    pub fn to_rosco(&self, what: &str, wind_mps: f64) -> String {
+        rosco::text(self, what, wind_mps)
+    }
+
     /// Samples a rotor on an even grid. The ranges are `(from, to)` with `from < to`; at least two lines
     /// are taken in both directions.
     #[must_use]

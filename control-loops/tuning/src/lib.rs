@@ -25,6 +25,9 @@ pub use tune::{Tuned, tune};
 
 /// The NREL 5-MW reference turbine, as a description.
 pub const NREL_5MW: &str = include_str!("../turbines/nrel-5mw.toml");
+/// A rotor like that of the NREL 5-MW, as a table in the text format of the ROSCO toolbox: the formula of the
+/// simulated plant on a grid (`cargo run -p sim-plants --example rotor_table` prints it).
+pub const NREL_5MW_ROTOR: &str = include_str!("../turbines/nrel-5mw.rotor.txt");
 /// The IEA 15-MW reference turbine, as a description.
 pub const IEA_15MW: &str = include_str!("../turbines/iea-15mw.toml");
 /// The NREL 2.8-127 reference turbine, as a description.

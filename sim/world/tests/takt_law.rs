@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use control_loops_controllers::turbine::{ModeName, TurbineController, TurbineDemand, TurbineParameters};
+use control_loops_rotor::RotorTable;
 use control_loops_tuning::TurbineDescription;
 use hal_diagnostics::Document;
-use hal_units::{Duration, Watts};
+use hal_units::{Duration, Radians, Watts};
 use sim_plants::{NoiseLevels, RotorSurface, Wind, WindSpec};
 use sim_world::{BusTrouble, RunFigures, RunStatistics, Start, TurbineLoop, TurbineLoopSetup};
 
@@ -222,5 +223,17 @@ fn a_standby_that_has_only_measurements_takes_over_at_the_worst_moment_of_a_gust
     for takeover_ms in (60_000..71_000).step_by(500) {
         let rpm = fastest(Some(takeover_ms));
         assert!(rpm < alone_rpm + 0.5, "{rpm} against {alone_rpm} rpm, taken over at {takeover_ms} ms");
+    }
+}
+
+#[test]
+fn the_rotor_table_that_is_shipped_is_the_simulated_rotor() {
+    let shipped = RotorTable::from_rosco("nrel-5mw.rotor.txt", control_loops_tuning::NREL_5MW_ROTOR).unwrap();
+    let rotor = RotorSurface::nrel_5mw();
+    for (ratio, pitch_deg) in [(2.5, 30.0), (5.0, 15.0), (7.55, 0.0), (7.5, 4.0), (11.0, -2.0)] {
+        let pitch = Radians::from_degrees(pitch_deg);
+        let (table, formula) = (shipped.coefficients(ratio, pitch), rotor.coefficients(ratio, pitch));
+        let apart = (table.torque - formula.torque).abs().max((table.thrust - formula.thrust).abs());
+        assert!(apart < 0.003, "{ratio} {pitch_deg}: {table:?} {formula:?}");
     }
 }

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::commander::{CommanderError, mosquitto_pub};
+use crate::simulated_site::Law;
 use crate::view::View;
 use fleet::DemoFleet;
 use nodes::Nodes;
@@ -49,6 +50,9 @@ pub(crate) struct Args {
     /// Turbines to simulate, 1 to 200.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
     turbines: u16,
+    /// What controls the turbines in operation.
+    #[arg(long, value_enum, default_value_t = Law::Takt)]
+    law: Law,
     /// Vehicles, 0 to 500.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=500))]
     agvs: u16,
@@ -181,7 +185,7 @@ fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
     let mut fleet = DemoFleet::start(folder, &broker, arguments)?;
     let drives = fleet.as_ref().map(DemoFleet::drives).unwrap_or_default();
     let vehicles = (arguments.agvs - arguments.modbus_agvs(), drives);
-    let nodes = Nodes::start(folder, &addresses, &broker, vehicles, arguments.alone)?;
+    let nodes = Nodes::start(folder, (&addresses, arguments.law), &broker, vehicles, arguments.alone)?;
     introduce(&broker, &nodes, folder, arguments);
     let operator = Operator::start(&broker, addresses.len(), arguments.seconds)?;
     let takeovers = Takeovers::watch(&write_log(folder))?;

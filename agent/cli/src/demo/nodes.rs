@@ -11,7 +11,7 @@ use super::site;
 use super::{DemoError, READY_WITHIN, read_report};
 use crate::client;
 use crate::drill::process::{Kick, family, signal};
-use crate::simulated_site::{self, Drive, NodeFiles, NodeSpec};
+use crate::simulated_site::{self, Drive, Law, NodeFiles, NodeSpec};
 
 /// The agent brings the plant to rest within its own limit of 60 s.
 const ENDS_WITHIN: Duration = Duration::from_secs(75);
@@ -29,7 +29,7 @@ impl Nodes {
     /// Starts one agent, or a pair, and waits until the site is in somebody's hands.
     pub(super) fn start(
         folder: &Path,
-        turbines: &[SocketAddr],
+        (turbines, law): (&[SocketAddr], Law),
         broker: &str,
         (vehicles, drives): (u16, &[Drive]),
         alone: bool,
@@ -42,7 +42,8 @@ impl Nodes {
             // Each node of a pair has a core of its own, as far as there are.
             let core = (cores - 1).saturating_sub(at);
             let listen = Some("127.0.0.1:0");
-            let node = NodeSpec { site: site::SITE, broker, listen, core, turbines, pair, vehicles, drives };
+            let node =
+                NodeSpec { site: site::SITE, broker, listen, core, turbines, law, pair, vehicles, drives };
             let files = simulated_site::write(&folder, &node)?;
             let (config, report) = (files.config.display().to_string(), files.report.display().to_string());
             let options = ["--config", &config, "--report", &report];

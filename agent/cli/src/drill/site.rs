@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 
 use super::{DrillError, Side};
-use crate::simulated_site::{self, NodeFiles, NodeSpec, PairSpec};
+use crate::simulated_site::{self, Law, NodeFiles, NodeSpec, PairSpec};
 
 /// Name of the drill's site in MQTT topics.
 pub(super) const SITE: &str = "drill";
@@ -71,6 +71,7 @@ pub(super) fn write(
         listen: None,
         core,
         turbines: &turbines,
+        law: Law::Baseline,
         pair: Some(PairSpec { node: side.name(), links, function, gate }),
         vehicles: 0,
         drives: &[],

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use agent_cycle::{TurbineBinding, VehicleBinding};
 use agent_plan::wire::SOCKET_NAME;
-use control_loops_controllers::turbine::TurbineParameters;
 use failover_protocol::Node;
 use hal_diagnostics::{Diagnostic, Document, Spanned};
 use hal_field_bus::{DeviceProfile, SerialTiming};
@@ -16,43 +15,39 @@ use hal_modbus::{Parity, Transport};
 use hal_units::Duration;
 
 use super::text::{
-    BusText, CgroupText, GroupText, LinkText, LogFormat, ModelText, MqttText, NodeText, PairText, ParityText,
-    PlansText, RtuText, SiteText, TurbineText,
+    BusText, CgroupText, GroupText, LinkText, LogFormat, MqttText, NodeText, PairText, ParityText, PlansText,
+    RtuText, SiteText, TurbineText,
 };
 use super::{
     AdminConfig, ArbiterConfig, BusConfig, CgroupConfig, DeviceConfig, GroupConfig, IoConfig, LogConfig,
     MqttConfig, PairConfig, PlansConfig, PlantConfig, SiteConfig, UnitConfig,
 };
 
-/// Reads a device profile; the path is whole.
-pub type ReadProfile<'a> = &'a dyn Fn(&Path) -> Result<DeviceProfile, Diagnostic>;
+/// Reads a file that a site names; the path is whole.
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Document, Diagnostic>;
 
 impl SiteConfig {
-    /// Reads a site file and the profiles that it names.
+    /// Reads a site file and the files that it names.
     ///
     /// # Errors
     /// At the first thing that is missing, unknown, out of range or contradictory, with its place.
     pub fn read(path: &Path) -> Result<Self, Diagnostic> {
         let document = Document::read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&document, folder, &|path| DeviceProfile::parse(&Document::read(path)?))
+        Self::parse(&document, folder, &Document::read)
     }
 
     /// Checks a site file's text; relative paths in it start at `folder`.
     ///
     /// # Errors
     /// As [`SiteConfig::read`].
-    pub fn parse(
-        document: &Document,
-        folder: &Path,
-        read_profile: ReadProfile<'_>,
-    ) -> Result<Self, Diagnostic> {
+    pub fn parse(document: &Document, folder: &Path, read: ReadFile<'_>) -> Result<Self, Diagnostic> {
         let text: SiteText = document.parse()?;
-        let checker = Checker { document, folder };
+        let checker = Checker { document, folder, read };
         checker.topic_name(&text.name)?;
         let groups = checker.groups(&text.group)?;
         let (mut buses, bus_names) = checker.buses(&text.bus)?;
-        let devices = checker.devices(&text, &bus_names, read_profile)?;
+        let devices = checker.devices(&text, &bus_names)?;
         let mut units = Units::new(&groups, &devices);
         checker.turbines(&text.turbine, &mut units)?;
         let vehicles = text.fleet.as_ref().map(|fleet| checker.vehicles(fleet, &mut units)).transpose()?;
@@ -137,6 +132,7 @@ pub(super) type Names = HashMap<String, usize>;
 pub(super) struct Checker<'a> {
     pub(super) document: &'a Document,
     pub(super) folder: &'a Path,
+    pub(super) read: ReadFile<'a>,
 }
 
 impl Checker<'_> {
@@ -365,12 +361,7 @@ impl Checker<'_> {
         })
     }
 
-    fn devices(
-        &self,
-        site: &SiteText,
-        buses: &Names,
-        read_profile: ReadProfile<'_>,
-    ) -> Result<Vec<DeviceConfig>, Diagnostic> {
+    fn devices(&self, site: &SiteText, buses: &Names) -> Result<Vec<DeviceConfig>, Diagnostic> {
         let mut names = Names::new();
         let mut profiles: HashMap<PathBuf, Arc<DeviceProfile>> = HashMap::new();
         let mut addresses = HashSet::new();
@@ -390,7 +381,8 @@ impl Checker<'_> {
             let profile = match profiles.get(&path) {
                 Some(profile) => Arc::clone(profile),
                 None => {
-                    let profile = Arc::new(in_office(read_profile(&path)?, site.epoch));
+                    let profile = DeviceProfile::parse(&(self.read)(&path)?)?;
+                    let profile = Arc::new(in_office(profile, site.epoch));
                     profiles.insert(path, Arc::clone(&profile));
                     profile
                 }
@@ -402,9 +394,7 @@ impl Checker<'_> {
 
     fn turbines(&self, texts: &[TurbineText], units: &mut Units<'_>) -> Result<(), Diagnostic> {
         for text in texts {
-            let plant = match text.model.get_ref() {
-                ModelText::Nrel5Mw => PlantConfig::Turbine(Box::new(TurbineParameters::NREL_5MW)),
-            };
+            let plant = PlantConfig::Turbine(Box::new(self.controller(text)?));
             self.unit(units, (&text.name, &text.device, &text.group), plant)?;
         }
         Ok(())

@@ -6,9 +6,10 @@
 mod check;
 mod fleet;
 mod text;
+mod turbine;
 
 pub(crate) use check::FLEET;
-pub use check::ReadProfile;
+pub use check::ReadFile;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -269,7 +269,17 @@ pub(super) struct TurbineText {
     pub(super) name: Spanned<String>,
     pub(super) device: Spanned<String>,
     pub(super) group: Spanned<String>,
-    pub(super) model: Spanned<ModelText>,
+    pub(super) model: Option<Spanned<ModelText>>,
+    pub(super) description: Option<Spanned<String>>,
+    pub(super) rotor_table: Option<Spanned<String>>,
+    pub(super) law: Option<Spanned<LawText>>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LawText {
+    Baseline,
+    Takt,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
