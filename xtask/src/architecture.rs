@@ -120,6 +120,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "control-loops-drive",
             "hal-field-bus",
             "hal-linux-rt",
+            "hal-modbus",
             "hal-process-image",
             "latency-tests-harness",
         ],

@@ -1,5 +1,6 @@
 //! The program `takt-latency`: what a machine's real time is worth, beside peers in the same run.
 
+mod bus;
 mod cycle;
 mod cyclictest;
 mod sites;
@@ -19,6 +20,7 @@ Examples:
   takt-latency wake                            the agent's wait beside cyclictest, ten rounds of five seconds
   takt-latency wake --stress all --html wake.html
   takt-latency cycle --json cycle.json         a cycle of 1 to 200 turbines and 10 to 1000 vehicles
+  takt-latency bus --html bus.html             the guarded Modbus master beside tokio-modbus, libmodbus and pymodbus
   takt-latency all --quick --html report.html
 
 Times depend on the machine, its host and the minute. What to read are the ratios: subject over peer in the same
@@ -40,6 +42,8 @@ enum Probe {
     Wake(Options),
     /// What a cycle costs, by the number of turbines and vehicles
     Cycle(Options),
+    /// A Modbus transaction: the agent's guarded master, and others against the same server
+    Bus(Options),
     /// All of them
     All(Options),
 }
@@ -101,7 +105,7 @@ fn main() -> ExitCode {
 }
 
 fn run(probe: &Probe) -> Result<(), String> {
-    let (Probe::Wake(options) | Probe::Cycle(options) | Probe::All(options)) = probe;
+    let (Probe::Wake(options) | Probe::Cycle(options) | Probe::Bus(options) | Probe::All(options)) = probe;
     let options = options.settled();
     let mut found = Found::default();
     if matches!(probe, Probe::Wake(_) | Probe::All(_)) {
@@ -113,6 +117,9 @@ fn run(probe: &Probe) -> Result<(), String> {
         println!("{}", report::finding(&finding));
         found.findings.push(finding);
         found.json.insert("cycle".to_owned(), json!(growth));
+    }
+    if matches!(probe, Probe::Bus(_) | Probe::All(_)) {
+        bus(&options, &mut found)?;
     }
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&found.json).map_err(|error| error.to_string())?;
@@ -140,7 +147,36 @@ fn wake(options: &Options, found: &mut Found) -> Result<(), String> {
     Ok(())
 }
 
+fn bus(options: &Options, found: &mut Found) -> Result<(), String> {
+    let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
+    let all = bus::measure(options, load.words())?;
+    drop(load);
+    let finding = bus::finding(&all);
+    let mut json = serde_json::Map::new();
+    for measured in all {
+        println!("{}", report::table(&measured.comparison));
+        let (compared, costs) = (measured.comparison.compared(), measured.costs());
+        let devices = measured.devices.to_string();
+        json.insert(devices, json!({ "round_trip": compared, "cost": costs }));
+        found.comparisons.push(measured.comparison);
+    }
+    println!("{}", report::finding(&finding));
+    found.findings.push(finding);
+    found.json.insert("bus".to_owned(), Value::Object(json));
+    Ok(())
+}
+
 impl Options {
+    /// What `--help` says.
+    #[cfg(test)]
+    fn usual() -> Self {
+        match Arguments::parse_from(["takt-latency", "all"]).probe {
+            Probe::All(options) | Probe::Wake(options) | Probe::Cycle(options) | Probe::Bus(options) => {
+                options
+            }
+        }
+    }
+
     /// With what was left open.
     fn settled(&self) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

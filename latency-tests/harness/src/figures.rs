@@ -72,6 +72,12 @@ impl Times {
         self.0.value_at_quantile(share) as f64 / 1e3
     }
 
+    /// The mean, in microseconds; 0 without values.
+    #[must_use]
+    pub fn mean_us(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { self.0.mean() / 1e3 }
+    }
+
     /// What it says.
     #[must_use]
     pub fn figures(&self) -> Figures {

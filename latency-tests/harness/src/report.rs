@@ -57,7 +57,7 @@ pub fn table(comparison: &Comparison) -> String {
     let stalls = compared.host_stalls_over_1ms;
     let _ = match stalls {
         Some(count) => writeln!(text, "stalls of the host over 1 ms: {count}"),
-        None => writeln!(text, "stalls of the host: not seen, real-time priority was refused"),
+        None => writeln!(text, "stalls of the host: not seen, no real-time probe ran"),
     };
     text
 }
