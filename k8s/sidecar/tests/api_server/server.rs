@@ -91,6 +91,7 @@ impl Server {
         let etcd =
             Process::start(folder.path(), "etcd", &etcd_arguments(folder.path(), client_port, peer_port));
         write_identities(folder.path());
+        Self::write_kubeconfig(folder.path(), port);
         let arguments = api_server_arguments(folder.path(), client_port, port);
         let api_server = Process::start(folder.path(), "kube-apiserver", &arguments);
         let mut server = Self { api_server, etcd, folder, port, etcd_port: client_port };
@@ -135,17 +136,19 @@ impl Server {
 
     /// A kubeconfig that may do everything.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
-        let path = self.folder.path().join("kubeconfig");
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// Written once: whoever reads it must never find half of it.
+    fn write_kubeconfig(folder: &Path, port: u16) {
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-             clusters: [{{ name: test, cluster: {{ server: 'https://127.0.0.1:{}', certificate-authority: '{}' }} }}]\n\
+             clusters: [{{ name: test, cluster: {{ server: 'https://127.0.0.1:{port}', certificate-authority: '{}' }} }}]\n\
              users: [{{ name: test, user: {{ token: {TOKEN} }} }}]\n\
              contexts: [{{ name: test, context: {{ cluster: test, user: test }} }}]\n",
-            self.port,
-            self.folder.path().join("certificates/apiserver.crt").display(),
+            folder.join("certificates/apiserver.crt").display(),
         );
-        fs::write(&path, text).unwrap();
-        path
+        fs::write(folder.join("kubeconfig"), text).unwrap();
     }
 
     async fn try_client(&self) -> Option<Client> {

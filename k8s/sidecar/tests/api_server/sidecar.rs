@@ -27,12 +27,25 @@ struct Agent(Arc<Mutex<Said>>);
 #[derive(Default)]
 struct Said {
     status: PlanStatus,
-    offers: Vec<PlanId>,
+    offers: Vec<(PlanId, Instant)>,
+    /// It rolls every plan back at once instead.
+    gives_up: bool,
 }
 
 impl Agent {
     fn at(socket: &Path) -> Self {
+        Self::default().serving(socket)
+    }
+
+    /// One on which no plan works.
+    fn that_gives_up_at(socket: &Path) -> Self {
         let agent = Self::default();
+        agent.0.lock().unwrap().gives_up = true;
+        agent.serving(socket)
+    }
+
+    fn serving(self, socket: &Path) -> Self {
+        let agent = self;
         let listener = UnixListener::bind(socket).unwrap();
         let serving = agent.clone();
         std::thread::spawn(move || {
@@ -59,15 +72,16 @@ impl Agent {
             Ask::Offer(json) => {
                 let plan = SignedPlan::from_json(&json).unwrap();
                 let id = plan.id();
-                said.offers.push(id);
-                said.status.in_force = PlanEntry {
-                    name: plan.plan.name,
-                    epoch: id.epoch,
-                    digest: Some(id.digest),
-                    stage: Stage::LastKnownGood,
-                    ..PlanEntry::default()
-                };
-                said.status.last_known_good = said.status.in_force.clone();
+                said.offers.push((id, Instant::now()));
+                let stage = if said.gives_up { Stage::RolledBack } else { Stage::LastKnownGood };
+                let (name, epoch, digest) = (plan.plan.name, id.epoch, Some(id.digest));
+                let entry = PlanEntry { name, epoch, digest, stage, ..PlanEntry::default() };
+                if said.gives_up {
+                    said.status.given_up = Some(entry);
+                } else {
+                    said.status.in_force = entry;
+                    said.status.last_known_good = said.status.in_force.clone();
+                }
                 said.status.highest_epoch = id.epoch;
                 Answer::Verdict(Verdict::Taken { id, stage: Stage::Staged })
             }
@@ -76,8 +90,14 @@ impl Agent {
         }
     }
 
+    /// When this plan was offered.
+    fn offered(&self, epoch: u32) -> Option<Instant> {
+        let said = self.0.lock().unwrap();
+        said.offers.iter().find(|(id, _)| id.epoch == epoch).map(|(_, at)| *at)
+    }
+
     fn offers(&self) -> Vec<u32> {
-        self.0.lock().unwrap().offers.iter().map(|id| id.epoch).collect()
+        self.0.lock().unwrap().offers.iter().map(|(id, _)| id.epoch).collect()
     }
 }
 
@@ -93,11 +113,49 @@ impl Drop for Sidecar {
 
 impl Sidecar {
     fn start(server: &Server, namespace: &str, socket: &Path) -> Self {
+        Self::of("edge-a", server, namespace, socket)
+    }
+
+    fn of(node: &str, server: &Server, namespace: &str, socket: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_takt-sidecar"));
-        command.args(["run", "--site", "north", "--node", "edge-a", "--namespace", namespace, "--socket"]);
+        command.args(["run", "--site", "north", "--node", node, "--namespace", namespace, "--socket"]);
         command.arg(socket).env("KUBECONFIG", server.kubeconfig()).stdin(Stdio::null());
         Self(command.spawn().unwrap())
     }
+}
+
+/// Nodes of a site, each with an agent and a sidecar of its own.
+struct Site {
+    agents: Vec<Agent>,
+    _sidecars: Vec<Sidecar>,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    /// `edge-a`, `edge-b` and `edge-c`; on the first no plan works if it `fails`.
+    fn of_three(server: &Server, namespace: &str, fails: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let nodes = ["edge-a", "edge-b", "edge-c"];
+        let socket = |node: &str| folder.path().join(node);
+        let agent = |node: &&str| match fails && **node == *nodes[0] {
+            true => Agent::that_gives_up_at(&socket(node)),
+            false => Agent::at(&socket(node)),
+        };
+        let agents = nodes.iter().map(agent).collect();
+        let sidecars = nodes.iter().map(|node| Sidecar::of(node, server, namespace, &socket(node))).collect();
+        Self { agents, _sidecars: sidecars, _folder: folder }
+    }
+
+    fn offers(&self) -> Vec<Vec<u32>> {
+        self.agents.iter().map(Agent::offers).collect()
+    }
+}
+
+/// Tried on the first node.
+fn careful(epoch: u32) -> serde_json::Value {
+    let mut plan = plan(epoch);
+    plan["rollout"] = json!({ "canary": "edge-a", "soakMs": 0 });
+    plan
 }
 
 fn plan(epoch: u32) -> serde_json::Value {
@@ -198,4 +256,96 @@ async fn an_api_server_that_dies_and_comes_back_changes_nothing() {
     assert_eq!(agent.offers(), [7, 8], "each once");
     assert!(sidecar.0.try_wait().unwrap().is_none(), "the sidecar runs through");
     drop(server);
+}
+
+#[tokio::test]
+#[cfg_attr(not(takt_api_server), ignore = "needs the API server")]
+async fn a_plan_that_fails_on_the_canary_reaches_no_other_node() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let plans: Api<SchedulingPlan> = Api::namespaced(prepared(&server, "canary").await, "canary");
+    let site = Site::of_three(&server, "canary", true);
+    plans.create(&PostParams::default(), &signed("plan-7", &careful(7))).await.unwrap();
+    until("the canary has had it", async || (site.offers()[0] == [7]).then_some(())).await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(site.offers(), [vec![7], vec![], vec![]]);
+}
+
+#[tokio::test]
+#[cfg_attr(not(takt_api_server), ignore = "needs the API server")]
+async fn a_plan_that_is_kept_on_the_canary_reaches_all_nodes_once() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let plans: Api<SchedulingPlan> = Api::namespaced(prepared(&server, "rollout").await, "rollout");
+    let site = Site::of_three(&server, "rollout", false);
+    plans.create(&PostParams::default(), &signed("plan-7", &careful(7))).await.unwrap();
+    until("all have had it", async || site.offers().iter().all(|offers| *offers == [7]).then_some(())).await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(site.offers(), [[7], [7], [7]]);
+}
+
+/// `TAKT_KILLS=100` for a campaign.
+#[tokio::test]
+#[cfg_attr(not(takt_api_server), ignore = "needs the API server")]
+async fn a_sidecar_that_is_killed_at_any_moment_loses_no_plan_and_offers_none_twice() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let client = prepared(&server, "killed").await;
+    let plans: Api<SchedulingPlan> = Api::namespaced(client.clone(), "killed");
+    let nodes: Api<ControlNode> = Api::namespaced(client, "killed");
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("plans.sock");
+    let agent = Agent::at(&socket);
+    let kills = times("TAKT_KILLS", 10);
+    for epoch in 1..=kills {
+        let sidecar = Sidecar::start(&server, "killed", &socket);
+        let name = format!("plan-{epoch}");
+        plans.create(&PostParams::default(), &signed(&name, &plan(epoch))).await.unwrap();
+        // From before it is connected until after all is done.
+        tokio::time::sleep(Duration::from_millis(u64::from(epoch * 97 % 400))).await;
+        drop(sidecar);
+    }
+    let _sidecar = Sidecar::start(&server, "killed", &socket);
+    status_with(&nodes, kills).await;
+    let offers = agent.offers();
+    assert!(offers.windows(2).all(|pair| pair[0] < pair[1]), "{offers:?}");
+}
+
+/// `TAKT_PLANS=300` for figures that mean something.
+#[tokio::test]
+#[cfg_attr(not(takt_api_server), ignore = "needs the API server")]
+async fn plans_reach_the_agent_one_by_one_through_a_sidecar_that_stays_small() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let plans: Api<SchedulingPlan> = Api::namespaced(prepared(&server, "small").await, "small");
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("plans.sock");
+    let agent = Agent::at(&socket);
+    let sidecar = Sidecar::start(&server, "small", &socket);
+    let mut taken_ms = Vec::new();
+    for epoch in 1..=times("TAKT_PLANS", 20) {
+        let begun = Instant::now();
+        let name = format!("plan-{epoch}");
+        plans.create(&PostParams::default(), &signed(&name, &plan(epoch))).await.unwrap();
+        let offered = until("the agent has it", async || agent.offered(epoch)).await;
+        taken_ms.push(offered.duration_since(begun).as_secs_f64() * 1e3);
+    }
+    taken_ms.sort_by(f64::total_cmp);
+    let at = |share: f64| taken_ms[((taken_ms.len() - 1) as f64 * share) as usize];
+    let resident_mib = resident_kib(sidecar.0.id()) / 1024;
+    println!(
+        "from the API write to the agent's socket, {} plans: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms; \
+         sidecar {resident_mib} MiB resident",
+        taken_ms.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0),
+    );
+    assert!(resident_mib <= 40, "{resident_mib} MiB");
+}
+
+fn resident_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn times(variable: &str, usual: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
