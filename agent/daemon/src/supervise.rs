@@ -235,11 +235,12 @@ pub fn run(
         trace_asked,
     };
     let outcome = watch.until_told_to_end(signals);
+    // Plans first: they give orders to the fleet, and it ends when nobody can any more.
+    watch.leave_plans();
     watch.leave_fleet();
     // The loops run on meanwhile: without them a pair would give up the office that the safe actions need.
     field.stop(now() + SAFE_WRITES_WITHIN);
     watch.leave_pair();
-    watch.leave_plans();
     end.store(true, Ordering::Relaxed);
     join(loops);
     watch.last_report(report_file);

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use agent_plan::Reason;
 use agent_plan::document::{SchedulingPlan, TransportOrder};
 use agent_status::Report;
+use hal_linux_rt::signal::Signal;
 use hal_units::{Duration, Radians};
 use hal_vda5050::{Address, Version};
 use serde_json::json;
@@ -141,6 +142,18 @@ fn orders_over_mqtt_are_done_by_vehicles_over_mqtt() {
     assert_eq!(vehicles.summary().tally.actions, 16);
     let wrong = operator.command("fleet", "transport", &json!({ "from": "x0y2", "to": "moon" }), 60);
     operator.expect(&wrong, &["refused"]);
+}
+
+#[test]
+fn an_agent_with_a_fleet_ends_when_it_is_told_to() {
+    let (field, broker) = (Field::in_wind(1, 9.0), broker());
+    let _vehicles = Vehicles::at(&broker, 2);
+    let site = Site::over(&field.addresses()).with_broker(&broker.url()).with_fleet(HALL, &fleet_section(2));
+    let mut agent = site.start();
+    agent.until("the fleet is seen", |report| report.fleet.as_ref().is_some_and(|fleet| fleet.steps > 10));
+    agent.signal(Signal::Terminate);
+    let status = agent.until_it_ends(std::time::Duration::from_secs(90));
+    assert_eq!(status.code(), Some(0), "{}", agent.log());
 }
 
 #[test]
