@@ -51,7 +51,7 @@ pub fn config() -> PairConfig {
         arbiter_retry: units(1),
         claim_stagger: units(1),
         field_hold: units(9),
-        field_gain_hold: units(40),
+        field_part_hold: units(40),
         flap_max: 4,
         flap_window: units(90),
         handover_max: units(60),

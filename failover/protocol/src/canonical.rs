@@ -99,7 +99,7 @@ impl Pair {
             State::Active(term) => {
                 term.lease.from = past(term.lease.from, times.lease);
                 if let Some(outreached) = &mut term.outreached {
-                    outreached.since = past(outreached.since, times.field_hold.max(times.field_gain_hold));
+                    outreached.since = past(outreached.since, times.field_hold.max(times.field_part_hold));
                 }
                 if let Some(ending) = &mut term.ending {
                     ending.until = future(ending.until);

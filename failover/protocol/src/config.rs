@@ -58,10 +58,10 @@ pub struct PairConfig {
     /// How much longer node B waits after each claim that it lost, so that both do not claim for ever.
     pub claim_stagger: Duration,
     /// How long a resignation for want of field devices waits: the peer must reach more for so long, because this
-    /// node has lost some.
+    /// node has lost half of them or more.
     pub field_hold: Duration,
-    /// The same where the peer has got some back, which this node is about to, too.
-    pub field_gain_hold: Duration,
+    /// The same where it has lost fewer, or the peer has got some back, which this node is about to, too.
+    pub field_part_hold: Duration,
     /// Voluntary switchovers of a node within `flap_window`; 0 forbids them.
     pub flap_max: u8,
     /// See `flap_max`.
@@ -96,7 +96,7 @@ impl Default for PairConfig {
             arbiter_retry: ms(2),
             claim_stagger: ms(10),
             field_hold: ms(15),
-            field_gain_hold: ms(1_000),
+            field_part_hold: ms(1_000),
             flap_max: 3,
             flap_window: Duration::from_secs(60),
             handover_max: ms(60),

@@ -150,12 +150,13 @@ impl Pair {
             (term.reached, term.outreached) = (own, None);
             return;
         }
-        let begun = term.outreached.unwrap_or(Outreached { since: now, by_loss: false });
-        term.outreached = Some(Outreached { by_loss: begun.by_loss || own < term.reached, ..begun });
+        let begun = term.outreached.unwrap_or(Outreached { since: now, cut_off: false });
+        term.outreached =
+            Some(Outreached { cut_off: begun.cut_off || is_cut_off(own, term.reached), ..begun });
     }
 
     fn has_lasted(&self, now: Instant, outreached: Outreached) -> bool {
-        let hold = if outreached.by_loss { self.times().field_hold } else { self.times().field_gain_hold };
+        let hold = if outreached.cut_off { self.times().field_hold } else { self.times().field_part_hold };
         now.since(outreached.since) >= hold
     }
 
@@ -244,4 +245,9 @@ impl Pair {
         self.core.claims_from = now + self.times().takeover_after;
         self.core.arbiter.forget(now);
     }
+}
+
+/// Whether a node that reached so many devices has lost the field, rather than a few devices of it.
+const fn is_cut_off(own: u16, reached: u16) -> bool {
+    own < reached && own <= reached / 2
 }

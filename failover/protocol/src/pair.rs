@@ -104,8 +104,8 @@ pub(crate) struct Term {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Outreached {
     pub(crate) since: Instant,
-    /// Because this node has lost some; otherwise the peer has got some back.
-    pub(crate) by_loss: bool,
+    /// Because this node has lost half of them or more; otherwise it has lost a few, or the peer has got some back.
+    pub(crate) cut_off: bool,
 }
 
 /// A handover that was agreed with the executive.

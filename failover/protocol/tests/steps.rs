@@ -376,12 +376,27 @@ fn a_device_that_the_standby_gets_back_first_costs_no_office() {
 }
 
 #[test]
-fn a_node_that_loses_a_device_which_the_standby_reaches_resigns() {
+fn a_node_that_loses_half_of_what_the_standby_reaches_resigns_at_once() {
     let mut bench = Bench::active();
+    bench.give(Input::Field(reaching(4)));
+    bench.with_standby(20, reaching(4));
     bench.give(Input::Field(reaching(2)));
-    bench.with_standby(20, reaching(2));
-    bench.give(Input::Field(reaching(1)));
-    assert_eq!(resignations(&bench.with_standby(5, reaching(2))), 1);
+    assert_eq!(resignations(&bench.with_standby(5, reaching(4))), 1);
+}
+
+/// Of a hundred devices one is always late.
+#[test]
+fn one_device_of_many_that_is_late_for_a_while_costs_no_office() {
+    let mut bench = Bench::active();
+    bench.give(Input::Field(reaching(104)));
+    bench.with_standby(20, reaching(104));
+    bench.give(Input::Field(reaching(103)));
+    assert_eq!(resignations(&bench.with_standby(60, reaching(104))), 0);
+    bench.give(Input::Field(reaching(104)));
+    bench.with_standby(4, reaching(104));
+    bench.give(Input::Field(reaching(103)));
+    assert_eq!(resignations(&bench.with_standby(190, reaching(104))), 0);
+    assert_eq!(resignations(&bench.with_standby(20, reaching(104))), 1, "it is lost for good");
 }
 
 #[test]
