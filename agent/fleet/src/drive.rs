@@ -117,18 +117,17 @@ impl DriveTalk {
         self.state.handling = self.state.handling.max(sight.handled.0);
         self.settled |= sight.standing && (sight.gave_up == Some(sight.course) || sight.told.0 == 0);
         self.take_progress(sight);
-        let near = sight.pose.and_then(|pose| {
-            let (node, meters) = places.hall.nearest([pose.x.get(), pose.y.get()])?;
-            (meters <= ON_NODE_METERS).then(|| (node, heading(pose.heading.get())))
-        });
         if sight.phase == Phase::Manual {
             self.state.left = None;
         }
         // It knows what it has passed, but not where a person has taken it.
-        self.node = match self.state.left.zip(sight.pose) {
-            Some((node, pose)) => Some((Node(node), heading(pose.heading.get()))),
-            None => near,
-        };
+        self.node = sight.pose.and_then(|pose| {
+            let node = self.state.left.map(Node).or_else(|| {
+                let (node, meters) = places.hall.nearest([pose.x.get(), pose.y.get()])?;
+                (meters <= ON_NODE_METERS).then_some(node)
+            })?;
+            Some((node, heading(pose.heading.get())))
+        });
         self.said = Said {
             heard: Some(seen_at),
             connected: true,
