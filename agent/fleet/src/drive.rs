@@ -68,6 +68,8 @@ pub(crate) struct DriveTalk {
     /// Since when an order's route waits for its echo.
     sent: Option<(Instant, u64)>,
     node: Option<(Node, Heading)>,
+    /// It stands on that node, not somewhere on the way from it.
+    at_place: bool,
     /// It is known that the vehicle moves for nobody else.
     settled: bool,
     /// What was told is to be told again: this node has taken over.
@@ -116,7 +118,8 @@ impl DriveTalk {
         self.state.course = self.state.course.max(sight.course);
         self.state.handling = self.state.handling.max(sight.handled.0);
         self.settled |= sight.standing && (sight.gave_up == Some(sight.course) || sight.told.0 == 0);
-        self.take_progress(sight);
+        self.at_place = stands_at_place(self.state.left, sight, places);
+        self.take_progress(sight, places);
         if sight.phase == Phase::Manual {
             self.state.left = None;
         }
@@ -149,11 +152,12 @@ impl DriveTalk {
     }
 
     /// What the vehicle has reached, done, or given up of what it was told.
-    fn take_progress(&mut self, sight: &Sight) {
+    fn take_progress(&mut self, sight: &Sight, places: &Places) {
         let Some(told) = self.state.told.as_mut().filter(|told| told.course == sight.course) else { return };
         self.state.passed = sight.passed.min(told.last());
         let at = self.state.passed.checked_sub(told.first).and_then(|at| told.nodes.get(at as usize));
         self.state.left = at.copied().or(self.state.left);
+        self.at_place = stands_at_place(self.state.left, sight, places);
         if let Some((number, task)) = told.handling
             && sight.handled.0 == number
         {
@@ -168,11 +172,14 @@ impl DriveTalk {
             self.task = Some(TaskReport { number: task.number, result });
         }
         let gave_up = sight.gave_up == Some(told.course);
-        if gave_up && told.recalled {
+        if gave_up && told.recalled && self.at_place {
             self.gave_up = Some(told.of_fleet);
             if let Some((_, task)) = told.handling {
                 self.task = Some(TaskReport { number: task.number, result: TaskResult::Failed });
             }
+        } else if gave_up && let Some((_, task)) = told.handling {
+            // It has not got there: it is told again, with the rest of the way.
+            self.state.task_told = task.number.saturating_sub(1);
         }
         let arrived = sight.passed == told.last() && sight.told.1 == told.last() && sight.standing;
         if gave_up || (arrived && told.handling.is_none() && !told.recalled) {
@@ -217,8 +224,8 @@ impl DriveTalk {
             Some(_) => self.carry_on(way),
             None if self.gave_up == Some(way.course) => false,
             None if way.recalled => {
-                // It has nothing that it could give up.
-                self.gave_up = (!self.said.driving).then_some(way.course);
+                // It has nothing that it could give up, but while it stands between two places it needs both.
+                self.gave_up = (!self.said.driving && self.at_place).then_some(way.course);
                 false
             }
             None => self.begin(way),
@@ -293,6 +300,13 @@ impl DriveTalk {
         self.take_task(way);
         added || announces || self.state.told.as_ref().is_some_and(|told| told.handling.is_some())
     }
+}
+
+/// Whether the place that a vehicle was at last is where it stands; between two places it needs both.
+fn stands_at_place(left: Option<u32>, sight: &Sight, places: &Places) -> bool {
+    let Some(left) = left else { return true };
+    let place = places.hall.position(Node(left)).zip(sight.pose);
+    place.is_some_and(|([x, y], pose)| (pose.x.get() - x).hypot(pose.y.get() - y) <= ON_NODE_METERS)
 }
 
 /// The route over the places that were told.

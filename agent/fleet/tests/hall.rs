@@ -433,3 +433,26 @@ fn a_vehicle_that_was_stopped_on_the_way_to_its_task_does_it_after_its_reset() {
 fn a_vehicle_whose_link_was_lost_on_the_way_to_its_task_does_it_after_its_reset() {
     stopped_all_along(|vehicle, lost| vehicle.link_lost = lost);
 }
+
+#[test]
+fn vehicles_that_are_stopped_anywhere_are_not_driven_into() {
+    let mut site = Site::with_mixed(2, 4);
+    site.seconds(3);
+    (0..40).for_each(|_| site.order());
+    for stop in 0..60 {
+        site.seconds(3);
+        let at = stop % site.on_bus.len();
+        // On its way; what is stopped while it handles a load needs a person to look at it.
+        if site.on_bus[at].truth().speed < 0.2 {
+            continue;
+        }
+        site.on_bus[at].protective_stop = true;
+        site.seconds(15);
+        site.on_bus[at].protective_stop = false;
+        site.seconds(1);
+        site.on_bus[at].reset();
+    }
+    site.until_done(40, 1200);
+    site.seconds(5);
+    site.assert_in_order();
+}
