@@ -456,3 +456,23 @@ fn vehicles_that_are_stopped_anywhere_are_not_driven_into() {
     site.seconds(5);
     site.assert_in_order();
 }
+
+#[test]
+fn vehicles_on_the_air_that_are_stopped_anywhere_are_not_driven_into() {
+    use hal_vda5050::EmergencyStop;
+    let mut site = Site::with_vehicles(6);
+    site.seconds(3);
+    (0..40).for_each(|_| site.order());
+    for stop in 0..60 {
+        site.seconds(3);
+        let at = stop % site.vehicles.len();
+        if site.vehicles[at].truth().speed < 0.2 {
+            continue;
+        }
+        site.vehicles[at].happen(Happening::EmergencyStop(EmergencyStop::Manual));
+        site.seconds(15);
+        site.vehicles[at].happen(Happening::EmergencyStop(EmergencyStop::None));
+    }
+    site.seconds(120);
+    assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
+}
