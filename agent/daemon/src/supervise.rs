@@ -542,8 +542,11 @@ impl Watch<'_> {
     }
 
     fn traces_report(&self) -> Traces {
-        let passed_over = self.controls.iter().map(|control| control.collector.traces_passed_over()).sum();
-        self.traces.as_ref().map(|traces| traces.report(passed_over)).unwrap_or_default()
+        self.traces.as_ref().map(|traces| traces.report(self.traces_passed_over())).unwrap_or_default()
+    }
+
+    fn traces_passed_over(&self) -> u64 {
+        self.controls.iter().map(|control| control.collector.traces_passed_over()).sum()
     }
 
     fn last_report(&mut self, file: Option<&Path>) {
@@ -551,17 +554,15 @@ impl Watch<'_> {
             control.collector.finish(&mut control.ports.telemetry);
         }
         self.keep_traces(true);
-        let written = self.traces_report();
-        if let Some(traces) = self.traces.take() {
-            traces.stop();
-        }
+        let passed_over = self.traces_passed_over();
+        let traces = self.traces.take().map(|traces| traces.stop(passed_over)).unwrap_or_default();
         self.operators.stop(&mut self.controls);
         let plans = self.plans_report();
         let mut report =
             self.reporter.report(&self.controls, &self.operators, &plans, Phase::Stopping, now());
         report.pair = self.left_pair.take();
         report.fleet = self.left_fleet.take();
-        report.traces = written;
+        report.traces = traces;
         let Some(file) = file else { return };
         let written = serde_json::to_vec_pretty(&report)
             .map_err(std::io::Error::other)

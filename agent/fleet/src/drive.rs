@@ -118,8 +118,8 @@ impl DriveTalk {
         self.state.course = self.state.course.max(sight.course);
         self.state.handling = self.state.handling.max(sight.handled.0);
         self.settled |= sight.standing && (sight.gave_up == Some(sight.course) || sight.told.0 == 0);
-        self.at_place = stands_at_place(self.state.left, sight, places);
-        self.take_progress(sight, places);
+        self.note_place(sight, places);
+        self.take_progress(sight);
         if sight.phase == Phase::Manual {
             self.state.left = None;
         }
@@ -151,13 +151,22 @@ impl DriveTalk {
         Some(Found::Echo { after: now.since(sent), order: Some(order) })
     }
 
-    /// What the vehicle has reached, done, or given up of what it was told.
-    fn take_progress(&mut self, sight: &Sight, places: &Places) {
+    /// The place that it has reached last, and whether that is where it stands: between two places it needs both.
+    fn note_place(&mut self, sight: &Sight, places: &Places) {
+        if let Some(told) = self.state.told.as_ref().filter(|told| told.course == sight.course) {
+            self.state.passed = sight.passed.min(told.last());
+            let at = self.state.passed.checked_sub(told.first).and_then(|at| told.nodes.get(at as usize));
+            self.state.left = at.copied().or(self.state.left);
+        }
+        self.at_place = self.state.left.is_none_or(|left| {
+            let place = places.hall.position(Node(left)).zip(sight.pose);
+            place.is_some_and(|([x, y], pose)| (pose.x.get() - x).hypot(pose.y.get() - y) <= ON_NODE_METERS)
+        });
+    }
+
+    /// What the vehicle has done or given up of what it was told.
+    fn take_progress(&mut self, sight: &Sight) {
         let Some(told) = self.state.told.as_mut().filter(|told| told.course == sight.course) else { return };
-        self.state.passed = sight.passed.min(told.last());
-        let at = self.state.passed.checked_sub(told.first).and_then(|at| told.nodes.get(at as usize));
-        self.state.left = at.copied().or(self.state.left);
-        self.at_place = stands_at_place(self.state.left, sight, places);
         if let Some((number, task)) = told.handling
             && sight.handled.0 == number
         {
@@ -300,13 +309,6 @@ impl DriveTalk {
         self.take_task(way);
         added || announces || self.state.told.as_ref().is_some_and(|told| told.handling.is_some())
     }
-}
-
-/// Whether the place that a vehicle was at last is where it stands; between two places it needs both.
-fn stands_at_place(left: Option<u32>, sight: &Sight, places: &Places) -> bool {
-    let Some(left) = left else { return true };
-    let place = places.hall.position(Node(left)).zip(sight.pose);
-    place.is_some_and(|([x, y], pose)| (pose.x.get() - x).hypot(pose.y.get() - y) <= ON_NODE_METERS)
 }
 
 /// The route over the places that were told.

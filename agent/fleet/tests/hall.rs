@@ -434,24 +434,38 @@ fn a_vehicle_whose_link_was_lost_on_the_way_to_its_task_does_it_after_its_reset(
     stopped_all_along(|vehicle, lost| vehicle.link_lost = lost);
 }
 
-#[test]
-fn vehicles_that_are_stopped_anywhere_are_not_driven_into() {
-    let mut site = Site::with_mixed(2, 4);
+/// Many orders, and now and then a vehicle that is stopped for a while wherever it just is.
+fn stopped_anywhere(
+    mut site: Site,
+    vehicles: usize,
+    moves: fn(&Site, usize) -> bool,
+    stop: fn(&mut Site, usize, bool),
+) -> Site {
     site.seconds(3);
     (0..40).for_each(|_| site.order());
-    for stop in 0..60 {
+    for at in (0..60).map(|stop| stop % vehicles) {
         site.seconds(3);
-        let at = stop % site.on_bus.len();
         // On its way; what is stopped while it handles a load needs a person to look at it.
-        if site.on_bus[at].truth().speed < 0.2 {
-            continue;
+        if moves(&site, at) {
+            stop(&mut site, at, true);
+            site.seconds(15);
+            stop(&mut site, at, false);
         }
-        site.on_bus[at].protective_stop = true;
-        site.seconds(15);
-        site.on_bus[at].protective_stop = false;
-        site.seconds(1);
-        site.on_bus[at].reset();
     }
+    site
+}
+
+#[test]
+fn vehicles_that_are_stopped_anywhere_are_not_driven_into() {
+    let stop = |site: &mut Site, at: usize, stopped| {
+        site.on_bus[at].protective_stop = stopped;
+        if !stopped {
+            site.seconds(1);
+            site.on_bus[at].reset();
+        }
+    };
+    let moves = |site: &Site, at: usize| site.on_bus[at].truth().speed >= 0.2;
+    let mut site = stopped_anywhere(Site::with_mixed(2, 4), 4, moves, stop);
     site.until_done(40, 1200);
     site.seconds(5);
     site.assert_in_order();
@@ -460,19 +474,12 @@ fn vehicles_that_are_stopped_anywhere_are_not_driven_into() {
 #[test]
 fn vehicles_on_the_air_that_are_stopped_anywhere_are_not_driven_into() {
     use hal_vda5050::EmergencyStop;
-    let mut site = Site::with_vehicles(6);
-    site.seconds(3);
-    (0..40).for_each(|_| site.order());
-    for stop in 0..60 {
-        site.seconds(3);
-        let at = stop % site.vehicles.len();
-        if site.vehicles[at].truth().speed < 0.2 {
-            continue;
-        }
-        site.vehicles[at].happen(Happening::EmergencyStop(EmergencyStop::Manual));
-        site.seconds(15);
-        site.vehicles[at].happen(Happening::EmergencyStop(EmergencyStop::None));
-    }
+    let stop = |site: &mut Site, at: usize, stopped| {
+        let by = if stopped { EmergencyStop::Manual } else { EmergencyStop::None };
+        site.vehicles[at].happen(Happening::EmergencyStop(by));
+    };
+    let moves = |site: &Site, at: usize| site.vehicles[at].truth().speed >= 0.2;
+    let mut site = stopped_anywhere(Site::with_vehicles(6), 6, moves, stop);
     site.seconds(120);
     assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
 }

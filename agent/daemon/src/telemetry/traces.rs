@@ -51,10 +51,14 @@ impl TraceFolder {
         report
     }
 
-    /// Ends when all is written.
-    pub(crate) fn stop(self) {
-        drop(self.waiting);
-        let _ = self.thread.join();
+    /// Ends when all is written, and reports that.
+    pub(crate) fn stop(self, passed_over: u64) -> Traces {
+        let Self { waiting, shared, refused, thread } = self;
+        drop(waiting);
+        let _ = thread.join();
+        let mut report = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        report.passed_over = passed_over + refused;
+        report
     }
 }
 

@@ -26,6 +26,7 @@ use latency_tests_harness::report::Finding;
 use latency_tests_harness::rounds::{self, Comparison, Contender, Turns};
 use serde::Serialize;
 
+use self::masters::{Guarded, Master, Raw};
 use crate::Options;
 
 /// The guarded master's name.
@@ -90,8 +91,8 @@ fn of(devices: usize, transactions: u32, options: &Options, load: &str) -> Resul
     let costs = Costs::default();
     let job = Job { addresses: server.addresses, registers: REGISTERS, transactions, costs: costs.clone() };
     let mut contenders: Vec<Box<dyn Contender>> = vec![
-        Box::new(masters::Guarded::new(job.clone())?),
-        Box::new(masters::Raw::new(job.clone())?),
+        Box::new(Master::<Guarded>::new(job.clone())?),
+        Box::new(Master::<Raw>::new(job.clone())?),
         Box::new(foreign::Foreign::on_libmodbus(job.clone())),
         Box::new(foreign::Foreign::on_pymodbus(job)),
     ];
