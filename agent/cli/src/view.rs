@@ -131,7 +131,7 @@ impl View {
                 Cell::new(format!("{:.2}", unit.pitch_deg)),
                 Cell::new(format!("{:.0}", unit.power_kw)),
                 Cell::new(format!("{:.0}", unit.power_limit_kw)),
-                Cell::new(format!("{:.1}", unit.input_age_us / 1e3)),
+                Cell::new(unit.input_age_us.map_or("never read".into(), |age| format!("{:.1}", age / 1e3))),
                 self.mark(&notes.join(", "), unit.trips.is_empty()),
             ]);
         }

@@ -400,5 +400,5 @@ impl<B: Bus> Executive<B> {
 fn count(record: &mut CycleRecord, seen: &UnitCycle) {
     record.units_blind += u16::from(seen.blind);
     record.units_at_rest += u16::from(seen.at_rest);
-    record.input_age_max = record.input_age_max.max(seen.record.input_age);
+    record.input_age_max = record.input_age_max.max(seen.record.input_age.unwrap_or_default());
 }

@@ -47,8 +47,8 @@ pub struct UnitRecord {
     pub cycle: u64,
     /// The worst quality among the inputs.
     pub quality: Quality,
-    /// Age of the scan.
-    pub input_age: Duration,
+    /// Age of the scan, unless there was none yet.
+    pub input_age: Option<Duration>,
     /// Time since the device last acknowledged outputs.
     pub unacknowledged_for: Duration,
     /// What it is and does.

@@ -39,7 +39,7 @@ pub(crate) struct UnitCycle {
 pub(crate) struct PlantCycle {
     pub(crate) record: PlantRecord,
     pub(crate) quality: Quality,
-    pub(crate) input_age: Duration,
+    pub(crate) input_age: Option<Duration>,
     pub(crate) changed: bool,
     pub(crate) at_rest: bool,
 }

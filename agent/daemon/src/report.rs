@@ -140,7 +140,7 @@ fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, over
             .map(|record| record.plant.held_by().into_iter().map(str::to_owned).collect())
             .unwrap_or_default(),
         quality: record.map_or("bad", |record| record.quality.as_str()).to_owned(),
-        input_age_us: record.map_or(0.0, |record| record.input_age.as_secs_f64() * 1e6),
+        input_age_us: record.and_then(|record| record.input_age).map(|age| age.as_secs_f64() * 1e6),
         wind_mps: turbine.map_or(0.0, |turbine| turbine.wind_speed.get()),
         rotor_rpm: turbine.map_or(0.0, |turbine| turbine.rotor_speed.as_rpm()),
         pitch_deg: turbine.map_or(0.0, |turbine| turbine.pitch.as_degrees()),

@@ -263,8 +263,8 @@ pub struct Unit {
     pub trips: Vec<String>,
     /// Worst quality among its inputs.
     pub quality: String,
-    /// Age of its inputs.
-    pub input_age_us: f64,
+    /// Age of its inputs, unless they were never read.
+    pub input_age_us: Option<f64>,
     /// Wind at the nacelle.
     pub wind_mps: f64,
     /// Rotor speed.

@@ -129,7 +129,7 @@ impl TurbineSide {
         PlantCycle {
             record: PlantRecord::Turbine(record),
             quality: worst_quality(inputs),
-            input_age: inputs.generator_speed.age(now),
+            input_age: (inputs.generator_speed.sequence > 0).then(|| inputs.generator_speed.age(now)),
             changed: self.reported.replace((mode, trips)) != Some((mode, trips)),
             at_rest: is_at_rest(mode),
         }

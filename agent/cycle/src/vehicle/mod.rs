@@ -173,7 +173,7 @@ impl VehicleSide {
         PlantCycle {
             record: PlantRecord::Vehicle(record),
             quality: self.inputs.quality,
-            input_age: self.inputs.age,
+            input_age: (self.inputs.scan > 0).then_some(self.inputs.age),
             // That it drives or stands changes all the time.
             changed: before.map(|(phase, stops)| (phase == Phase::Stopped, stops)) != Some(shown),
             at_rest: self.step.as_ref().is_some_and(|step| step.standing),

@@ -74,8 +74,8 @@ impl Collector {
         let counters = facts.counts();
         Self {
             facts,
-            wake_up: Spread::new(),
-            cycle_time: Spread::new(),
+            wake_up: Spread::fine(),
+            cycle_time: Spread::fine(),
             cycles: 0,
             skipped: 0,
             late: 0,
@@ -83,7 +83,7 @@ impl Collector {
             misses: Vec::new(),
             last: None,
             units: vec![None; units],
-            input_ages: vec![Spread::new(); units],
+            input_ages: vec![Spread::coarse(); units],
             counters,
             lately: Counts::default(),
             held: None,
@@ -169,7 +169,10 @@ impl Collector {
 
     fn take_unit(&mut self, record: UnitRecord) -> Option<(u16, UnitRecord)> {
         let at = usize::from(record.unit);
-        self.input_ages.get_mut(at)?.record(record.input_age);
+        let ages = self.input_ages.get_mut(at)?;
+        if let Some(age) = record.input_age {
+            ages.record(age);
+        }
         let before = self.units.get_mut(at)?.replace(record);
         let same = before.is_some_and(|before| is_same(&before.plant, &record.plant));
         (!same).then_some((record.unit, record))

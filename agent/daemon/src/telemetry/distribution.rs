@@ -4,17 +4,23 @@ use agent_status::Distribution;
 use hal_units::Duration;
 use hdrhistogram::Histogram;
 
-/// Times from 10 ns to 60 s at three significant figures.
+/// Times up to 60 s.
 #[derive(Debug, Clone)]
 pub struct Spread(Option<Histogram<u64>>);
 
 impl Spread {
     const MAX_NANOS: u64 = 60_000_000_000;
 
-    /// An empty distribution.
+    /// An empty distribution from 10 ns at three significant figures, about 200 KiB: for a group.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn fine() -> Self {
         Self(Histogram::new_with_bounds(10, Self::MAX_NANOS, 3).ok())
+    }
+
+    /// An empty distribution from 1 us at two significant figures, about 20 KiB: for each of many units.
+    #[must_use]
+    pub fn coarse() -> Self {
+        Self(Histogram::new_with_bounds(1000, Self::MAX_NANOS, 2).ok())
     }
 
     /// Adds a time; one beyond the range counts at its end.
@@ -38,11 +44,5 @@ impl Spread {
             max_us: us(histogram.max()),
             samples: histogram.len(),
         }
-    }
-}
-
-impl Default for Spread {
-    fn default() -> Self {
-        Self::new()
     }
 }
