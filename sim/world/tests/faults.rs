@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
 use control_loops_controllers::turbine::{ModeName, Trip, TurbineParameters};
-use control_loops_tuning::TurbineDescription;
-use hal_diagnostics::Document;
 use hal_units::Duration;
-use sim_plants::{RotorSurface, Wind, WindSpec};
+use sim_plants::{Wind, WindSpec};
 use sim_world::{TimedFault, TurbineLoop, TurbineLoopSetup};
 
 /// No fault may let the rotor beyond this: 140 % of 12.1 rpm.
@@ -27,11 +27,7 @@ enum Follows {
 use Follows::{GoesOn, SpeedTrip, Trip as Trips};
 
 fn controllers() -> [TurbineParameters; 2] {
-    let document = Document::new("nrel-5mw.toml", control_loops_tuning::NREL_5MW);
-    let description = TurbineDescription::parse(&document).unwrap();
-    let rotor = RotorSurface::nrel_5mw().as_table();
-    let takt = control_loops_tuning::tune("nrel-5mw.toml", &description, &rotor).unwrap().parameters;
-    [TurbineParameters::NREL_5MW, takt]
+    [TurbineParameters::NREL_5MW, common::tuned("")]
 }
 
 fn check(name: &str, wind: &str, controller: TurbineParameters, follows: &Follows) {

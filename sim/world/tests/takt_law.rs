@@ -3,20 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use control_loops_controllers::turbine::{ModeName, TurbineController, TurbineDemand, TurbineParameters};
+mod common;
+
+use common::tuned;
+use control_loops_controllers::turbine::{ModeName, TurbineController, TurbineDemand};
 use control_loops_rotor::RotorTable;
 use control_loops_tuning::TurbineDescription;
 use hal_diagnostics::Document;
 use hal_units::{Duration, Radians, Watts};
 use sim_plants::{NoiseLevels, RotorSurface, Wind, WindSpec};
 use sim_world::{BusTrouble, RunFigures, RunStatistics, Start, TurbineLoop, TurbineLoopSetup};
-
-fn tuned(tuning: &str) -> TurbineParameters {
-    let text = format!("{}\n[tuning]\n{tuning}\n", control_loops_tuning::NREL_5MW);
-    let description = TurbineDescription::parse(&Document::new("nrel-5mw.toml", &text)).unwrap();
-    let rotor = RotorSurface::nrel_5mw().as_table();
-    control_loops_tuning::tune("nrel-5mw.toml", &description, &rotor).unwrap().parameters
-}
 
 fn setup(wind: &str, tuning: &str) -> TurbineLoopSetup {
     let wind = Wind::from_spec(&wind.parse::<WindSpec>().unwrap(), 1).unwrap();

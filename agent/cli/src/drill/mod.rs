@@ -45,6 +45,7 @@ use latency_tests_harness::stalls::HostProbe;
 
 use crate::commander::CommanderError;
 use crate::demo::DemoError;
+use crate::simulated_site::Law;
 use commands::{Destination, Load};
 use evidence::Evidence;
 use fault::Fault;
@@ -89,6 +90,9 @@ pub(crate) struct Args {
     /// Devices without function code 23: the arbiter is written first and read second.
     #[arg(long)]
     no_fc23: bool,
+    /// The law that drives the turbines of the drill's own site in operation.
+    #[arg(long, value_enum, default_value_t = Law::Baseline)]
+    law: Law,
     /// The kernel's lease gate: required, preferred or off.
     #[arg(long, value_name = "WISH", default_value = "preferred", value_parser = ["required", "preferred", "off"])]
     gate: String,
@@ -308,7 +312,7 @@ fn rig(arguments: &Args, folder: &Path) -> Result<Rig, DrillError> {
     let wishes = ["required", "preferred", "off"];
     let gate = wishes.into_iter().find(|wish| *wish == arguments.gate).unwrap_or("preferred");
     let function = if arguments.no_fc23 { "fc6" } else { "fc23" };
-    let pair = PairOptions { turbines: arguments.turbines, function, gate };
+    let pair = PairOptions { turbines: arguments.turbines, law: arguments.law, function, gate };
     // The hog would take the core from the turbines too, and the load is meant for the nodes.
     let undisturbed = arguments.fault == Fault::Starve || arguments.stress;
     let plant = Plant { wind: &arguments.wind, seed: arguments.seed, undisturbed, pair };

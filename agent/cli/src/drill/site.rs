@@ -47,6 +47,7 @@ pub(super) fn unit_name(at: u16) -> String {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PairOptions {
     pub(super) turbines: u16,
+    pub(super) law: Law,
     /// `fc23` or `fc6`.
     pub(super) function: &'static str,
     /// `required`, `preferred` or `off`.
@@ -60,7 +61,7 @@ pub(super) fn write(
     core: usize,
     pair: PairOptions,
 ) -> Result<NodeFiles, DrillError> {
-    let PairOptions { turbines, function, gate } = pair;
+    let PairOptions { turbines, law, function, gate } = pair;
     let end = |link, side| SocketAddr::from((link_ip(link, side), 7700));
     let links = [1, 2].map(|link| (end(link, side), end(link, side.other())));
     let turbines: Vec<SocketAddr> =
@@ -71,7 +72,7 @@ pub(super) fn write(
         listen: None,
         core,
         turbines: &turbines,
-        law: Law::Baseline,
+        law,
         pair: Some(PairSpec { node: side.name(), links, function, gate }),
         vehicles: 0,
         drives: &[],
