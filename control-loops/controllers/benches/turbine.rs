@@ -31,7 +31,7 @@ fn inputs_around(speed_radps: f64, pitch_rad: f64, torque_nm: f64, wind_mps: f64
         TurbineInputs {
             generator_speed: good(speed_radps * swing),
             rotor_speed: good(speed_radps * swing / 97.0),
-            pitch: good(pitch_rad),
+            blades: [good(pitch_rad); 3],
             generator_torque: good(torque_nm),
             power: good(torque_nm * speed_radps * swing),
             wind_speed: good(wind_mps * swing),

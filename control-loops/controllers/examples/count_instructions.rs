@@ -20,7 +20,7 @@ fn main() {
     let inputs = TurbineInputs {
         generator_speed: good(122.95),
         rotor_speed: good(122.95 / 97.0),
-        pitch: good(0.2536),
+        blades: [good(0.2536); 3],
         generator_torque: good(43_093.0),
         power: good(5e6),
         wind_speed: good(18.0),

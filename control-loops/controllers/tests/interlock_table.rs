@@ -6,10 +6,10 @@
 mod support;
 
 use control_loops_controllers::turbine::{
-    SafetyInterlock, SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs,
+    RunRequest, SafetyInterlock, SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs,
 };
 use hal_units::Duration;
-use support::{GEARBOX, TICK, bad, good, standing_inputs};
+use support::{FEATHER, GEARBOX, TICK, bad, good, standing_inputs};
 
 /// One row of the table: how to cause a trip, how long it takes, and what has to have been good before.
 struct Line {
@@ -59,8 +59,8 @@ fn table() -> [Line; Trip::COUNT] {
         },
         line(Trip::SpeedMismatch, 1000, |i, _| i.generator_speed = good(13.0)),
         Line {
-            never_good: Some(|i| i.pitch = bad()),
-            ..line(Trip::PitchSensor, 500, |i, _| i.pitch = bad())
+            never_good: Some(|i| i.blades = [bad(); 3]),
+            ..line(Trip::PitchSensor, 500, |i, _| i.blades = [bad(); 3])
         },
         Line {
             never_good: Some(|i| i.tower_acceleration = bad()),
@@ -71,6 +71,7 @@ fn table() -> [Line; Trip::COUNT] {
             ..line(Trip::GridSensor, 500, |i, _| i.grid_ok = bad())
         },
         line(Trip::EmergencyStopCommand, 0, |_, d| d.emergency_stop = true),
+        line(Trip::PitchDeviation, 1000, |i, _| i.blades[1] = good(FEATHER.get() - 3.1_f64.to_radians())),
     ]
 }
 
@@ -90,7 +91,8 @@ impl Guard {
     fn ticks(mut self, count: u32) -> Self {
         for _ in 0..count {
             let p = &SafetyParameters::NREL_5MW;
-            self.interlock.step(p, GEARBOX, &self.inputs, &self.demand, TICK);
+            let sight = (&self.inputs, &self.demand, FEATHER);
+            self.interlock.step(p, GEARBOX, sight, TICK);
         }
         self
     }
@@ -219,7 +221,7 @@ fn a_value_just_inside_its_limit_trips_nothing() {
     guard.inputs.tower_acceleration = good(2.999);
     guard.inputs.rotor_speed.value -= 11.9 / GEARBOX;
     guard.inputs.outputs_unacknowledged_for = Duration::from_millis(1000);
-    guard.inputs.plc_state = good(1.0);
+    guard.inputs.blades[2].value -= 2.9_f64.to_radians();
     assert!(guard.ticks(1000).interlock.trips().is_empty());
 }
 
@@ -241,4 +243,23 @@ fn a_backward_overspeed_is_one_too() {
     let mut guard = Guard::quiet();
     both_speeds(&mut guard.inputs, -1.31);
     assert!(guard.ticks(2).interlock.trips().contains(Trip::OverspeedHard));
+}
+
+#[test]
+fn a_device_in_hold_trips_nothing() {
+    let mut guard = Guard::quiet();
+    guard.inputs.plc_state = good(1.0);
+    assert!(guard.ticks(1000).interlock.trips().is_empty());
+}
+
+#[test]
+fn blades_may_be_moved_by_hand_in_service_and_while_the_device_holds() {
+    for spoil in [(|g: &mut Guard| g.demand.request = RunRequest::Service) as fn(&mut Guard), |g| {
+        g.inputs.plc_state = good(1.0)
+    }] {
+        let mut guard = Guard::quiet();
+        spoil(&mut guard);
+        guard.inputs.blades[0] = good(0.0);
+        assert!(guard.ticks(1000).interlock.trips().is_empty());
+    }
 }

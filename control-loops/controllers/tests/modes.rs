@@ -41,7 +41,7 @@ fn a_derated_turbine_is_taken_over_at_its_present_power() {
 #[test]
 fn a_rotor_that_turns_with_pitched_blades_is_taken_over_as_starting() {
     let mut bench = Bench::parked().request(RunRequest::Run).speed_rpm(400.0);
-    bench.inputs.pitch = good(Radians::from_degrees(20.0).get());
+    bench.inputs.blades = [good(Radians::from_degrees(20.0).get()); 3];
     bench.controller.reseed(&bench.inputs);
     bench.for_seconds(0.01).in_mode(ModeName::StartUp);
 }
@@ -49,14 +49,14 @@ fn a_rotor_that_turns_with_pitched_blades_is_taken_over_as_starting() {
 #[test]
 fn a_feathered_rotor_that_turns_is_taken_over_as_stopping() {
     let mut bench = Bench::parked().speed_rpm(400.0);
-    bench.inputs.pitch = good(FEATHER.get());
+    bench.inputs.blades = [good(FEATHER.get()); 3];
     bench.controller.reseed(&bench.inputs);
     bench.for_seconds(0.01).in_mode(ModeName::NormalStop);
 }
 
 #[test]
 fn a_reseed_without_speed_or_pitch_changes_nothing() {
-    for spoil in [(|i: &mut TurbineInputs| i.pitch = bad()) as fn(&mut TurbineInputs), |i| {
+    for spoil in [(|i: &mut TurbineInputs| i.blades = [bad(); 3]) as fn(&mut TurbineInputs), |i| {
         (i.generator_speed, i.rotor_speed) = (bad(), bad())
     }] {
         let mut bench = Bench::at_full_power();
@@ -87,7 +87,7 @@ fn idle_does_not_start_while_something_that_the_interlock_watches_is_missing() {
     let spoilers: [fn(&mut TurbineInputs); 7] = [
         |i| i.generator_speed = bad(),
         |i| i.rotor_speed = bad(),
-        |i| i.pitch = bad(),
+        |i| i.blades = [bad(); 3],
         |i| i.tower_acceleration = bad(),
         |i| i.grid_ok = good(0.0),
         |i| i.plc_state = good(1.0),
@@ -439,7 +439,7 @@ fn each_trip_stops_a_turbine_at_full_power() {
         (Trip::DeviceSafeState, |b| b.inputs.plc_state = good(2.0)),
         (Trip::SpeedSensors, |b| (b.inputs.generator_speed, b.inputs.rotor_speed) = (bad(), bad())),
         (Trip::SpeedMismatch, |b| b.inputs.rotor_speed = good(1.0)),
-        (Trip::PitchSensor, |b| b.inputs.pitch = bad()),
+        (Trip::PitchSensor, |b| b.inputs.blades = [bad(); 3]),
         (Trip::VibrationSensor, |b| b.inputs.tower_acceleration = bad()),
         (Trip::GridSensor, |b| b.inputs.grid_ok = bad()),
     ];

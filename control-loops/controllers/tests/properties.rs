@@ -40,7 +40,7 @@ fn any_inputs() -> impl Strategy<Value = TurbineInputs> {
     (shaft, electric, around, links).prop_map(|(shaft, electric, around, links)| TurbineInputs {
         generator_speed: shaft.0,
         rotor_speed: shaft.1,
-        pitch: shaft.2,
+        blades: [shaft.2; 3],
         generator_torque: electric.0,
         power: electric.1,
         wind_speed: around.0,

@@ -104,8 +104,9 @@ pub fn inputs_from(records: &[f32], sequence: u32) -> TurbineInputs {
     TurbineInputs {
         generator_speed: sample(get(records, 20)),
         rotor_speed: sample(get(records, 21)),
-        // Blades 1, 2 and 3.
-        pitch: sample((get(records, 4) + get(records, 33) + get(records, 34)) / 3.0),
+        // Blades 1, 2 and 3; a rotor of two has no third.
+        blades: [4, 33, if get(records, 61) == 2.0 { 33 } else { 34 }]
+            .map(|record| sample(get(records, record))),
         generator_torque: sample(get(records, 23)),
         power: sample(get(records, 15)),
         wind_speed: sample(get(records, 27)),

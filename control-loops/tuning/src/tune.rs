@@ -297,6 +297,7 @@ fn safety(d: &TurbineDescription) -> SafetyParameters {
         overspeed: reference * 1.25,
         overspeed_hard: reference * 1.30,
         speed_mismatch: rules.speed_mismatch * scale,
+        pitch_follow_rate: degrees_per_second(d.pitch.rate_degps) * 0.5,
         ..rules
     }
 }

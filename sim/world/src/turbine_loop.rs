@@ -265,7 +265,7 @@ fn inputs_from(
     TurbineInputs {
         generator_speed: sample(shown.generator_speed.get()),
         rotor_speed: sample(shown.rotor_speed.get()),
-        pitch: sample(mean_pitch(shown).get()),
+        blades: shown.pitch.map(|blade| sample(blade.get())),
         generator_torque: sample(shown.generator_torque.get()),
         power: sample(shown.power.get()),
         wind_speed: sample(shown.wind_speed.get()),

@@ -12,7 +12,7 @@ use crate::role::{BindError, Life, Role, Roles};
 pub struct TurbineBinding {
     generator_speed: Role,
     rotor_speed: Role,
-    pitch: [Role; 3],
+    blades: [Role; 3],
     generator_torque: Role,
     power: Role,
     wind_speed: Role,
@@ -36,14 +36,14 @@ impl TurbineBinding {
     /// For the first role that no tag plays.
     pub fn of(profile: &DeviceProfile) -> Result<Self, BindError> {
         let roles = Roles { profile, needed_by: "turbine" };
-        let pitch = match roles.optional("pitch") {
+        let blades = match roles.optional("pitch") {
             Some(collective) => [collective; 3],
             None => [roles.input("pitch_1")?, roles.input("pitch_2")?, roles.input("pitch_3")?],
         };
         Ok(Self {
             generator_speed: roles.input("generator_speed")?,
             rotor_speed: roles.input("rotor_speed")?,
-            pitch,
+            blades,
             generator_torque: roles.input("generator_torque")?,
             power: roles.input("power")?,
             wind_speed: roles.input("wind_speed")?,
@@ -73,7 +73,7 @@ impl TurbineBinding {
         TurbineInputs {
             generator_speed: of(self.generator_speed),
             rotor_speed: of(self.rotor_speed),
-            pitch: mean(self.pitch.map(of)),
+            blades: self.blades.map(of),
             generator_torque: of(self.generator_torque),
             power: of(self.power),
             wind_speed: of(self.wind_speed),
@@ -96,15 +96,5 @@ impl TurbineBinding {
             image.set(tag, step.yaw_rate.get());
         }
         self.life.show(epoch, image);
-    }
-}
-
-/// The mean of three blades; as trustworthy as the worst of them.
-fn mean(blades: [Sample; 3]) -> Sample {
-    let [first, second, third] = blades;
-    Sample {
-        value: (first.value + second.value + third.value) / 3.0,
-        quality: first.quality.worst(second.quality).worst(third.quality),
-        ..first
     }
 }

@@ -121,7 +121,7 @@ impl TurbineSide {
             wind_speed: MetersPerSecond(inputs.wind_speed.value),
             rotor_speed: RadiansPerSecond(inputs.rotor_speed.value),
             power: Watts(inputs.power.value),
-            pitch: Radians(inputs.pitch.value),
+            pitch: Radians(inputs.pitch().value),
             torque_command: torque,
             pitch_command: pitch,
             power_limit,
@@ -153,7 +153,7 @@ fn worst_quality(inputs: &TurbineInputs) -> Quality {
     let TurbineInputs {
         generator_speed,
         rotor_speed,
-        pitch,
+        blades: [one, two, three],
         generator_torque,
         power,
         wind_speed,
@@ -164,8 +164,19 @@ fn worst_quality(inputs: &TurbineInputs) -> Quality {
         grid_ok,
         outputs_unacknowledged_for: _,
     } = inputs;
-    [generator_speed, rotor_speed, pitch, generator_torque, power, wind_speed, tower_acceleration, grid_ok]
-        .iter()
-        .map(|sample: &&Sample| sample.quality)
-        .fold(Quality::Good, Quality::worst)
+    [
+        generator_speed,
+        rotor_speed,
+        one,
+        two,
+        three,
+        generator_torque,
+        power,
+        wind_speed,
+        tower_acceleration,
+        grid_ok,
+    ]
+    .iter()
+    .map(|sample: &&Sample| sample.quality)
+    .fold(Quality::Good, Quality::worst)
 }

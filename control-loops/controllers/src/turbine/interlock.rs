@@ -8,18 +8,20 @@
 //! and an agent that boots before its device does not wait for a reset.
 
 use control_loops_blocks::Interlock;
-use hal_units::Duration;
+use hal_units::{Duration, Radians};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use super::io::usable;
-use super::{SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs};
+use super::pitch_watch::PitchWatch;
+use super::{RunRequest, SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs};
 
 /// Latched trips, see the table in [`SafetyInterlock::step`].
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct SafetyInterlock {
     channels: [Interlock; Trip::COUNT],
     armed: Armed,
+    pitch_watch: PitchWatch,
 }
 
 /// What has been good at least once.
@@ -39,11 +41,13 @@ struct Seen {
     generator_radps: Option<f64>,
     rotor_radps: Option<f64>,
     pitch: bool,
+    blade_astray: bool,
     acceleration_mps2: Option<f64>,
     grid: Option<f64>,
     plc: Option<f64>,
     unacknowledged: bool,
     emergency_stop: bool,
+    in_service: bool,
 }
 
 impl Seen {
@@ -68,7 +72,12 @@ impl SafetyInterlock {
         Trip::ALL.into_iter().zip(&self.channels).filter_map(tripped).collect()
     }
 
-    /// One step; returns the latched causes.
+    /// Takes the next pitch command as the first: somebody else has moved the blades until now.
+    pub(super) fn follow_pitch_from_here(&mut self) {
+        self.pitch_watch = PitchWatch::default();
+    }
+
+    /// One step, with the inputs, the demand and the last pitch command; returns the latched causes.
     ///
     /// | trip | cause | delay | armed by |
     /// |---|---|---|---|
@@ -84,26 +93,31 @@ impl SafetyInterlock {
     /// | vibration_sensor | tower acceleration bad | 0.5 s | a good value |
     /// | grid_sensor | grid signal bad | 0.5 s | a good value |
     /// | emergency_stop_command | commanded | - | - |
+    /// | pitch_deviation | a blade 3 deg from where a drive that follows can be | 1 s | - |
     ///
     /// The numbers are those of [`SafetyParameters::NREL_5MW`]. A reset releases, on its rising edge, the
-    /// causes that are gone.
+    /// causes that are gone. Blades are not held against commands that the device does not carry out: its
+    /// own hold and safe state, and service.
     pub fn step(
         &mut self,
         p: &SafetyParameters,
         gearbox_ratio: f64,
-        inputs: &TurbineInputs,
-        demand: &TurbineDemand,
+        (inputs, demand, pitch_command): (&TurbineInputs, &TurbineDemand, Radians),
         dt: Duration,
     ) -> TripSet {
+        self.pitch_watch.follow(pitch_command, p, dt);
+        let mut blades = inputs.blades.iter().filter_map(usable).map(Radians);
         let seen = Seen {
             generator_radps: usable(&inputs.generator_speed),
             rotor_radps: usable(&inputs.rotor_speed).map(|rotor| rotor * gearbox_ratio),
-            pitch: usable(&inputs.pitch).is_some(),
+            pitch: usable(&inputs.pitch()).is_some(),
+            blade_astray: blades.any(|blade| self.pitch_watch.is_astray(blade, p)),
             acceleration_mps2: usable(&inputs.tower_acceleration),
             grid: usable(&inputs.grid_ok),
             plc: usable(&inputs.plc_state),
             unacknowledged: inputs.outputs_unacknowledged_for > p.unacknowledged_max,
             emergency_stop: demand.emergency_stop,
+            in_service: demand.request == RunRequest::Service,
         };
         self.armed.by(&seen);
         let armed = self.armed;
@@ -142,6 +156,10 @@ impl Armed {
             Trip::VibrationSensor => self.vibration && seen.acceleration_mps2.is_none(),
             Trip::GridSensor => self.grid_signal && seen.grid.is_none(),
             Trip::EmergencyStopCommand => seen.emergency_stop,
+            Trip::PitchDeviation => {
+                let carried_out = seen.plc.is_none_or(|state| state < 0.5) && !seen.in_service;
+                carried_out && seen.blade_astray
+            }
         }
     }
 }
@@ -153,6 +171,7 @@ const fn delay(trip: Trip, p: &SafetyParameters) -> Duration {
         Trip::Vibration => p.vibration_delay,
         Trip::GridLoss => p.grid_delay,
         Trip::SpeedMismatch => p.speed_mismatch_delay,
+        Trip::PitchDeviation => p.pitch_deviation_delay,
         Trip::SpeedSensors | Trip::PitchSensor | Trip::VibrationSensor | Trip::GridSensor => p.sensor_delay,
         // The time without an acknowledgement comes in measured; the other two are decisions.
         Trip::LostCommands | Trip::DeviceSafeState | Trip::EmergencyStopCommand => Duration::ZERO,

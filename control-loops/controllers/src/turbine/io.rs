@@ -14,8 +14,8 @@ pub struct TurbineInputs {
     pub generator_speed: Sample,
     /// Low-speed shaft, rad/s.
     pub rotor_speed: Sample,
-    /// Mean of the blades, rad.
-    pub pitch: Sample,
+    /// Angle of each blade, rad.
+    pub blades: [Sample; 3],
     /// High-speed shaft, N m.
     pub generator_torque: Sample,
     /// Electrical, W.
@@ -39,7 +39,7 @@ impl TurbineInputs {
     pub const NEVER: Self = Self {
         generator_speed: Sample::NEVER,
         rotor_speed: Sample::NEVER,
-        pitch: Sample::NEVER,
+        blades: [Sample::NEVER; 3],
         generator_torque: Sample::NEVER,
         power: Sample::NEVER,
         wind_speed: Sample::NEVER,
@@ -49,6 +49,17 @@ impl TurbineInputs {
         plc_state: Sample::NEVER,
         outputs_unacknowledged_for: Duration::MAX,
     };
+
+    /// Mean of the blades, rad; as trustworthy as the worst of them.
+    #[must_use]
+    pub fn pitch(&self) -> Sample {
+        let [first, second, third] = self.blades;
+        Sample {
+            value: (first.value + second.value + third.value) / 3.0,
+            quality: first.quality.worst(second.quality).worst(third.quality),
+            ..first
+        }
+    }
 }
 
 /// The value of a sample that may be used as a measurement.

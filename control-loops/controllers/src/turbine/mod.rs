@@ -30,6 +30,7 @@ mod io;
 mod law;
 mod mode;
 mod parameters;
+mod pitch_watch;
 mod start_up;
 mod supervisor;
 mod takt;

@@ -130,6 +130,12 @@ pub struct SafetyParameters {
     pub speed_mismatch: RadiansPerSecond,
     /// Delay of the mismatch trip.
     pub speed_mismatch_delay: Duration,
+    /// How far a blade may be from where its commands can have brought it.
+    pub pitch_deviation: Radians,
+    /// Speed at which a drive follows its commands at least: half of its fastest.
+    pub pitch_follow_rate: RadiansPerSecond,
+    /// Delay of the deviation trip.
+    pub pitch_deviation_delay: Duration,
 }
 
 impl SafetyParameters {
@@ -146,6 +152,10 @@ impl SafetyParameters {
         sensor_delay: Duration::from_millis(500),
         speed_mismatch: RadiansPerSecond(12.0),
         speed_mismatch_delay: Duration::from_millis(1000),
+        // Our own choice: twice what the drive of 1 Hz lags behind at its full 8 deg/s.
+        pitch_deviation: Radians::from_degrees(3.0),
+        pitch_follow_rate: RadiansPerSecond(0.5 * LawParameters::NREL_5MW.pitch_rate_max.get()),
+        pitch_deviation_delay: Duration::from_millis(1000),
     };
 }
 
@@ -263,6 +273,8 @@ impl TurbineParameters {
             ("supervision.brake_rotor_speed", rules.brake_rotor_speed.get()),
             ("safety.vibration", safety.vibration.get()),
             ("safety.speed_mismatch", safety.speed_mismatch.get()),
+            ("safety.pitch_deviation", safety.pitch_deviation.get()),
+            ("safety.pitch_follow_rate", safety.pitch_follow_rate.get()),
             ("yaw.filter_corner", yaw.filter_corner.get()),
             ("yaw.rate", yaw.rate.get()),
         ];

@@ -125,7 +125,7 @@ impl TurbineController {
     /// Takes mode, pitch and torque from measurements, so that a turning turbine goes on without a
     /// bump. What the interlock has latched stays latched. Does nothing while speed or pitch is unknown.
     pub fn reseed(&mut self, inputs: &TurbineInputs) {
-        let (Some(speed), Some(pitch_rad)) = (self.speed(inputs), usable(&inputs.pitch)) else {
+        let (Some(speed), Some(pitch_rad)) = (self.speed(inputs), usable(&inputs.pitch())) else {
             return;
         };
         let limits = &self.parameters.law;
@@ -142,6 +142,7 @@ impl TurbineController {
         state.torque = RateLimit::new(if connected { torque.get() } else { 0.0 });
         state.wind = WindMonitor::NEW;
         state.yaw = YawDrive::ALIGNED;
+        state.interlock.follow_pitch_from_here();
         state.seeded = true;
     }
 
@@ -151,7 +152,9 @@ impl TurbineController {
             self.reseed(inputs);
         }
         let safety = &self.parameters.safety;
-        let trips = self.state.interlock.step(safety, self.parameters.gearbox_ratio, inputs, demand, dt);
+        let told = Radians(self.state.pitch.value());
+        let sight = (inputs, demand, told);
+        let trips = self.state.interlock.step(safety, self.parameters.gearbox_ratio, sight, dt);
         let situation = self.look(inputs, demand, trips, dt);
         self.state.mode = self.state.mode.next(&situation, &self.parameters, &self.law);
 
@@ -180,7 +183,7 @@ impl TurbineController {
             ready: self.is_ready(inputs),
             speed: self.speed(inputs),
             rotor_speed: usable(&inputs.rotor_speed).map(RadiansPerSecond),
-            measured_pitch: usable(&inputs.pitch).map(Radians),
+            measured_pitch: usable(&inputs.pitch()).map(Radians),
             measured_torque: usable(&inputs.generator_torque).map(NewtonMeters),
             tower_acceleration_mps2: usable(&inputs.tower_acceleration),
             measured_wind: usable(&inputs.wind_speed).map(MetersPerSecond),
@@ -203,7 +206,7 @@ impl TurbineController {
         self.state.seeded
             && good(&inputs.generator_speed)
             && good(&inputs.rotor_speed)
-            && good(&inputs.pitch)
+            && inputs.blades.iter().all(good)
             && good(&inputs.tower_acceleration)
             && usable(&inputs.grid_ok).is_some_and(|grid| grid >= 0.5)
             && usable(&inputs.plc_state).is_some_and(|state| state < 0.5)

@@ -31,11 +31,13 @@ pub enum Trip {
     GridSensor = 10,
     /// Somebody pressed the emergency stop.
     EmergencyStopCommand = 11,
+    /// A blade is not where its commands have sent it.
+    PitchDeviation = 12,
 }
 
 impl Trip {
     /// Number of causes.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// All causes, in the order of their bits.
     pub const ALL: [Self; Self::COUNT] = [
@@ -51,6 +53,7 @@ impl Trip {
         Self::VibrationSensor,
         Self::GridSensor,
         Self::EmergencyStopCommand,
+        Self::PitchDeviation,
     ];
 
     /// The word for people and for JSON.
@@ -69,6 +72,7 @@ impl Trip {
             Self::VibrationSensor => "vibration_sensor",
             Self::GridSensor => "grid_sensor",
             Self::EmergencyStopCommand => "emergency_stop_command",
+            Self::PitchDeviation => "pitch_deviation",
         }
     }
 
@@ -134,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_gives_back_what_was_put_in_for_all_4096_sets() {
+    fn a_set_gives_back_what_was_put_in_for_all_8192_sets() {
         for bits in 0..1_u16 << Trip::COUNT {
             let set: TripSet = Trip::ALL
                 .into_iter()

@@ -39,7 +39,7 @@ pub(crate) fn standing_inputs() -> TurbineInputs {
     TurbineInputs {
         generator_speed: good(0.0),
         rotor_speed: good(0.0),
-        pitch: good(FEATHER.get()),
+        blades: [good(FEATHER.get()); 3],
         generator_torque: good(0.0),
         power: good(0.0),
         wind_speed: good(10.0),
@@ -88,7 +88,7 @@ impl Bench {
         let mut bench = Self::parked();
         bench.controller = TurbineController::new(TurbineParameters::NREL_5MW);
         bench.demand = TurbineDemand::RUN;
-        bench.inputs.pitch = good(Radians::from_degrees(pitch_deg).get());
+        bench.inputs.blades = [good(Radians::from_degrees(pitch_deg).get()); 3];
         bench.inputs.generator_torque = good(torque_nm);
         bench.speed_rpm(speed_rpm).wind(wind_mps).for_seconds(0.1).in_mode(ModeName::Run)
     }
@@ -156,8 +156,10 @@ impl Bench {
 
     pub(crate) fn tick(&mut self) -> TurbineStep {
         let step = self.controller.step(&self.inputs, &self.demand, TICK);
-        if self.inputs.pitch.quality == Quality::Good && step.seeded {
-            self.inputs.pitch.value = step.outputs.pitch.get();
+        for blade in self.inputs.blades.iter_mut().filter(|_| step.seeded) {
+            if blade.quality == Quality::Good {
+                blade.value = step.outputs.pitch.get();
+            }
         }
         if self.inputs.generator_torque.quality == Quality::Good && step.seeded {
             self.inputs.generator_torque.value = step.outputs.generator_torque.get();

@@ -6,7 +6,7 @@ use hal_diagnostics::Document;
 use sim_plants::RotorSurface;
 
 /// The Takt law, tuned for the built-in turbine with these lines in the description's `[tuning]`.
-pub fn tuned(tuning: &str) -> TurbineParameters {
+pub(crate) fn tuned(tuning: &str) -> TurbineParameters {
     let text = format!("{}\n[tuning]\n{tuning}\n", control_loops_tuning::NREL_5MW);
     let description = TurbineDescription::parse(&Document::new("nrel-5mw.toml", &text)).unwrap();
     let rotor = RotorSurface::nrel_5mw().as_table();
