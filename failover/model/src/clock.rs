@@ -50,7 +50,7 @@ pub fn config() -> PairConfig {
         arbiter_poll: Duration::from_secs(1),
         arbiter_retry: units(1),
         claim_stagger: units(1),
-        field_hold: units(9),
+        field_hold: units(6),
         field_part_hold: units(40),
         flap_max: 4,
         flap_window: units(90),

@@ -95,7 +95,7 @@ impl Default for PairConfig {
             arbiter_poll: ms(100),
             arbiter_retry: ms(2),
             claim_stagger: ms(10),
-            field_hold: ms(15),
+            field_hold: ms(10),
             field_part_hold: ms(1_000),
             flap_max: 3,
             flap_window: Duration::from_secs(60),
