@@ -1,14 +1,19 @@
-//! Wind files, CSV and OpenFAST's uniform format: any text is refused helpfully, or blows at a speed that
-//! is believed at every time.
+//! Wind files, CSV, OpenFAST's uniform format and TurbSim's full field: any bytes are refused helpfully, or
+//! blow at a speed that is believed at every time.
 #![no_main]
 
-use hal_units::Duration;
+use hal_units::{Duration, Meters};
 use libfuzzer_sys::fuzz_target;
 use sim_plants::Wind;
 use sim_plants::wind::WIND_MPS_MAX;
 use takt_fuzz::assert_helpful;
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|bytes: &[u8]| {
+    match Wind::from_full_field("fuzz.bts", bytes, Meters(63.0)) {
+        Ok(wind) => assert_believable(&wind),
+        Err(complaint) => assert!(!complaint.remedy.is_empty(), "{complaint}"),
+    }
+    let Ok(text) = core::str::from_utf8(bytes) else { return };
     for file in ["fuzz.csv", "fuzz.wnd"] {
         match Wind::from_text(file, text) {
             Ok(wind) => assert_believable(&wind),

@@ -67,34 +67,15 @@ impl Document {
         Self::read_at_most(path, TEXT_BYTES_MAX)
     }
 
-    /// Reads a file of at most `bytes_max` bytes, and no more than one byte beyond: a device or a pipe
-    /// does not tell its length, and may have no end.
+    /// Reads a text file of at most `bytes_max` bytes, see [`read_bytes_at_most`].
     ///
     /// # Errors
     /// If the file cannot be read, is larger than `bytes_max`, or is not UTF-8.
     pub fn read_at_most(path: &Path, bytes_max: u64) -> Result<Self, Diagnostic> {
-        let file = path.display().to_string();
-        let complain = |what: String, remedy: &str| Diagnostic {
-            file: file.clone(),
-            position: None,
-            what,
-            remedy: remedy.to_owned(),
-        };
-        let unreadable = |error: std::io::Error| {
-            complain(format!("cannot be read: {error}"), "give the path of a readable file")
-        };
-        let mut bytes = Vec::new();
-        let mut bounded = File::open(path).map_err(unreadable)?.take(bytes_max.saturating_add(1));
-        bounded.read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > bytes_max {
-            return Err(complain(
-                format!("has more than {bytes_max} bytes"),
-                "check that this is the right file, or split it",
-            ));
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|error| complain(format!("is not UTF-8: {error}"), "save the file as UTF-8"))?;
-        Ok(Self { file, text })
+        let text = String::from_utf8(read_bytes_at_most(path, bytes_max)?).map_err(|error| {
+            complaint_about(path, format!("is not UTF-8: {error}"), "save the file as UTF-8")
+        })?;
+        Ok(Self { file: path.display().to_string(), text })
     }
 
     /// The file's name.
@@ -156,6 +137,29 @@ fn remedy_for(what: &str) -> &'static str {
     } else {
         "correct the TOML syntax here"
     }
+}
+
+/// Reads a file of at most `bytes_max` bytes, and no more than one byte beyond: a device or a pipe does not
+/// tell its length, and may have no end.
+///
+/// # Errors
+/// If the file cannot be read or is larger than `bytes_max`.
+pub fn read_bytes_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Diagnostic> {
+    let unreadable = |error: std::io::Error| {
+        complaint_about(path, format!("cannot be read: {error}"), "give the path of a readable file")
+    };
+    let mut bytes = Vec::new();
+    let mut bounded = File::open(path).map_err(unreadable)?.take(bytes_max.saturating_add(1));
+    bounded.read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > bytes_max {
+        let what = format!("has more than {bytes_max} bytes");
+        return Err(complaint_about(path, what, "check that this is the right file, or split it"));
+    }
+    Ok(bytes)
+}
+
+fn complaint_about(path: &Path, what: String, remedy: &str) -> Diagnostic {
+    Diagnostic { file: path.display().to_string(), position: None, what, remedy: remedy.to_owned() }
 }
 
 #[cfg(test)]

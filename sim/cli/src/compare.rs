@@ -7,7 +7,7 @@ use clap::Args;
 use control_loops_controllers::turbine::TurbineParameters;
 use hal_units::{Duration, Watts};
 use serde::Serialize;
-use sim_plants::{RotorSurface, WindSpec};
+use sim_plants::{RotorSurface, TurbinePlantParameters, WindSpec};
 use sim_world::{BusTrouble, Fault, RunFigures, TimedFault, TurbineLoop, TurbineLoopSetup};
 
 use crate::failure::Failure;
@@ -182,6 +182,7 @@ impl Bench<'_> {
             ControllerChoice::Takt => self.takt,
             ControllerChoice::Baseline | ControllerChoice::Discon(_) => TurbineParameters::NREL_5MW,
         };
+        let rotor_radius = TurbinePlantParameters::NREL_5MW.rotor_radius;
         let mut setup = TurbineLoopSetup {
             rotor: self.rotor.clone(),
             period: PERIOD,
@@ -189,7 +190,7 @@ impl Bench<'_> {
             seed,
             controller: parameters,
             bus: off.bus,
-            ..TurbineLoopSetup::in_wind(plant::wind(&spec, seed)?)
+            ..TurbineLoopSetup::in_wind(plant::wind(&spec, seed, rotor_radius)?)
         };
         setup.plant.air_density_kgpm3 *= off.density;
         setup.plant.rotor_power_factor = off.power;

@@ -9,6 +9,7 @@ mod failure;
 mod fleet;
 mod law;
 mod number;
+mod openfast;
 mod park;
 mod pilot;
 mod plant;

@@ -7,7 +7,7 @@ use control_loops_controllers::park::{ParkDemand, ParkParameters};
 use hal_diagnostics::{Diagnostic, Document};
 use hal_units::{Duration, Watts};
 use serde::Serialize;
-use sim_plants::{RotorSurface, WindSpec};
+use sim_plants::{RotorSurface, TurbinePlantParameters, WindSpec};
 use sim_world::{PARK_PERIOD, Park, ParkRow, TurbineLoop, TurbineLoopSetup};
 
 use crate::failure::Failure;
@@ -121,9 +121,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn turbines(arguments: &Arguments) -> Result<Vec<TurbineLoop>, Failure> {
     let rotor = RotorSurface::nrel_5mw();
     let controller = plant::tuned(None, &plant::description(None)?, &rotor)?.parameters;
+    let rotor_radius = TurbinePlantParameters::NREL_5MW.rotor_radius;
     let turbine = |number: u32| {
         let seed = arguments.seed.wrapping_add(u64::from(number));
-        let wind = plant::wind(&arguments.wind, seed)?;
+        let wind = plant::wind(&arguments.wind, seed, rotor_radius)?;
         let setup = TurbineLoopSetup::in_wind(wind);
         Ok(TurbineLoop::new(TurbineLoopSetup { period: PERIOD, seed, controller, ..setup }))
     };

@@ -18,7 +18,8 @@ Wind at hub height, averaged over the rotor; speeds in m/s:
   eog:V or eog:V:CLASS          IEC 61400-1 extreme operating gust at 60 s (class A, B, C)
   turb:MEAN:INTENSITY_PERCENT   turbulence, from --seed
   FILE.csv                      columns t_s and wind_mps, perhaps wind_dir_deg
-  FILE.wnd                      OpenFAST uniform wind";
+  FILE.wnd                      OpenFAST uniform wind
+  FILE.bts                      TurbSim full field, averaged over the rotor";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SensorNoise {
@@ -37,9 +38,16 @@ impl SensorNoise {
     }
 }
 
-/// The wind of a spec, from its file if it names one.
-pub(crate) fn wind(spec: &WindSpec, seed: u64) -> Result<Wind, Failure> {
+/// The largest full field that is read, in bytes: an hour at 20 Hz on 40 by 40 points.
+const FULL_FIELD_BYTES_MAX: u64 = 1 << 30;
+
+/// The wind of a spec for a rotor of this radius, from its file if it names one.
+pub(crate) fn wind(spec: &WindSpec, seed: u64, rotor_radius: Meters) -> Result<Wind, Failure> {
     match spec {
+        WindSpec::File { path } if path.to_ascii_lowercase().ends_with(".bts") => {
+            let bytes = hal_diagnostics::read_bytes_at_most(Path::new(path), FULL_FIELD_BYTES_MAX)?;
+            Ok(Wind::from_full_field(path, &bytes, rotor_radius)?)
+        }
         WindSpec::File { path } => {
             let document = Document::read_at_most(Path::new(path), text_file::SERIES_BYTES_MAX)?;
             Ok(Wind::from_text(document.file(), document.text())?)

@@ -315,19 +315,20 @@ fn plcs(arguments: &Arguments) -> Result<Vec<TurbinePlc>, Failure> {
         ));
     }
     let rotor = plant::rotor(arguments.rotor_table.as_deref())?;
+    let physics = TurbinePlantParameters::NREL_5MW;
     // One reading of a file serves all turbines; turbulence is each turbine's own.
     let common = match &arguments.wind {
         WindSpec::Turbulence { .. } => None,
-        spec => Some(plant::wind(spec, arguments.seed)?),
+        spec => Some(plant::wind(spec, arguments.seed, physics.rotor_radius)?),
     };
     let mut plcs = Vec::with_capacity(arguments.turbines.into());
     for at in 0..u64::from(arguments.turbines) {
         let seed = arguments.seed.wrapping_add(at << 32);
         let wind = match &common {
             Some(wind) => wind.clone(),
-            None => plant::wind(&arguments.wind, seed)?,
+            None => plant::wind(&arguments.wind, seed, physics.rotor_radius)?,
         };
-        let turbine = Turbine::new(TurbinePlantParameters::NREL_5MW, rotor.clone());
+        let turbine = Turbine::new(physics, rotor.clone());
         let turbine = if arguments.from_standstill {
             turbine
         } else {

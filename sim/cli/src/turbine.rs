@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use clap::Args;
 use control_loops_controllers::turbine::TurbineParameters;
 use control_loops_tuning::TurbineDescription;
-use hal_units::Duration;
+use hal_units::{Duration, Meters};
 use serde::Serialize;
 use sim_plants::{RotorSurface, WindSpec};
 use sim_world::{BusTrouble, RunFigures, Start, TimedFault, TurbineLoop, TurbineLoopSetup, TurbineRow};
 
 use crate::failure::Failure;
 use crate::number::within;
+use crate::openfast::OutputText;
 use crate::pilot::{ControllerChoice, Trial};
 use crate::plant::{self, SensorNoise, WIND_HELP};
 use crate::text_file;
@@ -44,6 +45,7 @@ Examples:
   takt-sim turbine --wind turb:18:16 --controller-hz 50 --controller discon:libdiscon.so \
       --config DISCON.IN --json peer.json
   takt-sim turbine --wind const:18 --fault grid-loss@60 --json -
+  takt-sim turbine --wind field.bts --controller takt --openfast takt.out
 
 Columns: t_s, wind_mps, rotor_rpm, pitch_deg (mean of the blades), gen_torque_nm (high-speed shaft),
 gen_power_kw (electrical), thrust_kn. They are the truth about the plant, not what its sensors show.
@@ -111,8 +113,12 @@ pub(crate) struct Arguments {
     from_standstill: bool,
 
     /// Where to write the rows; - is standard output
-    #[arg(long, value_name = "FILE", required_unless_present = "json")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["json", "openfast"])]
     csv: Option<PathBuf>,
+
+    /// Where to write the rows in OpenFAST's text output format, usually FILE.out; - is standard output
+    #[arg(long, value_name = "FILE")]
+    openfast: Option<PathBuf>,
 
     /// Where to write the figures of the run; - is standard output
     #[arg(long, value_name = "FILE")]
@@ -122,7 +128,7 @@ pub(crate) struct Arguments {
     #[arg(long, allow_negative_numbers = true, value_name = "S", default_value = "0", value_parser = within(0.0, SECONDS_MAX))]
     count_from: f64,
 
-    /// Time between rows; at least the controller's period counts
+    /// Time between rows, of either kind; at least the controller's period counts
     #[arg(long, allow_negative_numbers = true, value_name = "S", default_value = "0.1", value_parser = within(0.001, SECONDS_MAX))]
     csv_every: f64,
 }
@@ -159,19 +165,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "give a longer --csv-every or fewer --seconds",
         ));
     }
-    let wanted = arguments.csv.is_some();
+    let mut outputs = OutputText::new(&format!(
+        "wind {}, controller {}, seed {}",
+        arguments.wind, arguments.controller, arguments.seed
+    ));
+    let wanted = (arguments.csv.is_some(), arguments.openfast.is_some());
     let period = setup.period;
     let site = TurbineLoop::new(setup);
     let mut trial = Trial::new(site, &arguments.controller, arguments.config.as_deref(), period)?
         .with_faults(&arguments.fault)
         .counted_from(Duration::from_secs_f64(arguments.count_from));
     let mut csv = String::from(HEADER);
-    push_row(&mut csv, &trial.site.row());
+    let mut keep = |row: &TurbineRow| {
+        if wanted.0 {
+            push_row(&mut csv, row);
+        }
+        if wanted.1 {
+            outputs.push(row);
+        }
+    };
+    keep(&trial.site.row());
     let mut next_row = every;
     for _ in 0..steps {
         let row = trial.step()?;
-        if wanted && row.t >= next_row {
-            push_row(&mut csv, &row);
+        if row.t >= next_row {
+            keep(&row);
             // On the grid of `every`, but never twice for one step.
             while next_row <= row.t {
                 next_row += every;
@@ -180,6 +198,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     if let Some(path) = &arguments.csv {
         text_file::write(path, &csv)?;
+    }
+    if let Some(path) = &arguments.openfast {
+        text_file::write(path, outputs.as_str())?;
     }
     if let Some(path) = &arguments.json {
         text_file::write(path, &figures_json(&trial))?;
@@ -223,13 +244,13 @@ fn figures_json(trial: &Trial) -> String {
 }
 
 fn set_up(arguments: &Arguments) -> Result<TurbineLoopSetup, Failure> {
-    let wind = plant::wind(&arguments.wind, arguments.seed)?;
     let rotor = plant::rotor(arguments.rotor_table.as_deref())?;
     let start = if arguments.from_standstill { Start::FromStandstill } else { Start::InOperation };
     let noise = arguments.sensor_noise.levels();
     let period = Duration::from_secs_f64(1.0 / arguments.controller_hz);
     let seed = arguments.seed;
     let description = plant::description(arguments.turbine.as_deref())?;
+    let wind = plant::wind(&arguments.wind, arguments.seed, Meters(description.rotor.radius_m))?;
     let controller = controller(arguments, &description, &rotor)?;
     let mut plant = plant::physics(&description);
     plant.air_density_kgpm3 *= arguments.off.air_density_share;
@@ -293,7 +314,11 @@ fn print_summary(trial: &Trial, arguments: &Arguments) {
             let _ = write!(text, ", tripped by {trip}");
         }
     }
-    let files = [(&arguments.csv, "rows"), (&arguments.json, "figures")];
+    let files = [
+        (&arguments.csv, "rows"),
+        (&arguments.openfast, "rows of OpenFAST's kind"),
+        (&arguments.json, "figures"),
+    ];
     let files = files.iter().filter_map(|(path, what)| path.as_deref().map(|path| (path, what)));
     let mut on_standard_output = false;
     for (path, what) in files {

@@ -111,6 +111,44 @@ fn a_wind_from_a_file_is_followed() {
     assert!((rows[50][1] - 8.5).abs() < 1e-6, "{:?}", rows[50]);
 }
 
+/// A full field of TurbSim: one point, hub height, steady.
+fn full_field(wind_mps: f32) -> Vec<u8> {
+    let counts = [1, 1, 0, 2_i32].map(i32::to_le_bytes).concat();
+    let numbers = [1.0, 1.0, 0.05, wind_mps, 90.0, 90.0, 100.0, 0.0, 100.0, 0.0, 100.0, 0.0_f32];
+    let point = [(wind_mps * 100.0) as i16, 0, 0].map(i16::to_le_bytes).concat();
+    [
+        7_i16.to_le_bytes().to_vec(),
+        counts,
+        numbers.map(f32::to_le_bytes).concat(),
+        vec![0; 4],
+        point.repeat(2),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_full_field_of_turbsim_is_followed_and_the_rows_are_those_of_openfast() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("field.bts"), full_field(11.0)).unwrap();
+    desk.done("turbine --wind field.bts --seconds 60 --csv out.csv --openfast takt.out");
+    let text = desk.text("takt.out");
+    let mut lines = text.lines().skip(6);
+    let names: Vec<&str> = lines.next().unwrap().split('\t').collect();
+    let units: Vec<&str> = lines.next().unwrap().split('\t').collect();
+    assert_eq!((names[0], names[2], units[2], names.len()), ("Time", "RotSpeed", "(rpm)", units.len()));
+    let last: Vec<f64> = lines.last().unwrap().split('\t').map(|number| number.parse().unwrap()).collect();
+    let row = desk.rows("out.csv").pop().unwrap();
+    let same = [(last[0], row[0]), (last[1], 11.0), (last[2], row[2]), (last[8], row[5])];
+    assert!(same.iter().all(|(one, other)| (one - other).abs() < 1e-3), "{same:?}");
+}
+
+#[test]
+fn a_file_that_is_no_full_field_is_refused() {
+    let desk = Desk::new().with_file("field.bts", "t_s,wind_mps\n");
+    let complaint = desk.refused(2, "turbine --wind field.bts --csv out.csv");
+    assert!(complaint.contains("field.bts: it begins with"), "{complaint}");
+}
+
 #[test]
 fn bad_usage_is_refused_with_a_remedy() {
     let desk = Desk::new();

@@ -12,14 +12,16 @@
 //! | `eog:V` or `eog:V:CLASS` | the extreme operating gust of IEC 61400-1, see [`gust`] |
 //! | `turb:MEAN:INTENSITY_PERCENT` | turbulence from a seed, see [`turbulence`] |
 //! | a path that ends in `.csv` or `.wnd` | that file's series, see [`series`] |
+//! | a path that ends in `.bts` | a full field of TurbSim, averaged over the rotor |
 
 pub mod gust;
 pub mod series;
 mod spec;
+mod turbsim;
 pub mod turbulence;
 
 use hal_diagnostics::Diagnostic;
-use hal_units::{Duration, MetersPerSecond, Radians};
+use hal_units::{Duration, Meters, MetersPerSecond, Radians};
 
 pub use gust::{Gust, TurbulenceClass};
 pub use series::Series;
@@ -75,6 +77,15 @@ impl Wind {
     /// At the first line that is malformed, out of range or out of order, or if the ending is neither.
     pub fn from_text(file_name: &str, text: &str) -> Result<Self, Diagnostic> {
         Ok(Self { kind: Kind::Series(Series::parse(file_name, text)?) })
+    }
+
+    /// The wind of a full-field file of TurbSim (`.bts`), averaged over a rotor of this radius.
+    ///
+    /// # Errors
+    /// If the file is no such file, ends early, has no point within the rotor's disc, or blows faster than
+    /// is believed.
+    pub fn from_full_field(file_name: &str, bytes: &[u8], rotor_radius: Meters) -> Result<Self, Diagnostic> {
+        Ok(Self { kind: Kind::Series(turbsim::series(file_name, bytes, rotor_radius)?) })
     }
 
     /// Speed at hub height, averaged over the rotor, `t` after the start. Never below zero.

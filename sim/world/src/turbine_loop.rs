@@ -88,8 +88,12 @@ pub struct TurbineRow {
     pub wind: MetersPerSecond,
     /// Low-speed shaft.
     pub rotor_speed: RadiansPerSecond,
+    /// High-speed shaft.
+    pub generator_speed: RadiansPerSecond,
     /// Mean of the three blades.
     pub pitch: Radians,
+    /// Each blade.
+    pub blades: [Radians; 3],
     /// High-speed shaft.
     pub generator_torque: NewtonMeters,
     /// Electrical.
@@ -198,7 +202,9 @@ impl TurbineLoop {
             t: self.now,
             wind: truth.wind_speed,
             rotor_speed: truth.rotor_speed,
+            generator_speed: truth.generator_speed,
             pitch: mean_pitch(&truth),
+            blades: truth.pitch,
             generator_torque: truth.generator_torque,
             power: truth.power,
             thrust: truth.thrust,

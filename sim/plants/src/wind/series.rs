@@ -25,6 +25,8 @@ const ROWS_MAX: usize = 1_000_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     rows: Vec<Row>,
+    /// After so long it begins anew.
+    repeats_after_s: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,7 +58,22 @@ impl Series {
         if rows.is_empty() {
             return Err(reader.complain(None, "there is no line with data", "give at least one"));
         }
-        Ok(Self { rows })
+        Ok(Self { rows, repeats_after_s: None })
+    }
+
+    /// A series at even steps from time zero, of at least one row; perhaps one that repeats.
+    pub(super) fn evenly(step: Duration, rows: &[(MetersPerSecond, Radians)], repeats: bool) -> Self {
+        let at = |index: usize| step.as_secs_f64() * index as f64;
+        let row = |(index, (speed, direction)): (usize, &(MetersPerSecond, Radians))| Row {
+            t_s: at(index),
+            speed: *speed,
+            direction: *direction,
+        };
+        let way_back = rows.first().filter(|_| repeats).map(|first| (rows.len(), first));
+        Self {
+            rows: rows.iter().enumerate().chain(way_back).map(row).collect(),
+            repeats_after_s: repeats.then(|| at(rows.len())),
+        }
     }
 
     pub(super) fn speed_at(&self, t: Duration) -> MetersPerSecond {
@@ -73,6 +90,7 @@ impl Series {
 
     /// The rows around a time, and how far it lies between them.
     fn bracket(&self, t_s: f64) -> (Row, Row, f64) {
+        let t_s = self.repeats_after_s.map_or(t_s, |after_s| t_s % after_s);
         let still = Row { t_s: 0.0, speed: MetersPerSecond::ZERO, direction: Radians::ZERO };
         let next = self.rows.partition_point(|row| row.t_s <= t_s);
         let after = self.rows.get(next).or(self.rows.last()).copied().unwrap_or(still);

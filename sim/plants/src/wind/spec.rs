@@ -9,7 +9,7 @@ use super::{TurbulenceClass, WIND_MPS_MAX};
 
 /// What may be written, for help texts and remedies.
 pub const WIND_SPEC_FORMS: &str = "const:V, steps:V1,V2,...:SECONDS, eog:V[:A|B|C], turb:MEAN:INTENSITY_PERCENT, \
-                                   or a file that ends in .csv or .wnd (speeds in m/s)";
+                                   or a file that ends in .csv, .wnd or .bts (speeds in m/s)";
 
 /// The most speeds of a staircase.
 const STEPS_MAX: usize = 1000;
@@ -138,7 +138,7 @@ pub(super) fn is_wind_file(name: &str) -> bool {
         name.len() > ending.len()
             && name.get(name.len() - ending.len()..).is_some_and(|end| end.eq_ignore_ascii_case(ending))
     };
-    ends(".csv") || ends(".wnd")
+    ends(".csv") || ends(".wnd") || ends(".bts")
 }
 
 fn steps(rest: &str) -> Result<WindSpec, WindError> {
