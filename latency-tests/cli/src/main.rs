@@ -1,8 +1,10 @@
 //! The program `takt-latency`: what a machine's real time is worth, beside peers in the same run.
 
 mod bus;
+mod controllers;
 mod cycle;
 mod cyclictest;
+mod peer_program;
 mod sites;
 mod wake;
 
@@ -21,6 +23,7 @@ Examples:
   takt-latency wake --stress all --html wake.html
   takt-latency cycle --json cycle.json         a cycle of 1 to 200 turbines and 10 to 1000 vehicles
   takt-latency bus --html bus.html             the guarded Modbus master beside tokio-modbus, libmodbus and pymodbus
+  takt-latency controllers --discon libdiscon.so --discon-config DISCON.IN
   takt-latency all --quick --html report.html
 
 Times depend on the machine, its host and the minute. What to read are the ratios: subject over peer in the same
@@ -44,6 +47,8 @@ enum Probe {
     Cycle(Options),
     /// A Modbus transaction: the agent's guarded master, and others against the same server
     Bus(Options),
+    /// A step of a turbine controller: Takt's laws, and a library with Bladed's interface
+    Controllers(Options),
     /// All of them
     All(Options),
 }
@@ -71,6 +76,8 @@ struct Options {
     /// Load beside all turns
     #[arg(long, value_name = "NAME", default_value = "idle", value_parser = load_name)]
     stress: String,
+    #[command(flatten)]
+    library: controllers::Library,
     /// Write the figures to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -105,8 +112,7 @@ fn main() -> ExitCode {
 }
 
 fn run(probe: &Probe) -> Result<(), String> {
-    let (Probe::Wake(options) | Probe::Cycle(options) | Probe::Bus(options) | Probe::All(options)) = probe;
-    let options = options.settled();
+    let options = probe.options().settled();
     let mut found = Found::default();
     if matches!(probe, Probe::Wake(_) | Probe::All(_)) {
         wake(&options, &mut found)?;
@@ -120,6 +126,9 @@ fn run(probe: &Probe) -> Result<(), String> {
     }
     if matches!(probe, Probe::Bus(_) | Probe::All(_)) {
         bus(&options, &mut found)?;
+    }
+    if matches!(probe, Probe::Controllers(_) | Probe::All(_)) {
+        controllers(&options, &mut found)?;
     }
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&found.json).map_err(|error| error.to_string())?;
@@ -166,15 +175,33 @@ fn bus(options: &Options, found: &mut Found) -> Result<(), String> {
     Ok(())
 }
 
+fn controllers(options: &Options, found: &mut Found) -> Result<(), String> {
+    let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
+    let comparison = controllers::compare(options, &options.library, load.words())?;
+    drop(load);
+    println!("{}", report::table(&comparison));
+    found.json.insert("controllers".to_owned(), json!(comparison.compared()));
+    found.comparisons.push(comparison);
+    Ok(())
+}
+
+impl Probe {
+    const fn options(&self) -> &Options {
+        match self {
+            Self::Wake(options)
+            | Self::Cycle(options)
+            | Self::Bus(options)
+            | Self::Controllers(options)
+            | Self::All(options) => options,
+        }
+    }
+}
+
 impl Options {
     /// What `--help` says.
     #[cfg(test)]
     fn usual() -> Self {
-        match Arguments::parse_from(["takt-latency", "all"]).probe {
-            Probe::All(options) | Probe::Wake(options) | Probe::Cycle(options) | Probe::Bus(options) => {
-                options
-            }
-        }
+        Arguments::parse_from(["takt-latency", "all"]).probe.options().clone()
     }
 
     /// With what was left open.

@@ -108,30 +108,8 @@ impl Peer {
     }
 
     fn fill(&mut self, shown: &Measurements, now: Duration, status: f64) {
-        let [pitch_1, pitch_2, pitch_3] = shown.pitch.map(Radians::get);
-        let records = [
-            (1, status),
-            (2, now.as_secs_f64()),
-            (3, self.period.as_secs_f64()),
-            (4, pitch_1),
-            (15, shown.power.get()),
-            (20, shown.generator_speed.get()),
-            (21, shown.rotor_speed.get()),
-            (23, shown.generator_torque.get()),
-            (24, shown.yaw_error.get()),
-            (27, shown.wind_speed.get()),
-            // Individual pitch: every blade has a demand of its own.
-            (28, 1.0),
-            (33, pitch_2),
-            (34, pitch_3),
-            // Generator contactor: main winding.
-            (35, 1.0),
-            (37, shown.nacelle_yaw.get()),
-            (53, shown.tower_acceleration.get()),
-            (61, 3.0),
-            (129, SWAP_LEN as f64),
-        ];
-        for (record, value) in records {
+        let records = sim_world::bladed::records(shown, now, self.period);
+        for (record, value) in records.into_iter().chain([(1, status)]) {
             if let Some(number) = self.swap.get_mut(record - 1) {
                 *number = value as f32;
             }

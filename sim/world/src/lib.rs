@@ -4,10 +4,12 @@
 //!
 //! - [`turbine_loop`]: one turbine and its controller, without a bus between them, or with a bad one.
 //! - [`fleet`]: vehicles on a grid map under the production traffic control.
+//! - [`bladed`]: what a controller of somebody else is shown.
 //! - [`park`]: many turbines under one dispatch.
 //! - [`fault`]: what can break, by name.
 //! - [`statistics`]: what a run comes to.
 
+pub mod bladed;
 mod bus;
 pub mod fault;
 pub mod fleet;

@@ -257,7 +257,8 @@ impl TurbineLoop {
 }
 
 /// What a PLC with perfect communication would hand to the controller.
-fn inputs_from(
+#[must_use]
+pub fn inputs_from(
     shown: &Measurements,
     now: Duration,
     sequence: u32,
@@ -288,7 +289,9 @@ fn mean_pitch(measured: &Measurements) -> Radians {
     (one + two + three) / 3.0
 }
 
-const fn actuation_from(outputs: &TurbineOutputs) -> Actuation {
+/// What the drives are told.
+#[must_use]
+pub const fn actuation_from(outputs: &TurbineOutputs) -> Actuation {
     Actuation {
         generator_torque: outputs.generator_torque,
         pitch: outputs.pitch,

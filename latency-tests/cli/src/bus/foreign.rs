@@ -2,13 +2,12 @@
 //! and on pymodbus.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
-use hal_units::Duration;
 use latency_tests_harness::figures::Times;
 use latency_tests_harness::rounds::Contender;
 
 use super::{Cost, Job};
+use crate::peer_program::{self, words};
 
 const LIBMODBUS: &str = include_str!("../../peers/libmodbus_client.c");
 const PYMODBUS: &str = include_str!("../../peers/pymodbus_client.py");
@@ -35,7 +34,7 @@ impl Foreign {
     /// A master on pymodbus.
     pub(super) fn on_pymodbus(job: Job) -> Self {
         let program = vec!["python3".to_owned(), "-c".to_owned(), PYMODBUS.to_owned()];
-        let there = output(&["python3".to_owned(), "-c".to_owned(), "import pymodbus".to_owned()]);
+        let there = peer_program::output(&["python3", "-c", "import pymodbus"].map(str::to_owned), None);
         let program = match there {
             Ok(_) => Ok(program),
             Err(why) => Err(format!("{why}; pip install pymodbus")),
@@ -44,30 +43,11 @@ impl Foreign {
     }
 }
 
-/// Runs a program; what it printed, or the last line of its complaint.
-fn output(words: &[String]) -> Result<String, String> {
-    let Some((program, arguments)) = words.split_first() else { return Err("no program".to_owned()) };
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(complaint.trim().lines().last().unwrap_or("it failed without a word").to_owned())
-}
-
 fn compiled() -> Result<(PathBuf, tempfile::TempDir), String> {
-    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let missing = |why: String| format!("{why}; it needs cc, pkg-config and libmodbus-dev");
-    let flags = output(&words("pkg-config --cflags --libs libmodbus")).map_err(missing)?;
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let (source, program) = (folder.path().join("client.c"), folder.path().join("client"));
-    std::fs::write(&source, LIBMODBUS).map_err(|error| error.to_string())?;
-    let mut command = words("cc -O2 -o");
-    command.extend([program.display().to_string(), source.display().to_string()]);
-    command.extend(words(&flags));
-    output(&command).map_err(missing)?;
-    Ok((program, folder))
+    let flags =
+        peer_program::output(&words("pkg-config --cflags --libs libmodbus"), None).map_err(missing)?;
+    peer_program::compiled(LIBMODBUS, &words(&flags)).map_err(missing)
 }
 
 impl Contender for Foreign {
@@ -79,37 +59,8 @@ impl Contender for Foreign {
         let mut words = self.program.clone()?;
         words.extend([self.job.registers.to_string(), self.job.transactions.to_string()]);
         words.extend(self.job.addresses.iter().map(|address| address.port().to_string()));
-        let (times, spent) = parse(&output(&words)?)?;
+        let (times, spent) = peer_program::parse(&peer_program::output(&words, None)?)?;
         self.job.costs.add(self.name, Cost { spent, of: self.job.transactions });
         Ok(times)
-    }
-}
-
-/// The processor time of all, then the time of each.
-fn parse(text: &str) -> Result<(Times, Duration), String> {
-    let mut numbers = text.lines().map(|line| line.trim().parse::<u64>().map(Duration::from_nanos));
-    let strange = |_| "it printed what is no number".to_owned();
-    let spent = numbers.next().ok_or("it printed nothing")?.map_err(strange)?;
-    let mut times = Times::new();
-    for number in numbers {
-        times.add(number.map_err(strange)?);
-    }
-    Ok((times, spent))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_number_is_the_cost_and_the_others_are_times() {
-        let (times, spent) = parse("9000\n1000\n2000\n").unwrap();
-        assert_eq!((times.figures().samples, spent), (2, Duration::from_nanos(9000)));
-    }
-
-    #[test]
-    fn whatever_is_no_number_is_refused() {
-        assert!(parse("").is_err());
-        assert!(parse("9000\nTraceback\n").is_err());
     }
 }
