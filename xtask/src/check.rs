@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::Failure;
 use crate::architecture;
+use crate::budgets;
 use crate::fuzz;
 use crate::model::model;
 use crate::process::{cargo, run};
@@ -35,6 +36,8 @@ pub enum Step {
     Model,
     /// The cycle does nothing that may block, watched by a sanitizer while it runs
     Sanitizer,
+    /// A cycle takes no more instructions than latency-tests/budgets.toml allows
+    Budgets,
     /// The documentation builds without a warning
     Doc,
     /// The fuzz targets build, and a short run of each finds nothing
@@ -55,6 +58,7 @@ impl Step {
             | Self::Clippy
             | Self::Test
             | Self::Sanitizer
+            | Self::Budgets
             | Self::Doc => "",
         }
     }
@@ -149,6 +153,7 @@ fn run_step(step: Step, workspace: &Workspace, tally: &mut Option<Tally>) -> Res
         }
         Step::Model => model(&["--quick".to_owned()]),
         Step::Sanitizer => sanitizer::check(workspace),
+        Step::Budgets => budgets::check(workspace),
         Step::Doc => {
             // With private items, so that the links of internal documentation are checked as well.
             let mut doc = cargo();

@@ -16,6 +16,7 @@
 //! - [`process`], [`workspace`]: running commands, and what cargo knows about the checkout.
 
 pub mod architecture;
+pub mod budgets;
 pub mod check;
 pub mod demo;
 mod failure;

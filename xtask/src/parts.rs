@@ -44,7 +44,7 @@ pub enum Proof {
 }
 
 /// All parts that tests need.
-pub const PARTS: [Part; 2] = [
+pub const PARTS: [Part; 3] = [
     Part {
         name: "Mosquitto",
         proof: Proof::Program("mosquitto"),
@@ -58,6 +58,13 @@ pub const PARTS: [Part; 2] = [
         packages: &["libmodbus-dev", "pkg-config"],
         purpose: "a foreign Modbus peer for the master, built by the tests",
         testers: &["hal-modbus"],
+    },
+    Part {
+        name: "valgrind",
+        proof: Proof::Program("valgrind"),
+        packages: &["valgrind"],
+        purpose: "counts the instructions of a cycle against their budgets",
+        testers: &[],
     },
 ];
 

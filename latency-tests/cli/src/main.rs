@@ -4,6 +4,7 @@ mod bus;
 mod controllers;
 mod cycle;
 mod cyclictest;
+mod instructions;
 mod peer_program;
 mod sites;
 mod wake;
@@ -24,6 +25,7 @@ Examples:
   takt-latency cycle --json cycle.json         a cycle of 1 to 200 turbines and 10 to 1000 vehicles
   takt-latency bus --html bus.html             the guarded Modbus master beside tokio-modbus, libmodbus and pymodbus
   takt-latency controllers --discon libdiscon.so --discon-config DISCON.IN
+  takt-latency instructions                    the same number in every run, whatever the machine does
   takt-latency all --quick --html report.html
 
 Times depend on the machine, its host and the minute. What to read are the ratios: subject over peer in the same
@@ -49,8 +51,13 @@ enum Probe {
     Bus(Options),
     /// A step of a turbine controller: Takt's laws, and a library with Bladed's interface
     Controllers(Options),
+    /// Instructions of a controller's step and of a cycle, counted by callgrind
+    Instructions(Options),
     /// All of them
     All(Options),
+    /// Executes a subject of `instructions`; not for people
+    #[command(hide = true)]
+    Execute { subject: instructions::Subject },
 }
 
 #[derive(Debug, Args, Clone)]
@@ -112,7 +119,15 @@ fn main() -> ExitCode {
 }
 
 fn run(probe: &Probe) -> Result<(), String> {
-    let options = probe.options().settled();
+    let options = match probe {
+        Probe::Execute { subject } => return instructions::execute(*subject),
+        Probe::Wake(options)
+        | Probe::Cycle(options)
+        | Probe::Bus(options)
+        | Probe::Controllers(options)
+        | Probe::Instructions(options)
+        | Probe::All(options) => options.settled(),
+    };
     let mut found = Found::default();
     if matches!(probe, Probe::Wake(_) | Probe::All(_)) {
         wake(&options, &mut found)?;
@@ -129,6 +144,9 @@ fn run(probe: &Probe) -> Result<(), String> {
     }
     if matches!(probe, Probe::Controllers(_) | Probe::All(_)) {
         controllers(&options, &mut found)?;
+    }
+    if matches!(probe, Probe::Instructions(_) | Probe::All(_)) {
+        instructions(probe, &mut found)?;
     }
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&found.json).map_err(|error| error.to_string())?;
@@ -185,23 +203,31 @@ fn controllers(options: &Options, found: &mut Found) -> Result<(), String> {
     Ok(())
 }
 
-impl Probe {
-    const fn options(&self) -> &Options {
-        match self {
-            Self::Wake(options)
-            | Self::Cycle(options)
-            | Self::Bus(options)
-            | Self::Controllers(options)
-            | Self::All(options) => options,
+fn instructions(probe: &Probe, found: &mut Found) -> Result<(), String> {
+    let counts = match (instructions::measure(), probe) {
+        (Err(why), Probe::All(_)) => {
+            println!("instructions: absent: {why}\n");
+            return Ok(());
         }
-    }
+        (counts, _) => counts?,
+    };
+    let finding = instructions::finding(&counts);
+    println!("{}", report::finding(&finding));
+    found.findings.push(finding);
+    found.json.insert("instructions".to_owned(), json!(counts));
+    Ok(())
 }
 
 impl Options {
     /// What `--help` says.
     #[cfg(test)]
     fn usual() -> Self {
-        Arguments::parse_from(["takt-latency", "all"]).probe.options().clone()
+        #[derive(Debug, Parser)]
+        struct Alone {
+            #[command(flatten)]
+            options: Options,
+        }
+        Alone::parse_from(["takt-latency"]).options
     }
 
     /// With what was left open.

@@ -2,7 +2,7 @@
 //! prints what it spent and its times.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use hal_units::Duration;
 use latency_tests_harness::figures::Times;
@@ -14,6 +14,15 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 
 /// Runs a program; what it printed, or the last line of its complaint.
 pub(crate) fn output(words: &[String], folder: Option<&Path>) -> Result<String, String> {
+    run(words, folder).map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a program; what it printed beside its output, or the last line of that if it failed.
+pub(crate) fn complaints(words: &[String]) -> Result<String, String> {
+    run(words, None).map(|output| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn run(words: &[String], folder: Option<&Path>) -> Result<Output, String> {
     let Some((program, arguments)) = words.split_first() else { return Err("no program".to_owned()) };
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
@@ -22,7 +31,7 @@ pub(crate) fn output(words: &[String], folder: Option<&Path>) -> Result<String, 
     }
     let output = command.output().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok(output);
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
     Err(complaint.trim().lines().last().unwrap_or("it failed without a word").to_owned())

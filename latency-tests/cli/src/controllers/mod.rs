@@ -14,7 +14,7 @@
 
 mod discon;
 mod ours;
-mod recording;
+pub(crate) mod recording;
 
 use std::path::{Path, PathBuf};
 

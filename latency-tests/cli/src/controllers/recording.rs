@@ -11,20 +11,20 @@ use sim_world::turbine_loop::{actuation_from, inputs_from};
 use sim_world::{TurbineLoop, TurbineLoopSetup, bladed};
 
 /// Between two steps.
-pub(super) const PERIOD: Duration = Duration::from_millis(20);
+pub(crate) const PERIOD: Duration = Duration::from_millis(20);
 /// Round rated: both torque and pitch have work.
 const WIND: &str = "turb:14:14";
 
 /// What the sensors showed, step by step.
-pub(super) struct Recording {
+pub(crate) struct Recording {
     /// The Takt law for the turbine that was recorded.
-    pub(super) takt: TurbineParameters,
+    pub(crate) takt: TurbineParameters,
     shown: Vec<(Measurements, Duration)>,
 }
 
 impl Recording {
     /// Records so many steps.
-    pub(super) fn of(steps: usize) -> Result<Self, String> {
+    pub(crate) fn of(steps: usize) -> Result<Self, String> {
         let takt = takt()?;
         let spec = WIND.parse::<WindSpec>().map_err(|error| error.to_string())?;
         let wind = Wind::from_spec(&spec, 1).map_err(|error| error.to_string())?;
@@ -50,12 +50,12 @@ impl Recording {
     }
 
     /// The inputs of our controllers.
-    pub(super) fn inputs(&self) -> Vec<TurbineInputs> {
+    pub(crate) fn inputs(&self) -> Vec<TurbineInputs> {
         self.shown.iter().enumerate().map(|(step, (seen, now))| inputs(seen, *now, step)).collect()
     }
 
     /// The records of a swap array for each step, one after the other, in the machine's byte order.
-    pub(super) fn frames(&self) -> Vec<u8> {
+    pub(crate) fn frames(&self) -> Vec<u8> {
         let frame = |(seen, now): &(Measurements, Duration)| {
             let mut numbers = [0.0_f32; bladed::RECORDS];
             for (record, value) in bladed::records(seen, *now, PERIOD) {
