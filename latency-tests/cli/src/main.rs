@@ -1,6 +1,7 @@
 //! The program `takt-latency`: what a machine's real time is worth, beside peers in the same run.
 
 mod bus;
+mod command;
 mod controllers;
 mod cycle;
 mod cyclictest;
@@ -25,6 +26,7 @@ Examples:
   takt-latency cycle --json cycle.json         a cycle of 1 to 200 turbines and 10 to 1000 vehicles
   takt-latency bus --html bus.html             the guarded Modbus master beside tokio-modbus, libmodbus and pymodbus
   takt-latency controllers --discon libdiscon.so --discon-config DISCON.IN
+  takt-latency command --rounds 10             an agent in a demo of its own
   takt-latency instructions                    the same number in every run, whatever the machine does
   takt-latency all --quick --html report.html
 
@@ -51,6 +53,8 @@ enum Probe {
     Bus(Options),
     /// A step of a turbine controller: Takt's laws, and a library with Bladed's interface
     Controllers(Options),
+    /// From a command over MQTT until a device carries it out, and a message to the broker and back
+    Command(Options),
     /// Instructions of a controller's step and of a cycle, counted by callgrind
     Instructions(Options),
     /// All of them
@@ -125,6 +129,7 @@ fn run(probe: &Probe) -> Result<(), String> {
         | Probe::Cycle(options)
         | Probe::Bus(options)
         | Probe::Controllers(options)
+        | Probe::Command(options)
         | Probe::Instructions(options)
         | Probe::All(options) => options.settled(),
     };
@@ -144,6 +149,9 @@ fn run(probe: &Probe) -> Result<(), String> {
     }
     if matches!(probe, Probe::Controllers(_) | Probe::All(_)) {
         controllers(&options, &mut found)?;
+    }
+    if matches!(probe, Probe::Command(_) | Probe::All(_)) {
+        command(&options, &mut found)?;
     }
     if matches!(probe, Probe::Instructions(_) | Probe::All(_)) {
         instructions(probe, &mut found)?;
@@ -199,6 +207,25 @@ fn controllers(options: &Options, found: &mut Found) -> Result<(), String> {
     drop(load);
     println!("{}", report::table(&comparison));
     found.json.insert("controllers".to_owned(), json!(comparison.compared()));
+    found.comparisons.push(comparison);
+    Ok(())
+}
+
+fn command(options: &Options, found: &mut Found) -> Result<(), String> {
+    let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
+    let comparison = command::compare(options, load.words())?;
+    drop(load);
+    println!("{}", report::table(&comparison));
+    let added = command::added(&comparison);
+    if let Some(added) = added {
+        let finding = command::finding(added);
+        println!("{}", report::finding(&finding));
+        found.findings.push(finding);
+    }
+    if let Some(why) = comparison.contenders.first().and_then(|subject| subject.absent.as_ref()) {
+        return Err(format!("commands could not be measured: {why}"));
+    }
+    found.json.insert("command".to_owned(), json!({ "way": comparison.compared(), "added": added }));
     found.comparisons.push(comparison);
     Ok(())
 }

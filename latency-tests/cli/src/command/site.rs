@@ -1,0 +1,149 @@
+//! A demo of its own: the programs that are built beside this one.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+
+use hal_units::{Duration, Instant};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The demo's last turbine: its own operator lets it be.
+pub(super) const UNIT: &str = "WT04";
+const DEVICE: &str = "4";
+/// The demo says where its broker is, in such a line.
+const BROKER_LINE: &str = "broker: mqtt://";
+/// Too weak a wind to start in.
+const WIND: &str = "const:2";
+/// A day: it is ended long before.
+const SECONDS: &str = "86400";
+const LOG_POLL: Duration = Duration::from_millis(2);
+
+/// A running demo.
+pub(super) struct Demo {
+    child: Child,
+    pub(super) broker: SocketAddr,
+    log: BufReader<File>,
+    /// Zero of the log's times.
+    zero: Instant,
+    /// A line that is not complete.
+    part: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Demo {
+    pub(super) fn start() -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let takt = own.with_file_name("takt");
+        let mut child = Command::new(&takt)
+            .args(["demo", "--alone", "--turbines", "4", "--agvs", "0", "--modbus-agvs", "0"])
+            .args(["--wind", WIND, "--seconds", SECONDS, "--keep"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}; build the whole workspace", takt.display()))?;
+        let broker = broker_of(&mut child);
+        let log = first_line(&folder.path().join("writes.log"));
+        match (broker, log) {
+            (Ok(broker), Ok((log, zero))) => {
+                Ok(Self { child, broker, log, zero, part: String::new(), _folder: folder })
+            }
+            (Err(why), _) | (_, Err(why)) => {
+                end(&mut child);
+                Err(why)
+            }
+        }
+    }
+
+    /// Passes over all that the devices have seen.
+    pub(super) fn skip(&mut self) -> Result<(), String> {
+        while self.write()?.is_some() {}
+        Ok(())
+    }
+
+    /// Waits for the first write, at or after `since`, with such a brake; how long after it that was.
+    pub(super) fn brake_becomes(
+        &mut self,
+        closed: bool,
+        since: Instant,
+        within: Duration,
+    ) -> Result<Duration, String> {
+        let wanted = if closed { "1" } else { "0" };
+        while hal_linux_rt::clock::now().since(since) < within {
+            match self.write()? {
+                Some((at, brake)) if brake == wanted && at >= since => return Ok(at.since(since)),
+                Some(_) => {}
+                None => sleep(LOG_POLL),
+            }
+        }
+        Err(format!("no device carried the command out within {within:?}"))
+    }
+
+    /// The next write of the unit's device that was carried out, with its brake, if there is one by now.
+    fn write(&mut self) -> Result<Option<(Instant, String)>, String> {
+        loop {
+            self.log.read_line(&mut self.part).map_err(|error| format!("the write log: {error}"))?;
+            if !self.part.ends_with('\n') {
+                return Ok(None);
+            }
+            let line = std::mem::take(&mut self.part);
+            let fields: Vec<&str> = line.trim().split(',').collect();
+            if let ["w", ns, DEVICE, _, _, "applied", _, _, _, brake, ..] = fields.as_slice() {
+                let ns = ns.parse().map_err(|_| format!("the write log has a strange line: {line}"))?;
+                return Ok(Some((self.zero + Duration::from_nanos(ns), (*brake).to_owned())));
+            }
+        }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// The demo ends what it has started.
+fn end(child: &mut Child) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    let _ = child.wait();
+}
+
+/// Reads what the demo says until it has told the broker; the rest is read and forgotten, so that it is never held up.
+fn broker_of(child: &mut Child) -> Result<SocketAddr, String> {
+    let stdout = child.stdout.take().ok_or("the demo has no output")?;
+    let mut lines = BufReader::new(stdout);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if lines.read_line(&mut line).map_err(|error| error.to_string())? == 0 {
+            return Err("the demo ended before it had begun".to_owned());
+        }
+        if let Some(address) = line.trim().strip_prefix(BROKER_LINE) {
+            let address = address.parse().map_err(|error| format!("`{address}`: {error}"))?;
+            std::thread::spawn(move || std::io::copy(&mut lines.by_ref(), &mut std::io::sink()));
+            return Ok(address);
+        }
+    }
+}
+
+/// The log behind its first line, which says when its times begin.
+fn first_line(path: &Path) -> Result<(BufReader<File>, Instant), String> {
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut log = BufReader::new(file);
+    let mut line = String::new();
+    for _ in 0..100 {
+        log.read_line(&mut line).map_err(|error| error.to_string())?;
+        if let Some(zero) = line.trim().strip_prefix("takt-write-log,1,").filter(|_| line.ends_with('\n')) {
+            let zero = zero.parse().map_err(|_| format!("`{zero}` is no time"))?;
+            return Ok((log, Instant::ZERO + Duration::from_nanos(zero)));
+        }
+        sleep(Duration::from_millis(10));
+    }
+    Err(format!("{}: it does not begin", path.display()))
+}
