@@ -6,7 +6,8 @@
 //! base is what is granted, the horizon what will probably follow. When more is granted the order is carried on,
 //! as soon as the vehicle has echoed what it goes on from; when all is done and a way goes on, a new order
 //! begins. A way that is given up (its course has changed) is cancelled, and said to be given up once the
-//! vehicle has confirmed that.
+//! vehicle has confirmed that. A vehicle that was stopped between two places needs both: it gives nothing up, and is
+//! sent on from where it stands.
 //!
 //! A task is done with the last node of its way. If that node was sent before the task was known, the task is
 //! an order of its own, with this one node.
@@ -26,6 +27,12 @@ use crate::places::Places;
 
 /// What is not echoed after so long is sent again: three round trips over a slow radio link.
 const RESEND_AFTER: Duration = Duration::from_millis(60);
+/// An order that was rejected is tried again after so long, twice as long after each time that it is again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The most doublings: half a minute.
+const DOUBLINGS_MAX: u32 = 5;
+/// What a vehicle's own idea of its position may differ from ours when it is sent on from there, in metres.
+const START_MARGIN_METERS: f64 = 0.2;
 /// A vehicle that names no node is where it is if it is as near as this to a place, in metres.
 pub(crate) const ON_NODE_METERS: f64 = 0.3;
 
@@ -87,6 +94,8 @@ pub(crate) struct ConversationState {
     task_sent: u32,
     passed: u32,
     charges: bool,
+    /// Whether the vehicle may have begun the task of its order.
+    touched: bool,
     stops: u64,
 }
 
@@ -137,6 +146,12 @@ pub(crate) struct Conversation {
     gave_up: Option<u32>,
     sent: Option<(Instant, Option<u64>)>,
     node: Option<(Node, Heading)>,
+    /// How far it is from the place that it has reached last, in metres; zero if it does not say where it is.
+    off_place_meters: f64,
+    /// The number of its last state.
+    header: Option<u32>,
+    /// Orders that were rejected one after the other, and when the next one may be sent.
+    rejected: (u32, Instant),
     /// The order is to be sent again because this node has taken over.
     adopt: bool,
     begin: Begin,
@@ -164,6 +179,9 @@ impl Conversation {
             gave_up: None,
             sent: None,
             node: None,
+            off_place_meters: 0.0,
+            header: None,
+            rejected: (0, Instant::ZERO),
             adopt: false,
             begin: Begin::Unknown,
         }
@@ -249,7 +267,9 @@ impl Conversation {
             last_node: state.last_node_id.clone(),
             error: worst.map(|error| error.error_type.clone()),
         };
+        self.watch_task(state);
         self.node = node_of(state, places);
+        self.off_place_meters = off_place_meters(state, places);
         let idle = state.nodes.is_empty() && state.edges.is_empty() && !state.driving;
         if idle {
             self.begin = Begin::Done;
@@ -261,9 +281,24 @@ impl Conversation {
         Ok(found)
     }
 
+    /// Whether the task was begun. A state that was lost may have said so.
+    fn watch_task(&mut self, state: &State) {
+        let header = state.header.header_id;
+        let lost = self.header.replace(header).is_none_or(|last| header != last.wrapping_add(1));
+        let Some(task) = self.state.underway.as_ref().and_then(|underway| underway.task) else { return };
+        let id = action_id(task);
+        let action = state.actions.iter().find(|action| action.action_id == id);
+        self.state.touched = match action.map(|action| action.status) {
+            Some(ActionStatus::Waiting) => false,
+            Some(ActionStatus::Failed) | None => self.state.touched || lost,
+            Some(_) => true,
+        };
+    }
+
     fn take_event(&mut self, now: Instant, event: Event, state: &State) -> Option<Found> {
         match event {
             Event::Took(_) => {
+                self.rejected.0 = 0;
                 let (at, order) = self.sent.take()?;
                 return Some(Found::Echo { after: now.since(at), order });
             }
@@ -285,6 +320,8 @@ impl Conversation {
             Event::Rejected { error_type } => {
                 self.said.error = Some(error_type);
                 self.state.stops += 1;
+                let wait = RETRY_AFTER * 2_u32.pow(self.rejected.0.min(DOUBLINGS_MAX));
+                self.rejected = (self.rejected.0.saturating_add(1), now + wait);
                 self.end_course();
             }
             Event::NeedsBase
@@ -310,14 +347,21 @@ impl Conversation {
         self.task = Some(TaskReport { number: task.number, result });
     }
 
-    /// The vehicle stands still and has given up its way.
+    /// The vehicle stands still and has given up its order; its way, too, unless it stands between two places.
     fn end_course(&mut self) {
-        if let Some(underway) = self.state.underway.take() {
+        let Some(underway) = self.state.underway.take() else { return };
+        if self.is_at_place() {
             self.gave_up = Some(underway.course);
-            if let Some(task) = underway.task {
-                self.task = Some(TaskReport { number: task.number, result: TaskResult::Failed });
-            }
+            let result = if self.state.touched { TaskResult::Failed } else { TaskResult::Untouched };
+            self.task = underway.task.map(|task| TaskReport { number: task.number, result }).or(self.task);
+        } else if let Some(task) = underway.task {
+            // It has not got there: it is told again, with the rest of the way.
+            self.state.task_sent = task.number.saturating_sub(1);
         }
+    }
+
+    fn is_at_place(&self) -> bool {
+        self.off_place_meters <= ON_NODE_METERS
     }
 
     /// What the vehicle has said, for the fleet's control, which knows its way under this course and its task
@@ -365,8 +409,8 @@ impl Conversation {
             Some(underway) => self.carry_on(now, wall, way, underway, places),
             None if self.gave_up == Some(way.course) => None,
             None if way.recalled => {
-                // It has nothing that it could give up.
-                self.gave_up = (!self.said.driving).then_some(way.course);
+                // It has nothing that it could give up, but while it stands between two places it needs both.
+                self.gave_up = (!self.said.driving && self.is_at_place()).then_some(way.course);
                 None
             }
             None => self.begin(now, wall, way, places),
@@ -421,7 +465,7 @@ impl Conversation {
         let task = way.new_task(self.state.task_sent);
         // Where a transport will lead is said before the first step of it is granted.
         let announces = way.order.is_some() && !way.horizon.is_empty();
-        if way.base.is_empty() && task.is_none() && !announces {
+        if (way.base.is_empty() && task.is_none() && !announces) || now < self.rejected.1 {
             return None;
         }
         let ends_charging = std::mem::take(&mut self.state.charges);
@@ -441,7 +485,8 @@ impl Conversation {
             ends_charging,
             cancels: false,
         };
-        let order = places.order(&underway.parts(), &self.address);
+        let mut order = places.order(&underway.parts(), &self.address);
+        self.start_from_here(&mut order);
         let legs = legs(&order);
         let start = order.nodes.into_iter().next()?;
         let released = way.base.len();
@@ -455,6 +500,15 @@ impl Conversation {
                 self.state.charges = ends_charging;
                 self.note_refusal(refusal)
             }
+        }
+    }
+
+    /// An order begins at the place that the vehicle has reached last; one that stands beyond it is to take that for
+    /// near enough, and goes on to the next.
+    fn start_from_here(&self, order: &mut Order) {
+        let position = order.nodes.first_mut().and_then(|start| start.position.as_mut());
+        if let Some(position) = position.filter(|_| !self.is_at_place()) {
+            position.deviation = Some(self.off_place_meters + START_MARGIN_METERS);
         }
     }
 
@@ -503,6 +557,7 @@ impl Conversation {
     fn note_sent(&mut self, underway: Underway) {
         if let Some(task) = underway.task {
             self.state.task_sent = task.number;
+            self.state.touched = false;
             self.task = None;
         }
         self.state.underway = Some(underway);
@@ -597,6 +652,13 @@ fn node_of(state: &State, places: &Places) -> Option<(Node, Heading)> {
     let pose = pose?;
     let (node, meters) = places.hall.nearest([pose.x, pose.y])?;
     (meters <= ON_NODE_METERS).then_some((node, heading))
+}
+
+/// How far a vehicle is from the place that it has reached last; zero if it does not say.
+fn off_place_meters(state: &State, places: &Places) -> f64 {
+    let place = places.hall.node(&state.last_node_id).and_then(|node| places.hall.position(node));
+    let between = place.zip(state.pose.as_ref());
+    between.map_or(0.0, |([x, y], pose)| (pose.x - x).hypot(pose.y - y))
 }
 
 /// The nearest quarter. In a hall y grows to the left of x.

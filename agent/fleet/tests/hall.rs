@@ -456,7 +456,7 @@ fn stopped_anywhere(
 }
 
 #[test]
-fn vehicles_that_are_stopped_anywhere_are_not_driven_into() {
+fn vehicles_on_the_bus_that_are_stopped_anywhere_are_not_driven_into_and_do_their_orders() {
     let stop = |site: &mut Site, at: usize, stopped| {
         site.on_bus[at].protective_stop = stopped;
         if !stopped {
@@ -472,7 +472,7 @@ fn vehicles_that_are_stopped_anywhere_are_not_driven_into() {
 }
 
 #[test]
-fn vehicles_on_the_air_that_are_stopped_anywhere_are_not_driven_into() {
+fn vehicles_on_the_air_that_are_stopped_anywhere_are_not_driven_into_and_do_their_orders() {
     use hal_vda5050::EmergencyStop;
     let stop = |site: &mut Site, at: usize, stopped| {
         let by = if stopped { EmergencyStop::Manual } else { EmergencyStop::None };
@@ -480,6 +480,7 @@ fn vehicles_on_the_air_that_are_stopped_anywhere_are_not_driven_into() {
     };
     let moves = |site: &Site, at: usize| site.vehicles[at].truth().speed >= 0.2;
     let mut site = stopped_anywhere(Site::with_vehicles(6), 6, moves, stop);
-    site.seconds(120);
-    assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
+    site.until_done(40, 1200);
+    site.seconds(5);
+    site.assert_in_order();
 }

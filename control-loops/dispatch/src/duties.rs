@@ -132,7 +132,7 @@ impl FleetController {
         self.arrive_at_duty(vehicle);
         let result = self.cart_mut(vehicle).and_then(|cart| cart.result.take());
         match result {
-            None | Some(TaskResult::Running) => {}
+            None | Some(TaskResult::Running | TaskResult::Untouched) => {}
             Some(TaskResult::Done) => self.task_done(vehicle),
             Some(TaskResult::Failed) => self.task_failed(vehicle),
         }

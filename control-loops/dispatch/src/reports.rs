@@ -5,7 +5,9 @@ use control_loops_fleet::{Heading, Node, Vehicle};
 use crate::controller::FleetController;
 use crate::event::{Degradation, Event, Reason};
 use crate::order::{Fault, OrderState, Outcome};
-use crate::vehicle::{Cart, Duty, JoinError, Mode, ReportError, Standing, TaskResult, VehicleReport};
+use crate::vehicle::{
+    Cart, Duty, JoinError, Mode, ReportError, Standing, TaskReport, TaskResult, VehicleReport,
+};
 
 /// What of a report counts.
 struct Heard {
@@ -41,7 +43,7 @@ impl FleetController {
         // What has been done counts, whoever moves the vehicle next.
         self.take_in_result(vehicle);
         if report.gave_up == Some(cart.course) {
-            self.give_up(vehicle);
+            self.give_up(vehicle, result == Some(TaskResult::Untouched));
         }
         self.change_standing(vehicle, report);
         Ok(())
@@ -89,7 +91,11 @@ impl FleetController {
             Some(task) if task.number != cart.task => return Err(ReportError::UnknownTask),
             Some(task) if begun || task.result == TaskResult::Running => Some(task.result),
             // It was given up with the way to it, and can be done later.
-            Some(task) if task.result == TaskResult::Failed && report.gave_up == Some(cart.course) => None,
+            Some(TaskReport { result: TaskResult::Failed | TaskResult::Untouched, .. })
+                if report.gave_up == Some(cart.course) =>
+            {
+                None
+            }
             Some(_) => return Err(ReportError::UnknownTask),
         };
         match report.gave_up {
@@ -99,8 +105,8 @@ impl FleetController {
         }
     }
 
-    /// A vehicle stands still, and what was granted to it is void.
-    fn give_up(&mut self, vehicle: Vehicle) {
+    /// A vehicle stands still, and what was granted to it is void; whether it has left its task untouched.
+    fn give_up(&mut self, vehicle: Vehicle, untouched: bool) {
         self.traffic.give_up(vehicle);
         let Some(cart) = self.cart_mut(vehicle) else { return };
         cart.course = cart.course.wrapping_add(1);
@@ -109,7 +115,7 @@ impl FleetController {
         cart.task = cart.task.wrapping_add(u32::from(granted));
         let (duty, standing) = (cart.duty, cart.standing);
         match duty {
-            Duty::AtPick(slot) | Duty::AtDrop(slot) if granted => self.hold(vehicle, slot),
+            Duty::AtPick(slot) | Duty::AtDrop(slot) if granted && !untouched => self.hold(vehicle, slot),
             Duty::ToCharge(_) | Duty::Charging(_) => self.begin_duty(vehicle, Duty::Idle),
             Duty::Idle
             | Duty::ToPark(_)

@@ -68,6 +68,8 @@ pub enum TaskResult {
     Done,
     /// It could not be done.
     Failed,
+    /// It was given up before it had begun, and can be done later.
+    Untouched,
 }
 
 /// What a vehicle does at the end of its way.

@@ -6,7 +6,7 @@ mod support;
 
 use control_loops_dispatch::{
     Degradation, Event, Heading, JoinError, Mode, Motion, Node, OrderId, OrderState, Outcome, Reason,
-    ReportError, Resolution, Standing, Vehicle, VehicleReport, Why,
+    ReportError, Resolution, Standing, TaskReport, TaskResult, Vehicle, VehicleReport, Why,
 };
 use support::{Site, setup};
 
@@ -74,6 +74,22 @@ fn a_vehicle_in_the_middle_of_a_pick_that_forgets_it_is_for_a_person() {
     site.real[0].load = Some(OrderId(1));
     site.fleet.resolve(OrderId(1), Resolution::GoOn).unwrap();
     site.until(200, |site| site.is_over(1));
+}
+
+#[test]
+fn a_pick_that_was_given_up_before_it_began_is_done_later_and_needs_nobody() {
+    let mut site = site(&[0]);
+    site.pace.task_steps = 20;
+    site.transport(1, 2, 39);
+    site.until(100, |site| site.real[0].task.is_some());
+    let number = site.real[0].task.unwrap().number;
+    site.give_up(0);
+    site.real[0].task = Some(TaskReport { number, result: TaskResult::Untouched });
+    let report = site.report_of(0);
+    site.fleet.report(Vehicle(0), &report).unwrap();
+    site.real[0].task = None;
+    site.until(300, |site| site.is_over(1));
+    assert_eq!(site.fleet.order(OrderId(1)), Some(OrderState::Over(Outcome::Done)));
 }
 
 #[test]
@@ -217,13 +233,7 @@ fn what_is_wrong_with_a_report_is_named_and_changes_nothing() {
         (VehicleReport { gave_up: Some(9), ..good }, ReportError::UnknownCourse),
         (VehicleReport { at: hal_units::Instant::ZERO, ..good }, ReportError::Stale),
         (
-            VehicleReport {
-                task: Some(control_loops_dispatch::TaskReport {
-                    number: 99,
-                    result: control_loops_dispatch::TaskResult::Done,
-                }),
-                ..good
-            },
+            VehicleReport { task: Some(TaskReport { number: 99, result: TaskResult::Done }), ..good },
             ReportError::UnknownTask,
         ),
     ];

@@ -86,7 +86,10 @@ impl Dialogue {
             !found.status.is_over()
         });
         if cancelled {
-            self.course = None;
+            // How far it has come with the order counts, also in the word that says its end.
+            if let Some(mut course) = self.course.take().filter(|course| course.is_echoed_by(state)) {
+                course.see_progress(state, events);
+            }
             events.push(Event::Cancelled);
         }
     }
@@ -118,7 +121,7 @@ impl Dialogue {
             course.echoed = Some(update);
             events.push(Event::Took(update));
         }
-        if state.order_id == course.order.order_id && course.echoed == Some(state.order_update_id) {
+        if course.is_echoed_by(state) {
             course.see_progress(state, events);
         }
         if !has_it {
@@ -176,6 +179,11 @@ fn consistent(state: &State) -> Result<(), StateFault> {
 }
 
 impl Course {
+    /// Whether a state speaks of what the vehicle was known to have taken.
+    fn is_echoed_by(&self, state: &State) -> bool {
+        state.order_id == self.order.order_id && self.echoed == Some(state.order_update_id)
+    }
+
     /// Nodes of the base that it has passed.
     fn see_progress(&mut self, state: &State, events: &mut Vec<Event>) {
         let passed = state.last_node_sequence_id;

@@ -89,6 +89,22 @@ fn a_cancelled_order_is_over_when_the_vehicle_says_so_and_its_name_stays() {
 }
 
 #[test]
+fn a_node_that_is_reached_in_the_word_that_ends_a_cancelled_order_counts() {
+    for version in BOTH {
+        let (mut dialogue, mut vehicle) = conversation(version, "a");
+        vehicle.hears(&begin(&mut dialogue));
+        dialogue.on_state(&vehicle.state()).unwrap();
+        let cancel = dialogue.cancel(at(5), wall()).unwrap();
+        vehicle.drives();
+        vehicle.hears(&cancel);
+        let events = dialogue.on_state(&vehicle.state()).unwrap();
+        let place = |wanted: Event| events.iter().position(|event| *event == wanted);
+        let reached = place(Event::Reached { node_id: "b".into(), sequence_id: 2 });
+        assert!(reached.is_some() && reached < place(Event::Cancelled), "{events:?}");
+    }
+}
+
+#[test]
 fn a_rejected_order_ends_and_says_why() {
     for (version, word) in [(Version::V2, "orderError"), (Version::V3, "INVALID_ORDER_ACTION")] {
         let (mut dialogue, mut vehicle) = conversation(version, "a");
