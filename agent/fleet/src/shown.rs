@@ -157,8 +157,9 @@ impl SiteFleet {
             Cause::Pinned => "has to stay where it is".to_owned(),
             Cause::MakesWay { of } => format!("makes way for {}, which has waited longest", self.name(of)),
             Cause::DeadEnd { owner } => {
-                let owner = owner.map_or("several others", |owner| self.name(owner));
-                format!("waits outside a dead end that {owner} is in")
+                let inside =
+                    owner.map_or("several others are".to_owned(), |owner| format!("{} is", self.name(owner)));
+                format!("waits outside a dead end that {inside} in")
             }
             Cause::Held { node, by } => format!("waits for {}, where {} stands", place(node), self.name(by)),
             Cause::GivesWay { node, to } => format!("lets {} pass {} first", self.name(to), place(node)),

@@ -17,7 +17,8 @@
 //! each of the others is older than it at most once: see [`Planner::wait_max`].
 //!
 //! A vehicle that is pinned ([`Planner::set_pinned`]) stays where it is: whoever has the right of way goes
-//! round it or waits for as long as that lasts, and the bound grows by as much.
+//! round it. Where that cannot be, it waits for as long as that lasts, the bound grows by as much, and the next
+//! oldest that can get on has the right of way meanwhile.
 
 use crate::aim::Aim;
 use crate::field::CLOSED;
@@ -62,31 +63,45 @@ impl Planner {
             return;
         }
         self.release_held();
-        self.guard.oldest = self.oldest();
-        self.guard.leader = self.guard.oldest.map(|oldest| Vehicle(self.leader(oldest.0)));
-        let Some(Vehicle(leader)) = self.guard.leader else { return };
-        if self.pinned.at(leader as usize) {
-            return;
-        }
-        if let Some(steps) = self.progress(leader) {
-            self.held.put(leader as usize, true);
-            self.guard.left = steps;
-        } else {
-            self.make_room(leader);
+        (self.guard.oldest, self.guard.leader) = (None, None);
+        let mut before = None;
+        while let Some(oldest) = self.oldest(before) {
+            let leader = self.leader(oldest);
+            if !self.pinned.at(leader as usize) && self.gets_on(leader) {
+                (self.guard.oldest, self.guard.leader) = (Some(Vehicle(oldest)), Some(Vehicle(leader)));
+                return;
+            }
+            // Who stands in its way stays: until that ends, the next one has the right of way.
+            before = Some(self.seniority(oldest));
         }
     }
 
-    fn oldest(&self) -> Option<Vehicle> {
+    /// Whether a vehicle gets nearer to its goal, by its plan or by one that is made for it.
+    fn gets_on(&mut self, leader: u16) -> bool {
+        match self.progress(leader) {
+            Some(steps) => {
+                self.held.put(leader as usize, true);
+                self.guard.left = steps;
+                true
+            }
+            None => self.make_room(leader),
+        }
+    }
+
+    fn seniority(&self, vehicle: u16) -> (u32, core::cmp::Reverse<u16>) {
+        (self.age.at(vehicle as usize), core::cmp::Reverse(vehicle))
+    }
+
+    /// The oldest of those that wait, or the next one after such a seniority.
+    fn oldest(&self, before: Option<(u32, core::cmp::Reverse<u16>)>) -> Option<u16> {
         let waiting = |vehicle: &u16| {
             self.goal.at(*vehicle as usize).is_some()
                 && self.age.at(*vehicle as usize) >= self.setup.guard_age
                 && !self.is_cut_off(*vehicle)
                 && !self.pinned.at(*vehicle as usize)
+                && before.is_none_or(|before| self.seniority(*vehicle) < before)
         };
-        let oldest = (0..self.vehicles)
-            .filter(waiting)
-            .max_by_key(|vehicle| (self.age.at(*vehicle as usize), core::cmp::Reverse(*vehicle)));
-        oldest.map(Vehicle)
+        (0..self.vehicles).filter(waiting).max_by_key(|vehicle| self.seniority(*vehicle))
     }
 
     /// Whom the oldest has to wait for: the one that is in its branch, or itself.
@@ -122,12 +137,14 @@ impl Planner {
         })
     }
 
-    /// Resets the plan and moves everybody between the vehicle's next node and the nearest free one.
-    fn make_room(&mut self, leader: u16) {
+    /// Resets the plan and moves everybody between the vehicle's next node and the nearest free one; whether there
+    /// are such nodes.
+    fn make_room(&mut self, leader: u16) -> bool {
+        let Some(next) = self.next_node(leader) else { return false };
+        let Some(end) = self.free_node(leader, next) else { return false };
         self.stop_all();
-        let Some(next) = self.next_node(leader) else { return };
-        let Some(end) = self.free_node(leader, next) else { return };
         self.guard.left = self.shift_chain(leader, next, end);
+        true
     }
 
     /// The neighbour that leads to the goal.

@@ -71,6 +71,22 @@ fn an_idle_vehicle_in_a_dead_end_is_made_to_leave_it() {
 }
 
 #[test]
+fn while_the_oldest_waits_for_one_that_has_to_stay_the_next_one_gets_on() {
+    let hall = Hall::drawn(&["...#", "....", "...#", "....", "...#"]);
+    for motion in MOTIONS {
+        let starts = [hall.at(3, 1), hall.at(2, 1), hall.at(3, 3), hall.at(2, 3)];
+        let mut fleet = Fleet::on(&hall, &starts, Setup { effort: 0, ..setup(motion) });
+        fleet.planner.set_pinned(Vehicle(0), true);
+        fleet.send(1, hall.at(3, 1));
+        (0..40).for_each(|_| fleet.step());
+        // One wants out of a dead end, and before it stands one that wants in.
+        fleet.send(2, hall.at(0, 0));
+        fleet.send(3, hall.at(3, 3));
+        assert!(fleet.steps_until_arrival(2, 100).is_some(), "{motion:?}");
+    }
+}
+
+#[test]
 fn a_crowd_in_a_dead_end_comes_out_even_if_the_outer_one_wants_in() {
     let hall = Hall::drawn(&["...###", "......", "...###"]);
     for motion in MOTIONS {
