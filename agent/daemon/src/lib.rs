@@ -22,6 +22,7 @@ pub mod admin;
 pub mod admission;
 mod alarm;
 mod assembly;
+mod bell;
 mod carried_out;
 pub mod config;
 pub mod durable;

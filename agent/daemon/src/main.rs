@@ -153,7 +153,8 @@ fn fail(error: &StartError) -> ExitCode {
         | StartError::Operators(_)
         | StartError::StateDir { .. }
         | StartError::Traces(_)
-        | StartError::Wiring { .. } => 1,
+        | StartError::Wiring { .. }
+        | StartError::Bell(_) => 1,
     })
 }
 

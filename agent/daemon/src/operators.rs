@@ -12,6 +12,7 @@
 //! `hal_mqtt::client`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 
 use agent_cycle::{Command, CommandAction, Executed, PlantRecord, UnitRecord};
 use agent_status::{Commands, MqttLink};
@@ -80,6 +81,13 @@ impl Operators {
     ) -> Result<Self, OperatorsError> {
         let link = site.mqtt.as_ref().map(|mqtt| Link::open(site, mqtt, stations)).transpose()?;
         Ok(Self { overrides, link, active: site.pair.is_none() })
+    }
+
+    /// Names an eventfd that becomes readable when there is a command to hand out.
+    pub(crate) fn call_for_commands(&self, event: OwnedFd) {
+        if let Some(link) = &self.link {
+            link.mqtt.call_for_commands(event);
+        }
     }
 
     /// One round: hand commands to the cycles and to the fleet, conclude those that were carried out in a cycle

@@ -18,6 +18,7 @@ use hal_units::{Duration, Instant};
 use crate::admin::{self, AdminError, Listeners, SharedReport};
 use crate::admission;
 use crate::assembly::Assembly;
+use crate::bell::Bell;
 use crate::config::SiteConfig;
 use crate::field::{FieldThread, GroupField};
 use crate::fleet::{FleetPlan, FleetStartError, FleetThread};
@@ -30,7 +31,7 @@ use crate::report::Reporter;
 use crate::setup::{SetUp, drop_capabilities};
 use crate::telemetry::{Collector, GroupFacts, TraceFolder};
 
-/// How often the main thread looks at rings, signals and counters.
+/// How often the main thread looks at rings, signals and counters; a command calls it before its time.
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the report is renewed.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
@@ -73,6 +74,9 @@ pub enum StartError {
     /// The thread that writes traces cannot be started.
     #[error("no thread for traces: {0}")]
     Traces(std::io::Error),
+    /// The main thread cannot be called.
+    #[error("no eventfd for the main thread: {0}")]
+    Bell(std::io::Error),
     /// The command interface cannot be opened.
     #[error("{0}")]
     Operators(#[from] OperatorsError),
@@ -205,6 +209,8 @@ pub fn run(
 
     let reporter = Reporter::new(site, assembly.counters, set_up.status(), now());
     let operators = Operators::start(site, overrides, stations)?;
+    let bell = Bell::new().map_err(StartError::Bell)?;
+    operators.call_for_commands(bell.rope().map_err(StartError::Bell)?);
     let report =
         SharedReport::new(reporter.report(&controls, &operators, &plans.report(), Phase::Starting, now()));
     let requests = admin::Requests {
@@ -232,6 +238,7 @@ pub fn run(
         left_pair: None,
         left_fleet: None,
         traces: Some(traces),
+        bell,
         trace_asked,
     };
     let outcome = watch.until_told_to_end(signals);
@@ -329,13 +336,14 @@ struct Watch<'a> {
     role: Role,
     traces: Option<TraceFolder>,
     trace_asked: Arc<AtomicBool>,
+    bell: Bell,
 }
 
 impl Watch<'_> {
     fn until_told_to_end(&mut self, signals: &Signals) -> Outcome {
         let mut stopping: Option<Instant> = None;
         loop {
-            match signals.wait(WATCH_INTERVAL) {
+            match self.bell.wait(signals, WATCH_INTERVAL) {
                 Ok(Some(received)) => match (received.signal, stopping) {
                     (Signal::HangUp, _) => self.plans.iter().for_each(PlanThread::reload),
                     (Signal::Terminate | Signal::Interrupt, None) => {

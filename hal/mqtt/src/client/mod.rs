@@ -21,7 +21,8 @@ mod succession;
 mod worker;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
@@ -89,6 +90,8 @@ struct Shared {
     ledger: Mutex<Ledger>,
     latest: Mutex<Latest>,
     status: Mutex<MqttStatus>,
+    /// Whom to call when a command can be taken.
+    command_event: OnceLock<OwnedFd>,
 }
 
 /// A poisoned lock guards plain data that is whole at each instruction.
@@ -131,6 +134,7 @@ impl Mqtt {
             ledger: Mutex::new(Ledger::of(&outbox)),
             latest: Mutex::new(Latest::default()),
             status: Mutex::new(worker::first_status(&outbox, clock)),
+            command_event: OnceLock::new(),
         });
         let network = Network::new(options.clone(), events).map_err(StartError::Thread)?;
         let inbox = worker::Inbox { requests: requests_in, wake: wake_in, events: events_in };
@@ -142,6 +146,12 @@ impl Mqtt {
             .spawn(move || worker.run(inbox))
             .map_err(StartError::Thread)?;
         Ok(Self { shared, requests, wake, commands, worker: Mutex::new(Some(thread)) })
+    }
+
+    /// Names an eventfd that becomes readable when there is a command to take, so that nobody has to ask again and
+    /// again. Names it once: a second one is dropped.
+    pub fn call_for_commands(&self, event: OwnedFd) {
+        let _ = self.shared.command_event.set(event);
     }
 
     /// Takes a message for the outbox: published with QoS 1 until the broker acknowledges it. It is durable as

@@ -381,11 +381,17 @@ impl<O: Storage, J: Storage> Worker<O, J> {
     }
 
     fn hand_out(&mut self) {
+        let mut any = false;
         while let Some(command) = self.waiting.pop_front() {
             if let Err(error) = self.commands.try_send(command) {
                 self.waiting.push_front(error.into_inner());
-                return;
+                break;
             }
+            any = true;
+        }
+        if any && let Some(event) = self.shared.command_event.get() {
+            // A counter at its limit is readable as well.
+            let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
         }
     }
 

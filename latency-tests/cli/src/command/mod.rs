@@ -36,6 +36,8 @@ const CYCLE: Duration = Duration::from_millis(10);
 const ALLOWED: Duration = Duration::from_millis(2);
 /// A command that no device has carried out by then is lost.
 const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(2);
+/// The turbine begins in operation, and feathers slowly.
+const AT_REST_WITHIN: Duration = Duration::from_secs(120);
 /// Between two messages; what it adds is no multiple of the cycle, so that all phases are met.
 const PAUSE: Duration = Duration::from_micros(41_700);
 const PAUSE_GROWS: Duration = Duration::from_micros(1_700);
@@ -113,7 +115,8 @@ pub(crate) fn compare(options: &Options, load: &str) -> Result<Comparison, Strin
     // From whatever it was to a unit that stands.
     shared.demo.skip()?;
     let published = shared.client.command(site::UNIT, "stop")?;
-    shared.demo.brake_becomes(true, published, CARRIED_OUT_WITHIN)?;
+    eprintln!("a turbine comes to rest");
+    shared.demo.stands(published, AT_REST_WITHIN)?;
     let shared = Rc::new(RefCell::new(shared));
     let mut contenders: Vec<Box<dyn Contender>> =
         vec![Box::new(Command(Rc::clone(&shared), false)), Box::new(Echo(shared))];

@@ -21,6 +21,16 @@ const WIND: &str = "const:2";
 const SECONDS: &str = "86400";
 const LOG_POLL: Duration = Duration::from_millis(2);
 
+/// Blades beyond this count as feathered, rad: the controller goes on from a standstill only then.
+const FEATHERED_RAD: f64 = 1.56;
+
+/// What a write told the unit's device.
+struct Write {
+    at: Instant,
+    pitch_rad: f64,
+    brake: bool,
+}
+
 /// A running demo.
 pub(super) struct Demo {
     child: Child,
@@ -72,10 +82,23 @@ impl Demo {
         since: Instant,
         within: Duration,
     ) -> Result<Duration, String> {
-        let wanted = if closed { "1" } else { "0" };
+        self.first(since, within, |write| write.brake == closed)
+    }
+
+    /// Waits until the unit stands, feathered and braked.
+    pub(super) fn stands(&mut self, since: Instant, within: Duration) -> Result<Duration, String> {
+        self.first(since, within, |write| write.brake && write.pitch_rad >= FEATHERED_RAD)
+    }
+
+    fn first(
+        &mut self,
+        since: Instant,
+        within: Duration,
+        wanted: impl Fn(&Write) -> bool,
+    ) -> Result<Duration, String> {
         while hal_linux_rt::clock::now().since(since) < within {
             match self.write()? {
-                Some((at, brake)) if brake == wanted && at >= since => return Ok(at.since(since)),
+                Some(write) if wanted(&write) && write.at >= since => return Ok(write.at.since(since)),
                 Some(_) => {}
                 None => sleep(LOG_POLL),
             }
@@ -83,8 +106,8 @@ impl Demo {
         Err(format!("no device carried the command out within {within:?}"))
     }
 
-    /// The next write of the unit's device that was carried out, with its brake, if there is one by now.
-    fn write(&mut self) -> Result<Option<(Instant, String)>, String> {
+    /// The next write of the unit's device that was carried out, if there is one by now.
+    fn write(&mut self) -> Result<Option<Write>, String> {
         loop {
             self.log.read_line(&mut self.part).map_err(|error| format!("the write log: {error}"))?;
             if !self.part.ends_with('\n') {
@@ -92,9 +115,12 @@ impl Demo {
             }
             let line = std::mem::take(&mut self.part);
             let fields: Vec<&str> = line.trim().split(',').collect();
-            if let ["w", ns, DEVICE, _, _, "applied", _, _, _, brake, ..] = fields.as_slice() {
-                let ns = ns.parse().map_err(|_| format!("the write log has a strange line: {line}"))?;
-                return Ok(Some((self.zero + Duration::from_nanos(ns), (*brake).to_owned())));
+            if let ["w", ns, DEVICE, _, _, "applied", _, pitch, _, brake, ..] = fields.as_slice() {
+                let (Ok(ns), Ok(pitch_rad)) = (ns.parse(), pitch.parse()) else {
+                    return Err(format!("the write log has a strange line: {line}"));
+                };
+                let at = self.zero + Duration::from_nanos(ns);
+                return Ok(Some(Write { at, pitch_rad, brake: *brake == "1" }));
             }
         }
     }
