@@ -56,7 +56,11 @@ impl Shared {
     }
 }
 
-struct Command(Rc<RefCell<Shared>>, bool);
+struct Command {
+    shared: Rc<RefCell<Shared>>,
+    /// The unit was asked to run last, not to stop.
+    running: bool,
+}
 
 impl Contender for Command {
     fn name(&self) -> &str {
@@ -64,14 +68,14 @@ impl Contender for Command {
     }
 
     fn turn(&mut self) -> Result<Times, String> {
-        let shared = &mut *self.0.borrow_mut();
+        let shared = &mut *self.shared.borrow_mut();
         let mut times = Times::new();
         for at in 0..shared.per_turn {
             shared.pause(at);
-            self.1 = !self.1;
+            self.running = !self.running;
             shared.demo.skip()?;
-            let published = shared.client.command(site::UNIT, if self.1 { "start" } else { "stop" })?;
-            times.add(shared.demo.brake_becomes(!self.1, published, CARRIED_OUT_WITHIN)?);
+            let published = shared.client.command(site::UNIT, if self.running { "start" } else { "stop" })?;
+            times.add(shared.demo.brake_becomes(!self.running, published, CARRIED_OUT_WITHIN)?);
         }
         Ok(times)
     }
@@ -119,7 +123,7 @@ pub(crate) fn compare(options: &Options, load: &str) -> Result<Comparison, Strin
     shared.demo.stands(published, AT_REST_WITHIN)?;
     let shared = Rc::new(RefCell::new(shared));
     let mut contenders: Vec<Box<dyn Contender>> =
-        vec![Box::new(Command(Rc::clone(&shared), false)), Box::new(Echo(shared))];
+        vec![Box::new(Command { shared: Rc::clone(&shared), running: false }), Box::new(Echo(shared))];
     let contenders = rounds::run(&mut contenders, options.rounds, |round, name| {
         eprintln!("round {round} of {}: {name}", options.rounds);
     });
