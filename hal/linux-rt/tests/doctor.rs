@@ -67,6 +67,19 @@ fn a_gate_that_works_is_found_fit_and_leaves_nothing_behind() {
 }
 
 #[test]
+#[cfg_attr(not(takt_packet_gate), ignore = "needs CAP_BPF, CAP_NET_ADMIN and a cgroup v2 hierarchy")]
+fn gates_that_are_tried_side_by_side_leave_each_other_alone() {
+    std::thread::scope(|scope| {
+        let trials: Vec<_> = (0..4).map(|_| scope.spawn(|| examine(&brief()))).collect();
+        for trial in trials {
+            let findings = trial.join().unwrap();
+            let gate = finding(&findings, "packet gate");
+            assert_eq!(gate.status, Status::Ok, "{gate:?}");
+        }
+    });
+}
+
+#[test]
 fn without_permission_the_policy_is_a_failure_with_its_errno() {
     in_own_process("without_permission_the_policy_is_a_failure_with_its_errno", || {
         keep_only(&[]).unwrap();

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use hal_units::Duration;
@@ -14,6 +15,9 @@ use crate::capability::{Capabilities, Capability};
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::lease_gate::{GateError, GateSpec, LeaseGate, NEEDED_TO_SET_UP, current_group, mark_exempt};
+
+/// Trials that this process has begun.
+static TRIALS: AtomicU32 = AtomicU32::new(0);
 
 const CHECK: &str = "packet gate";
 const MEANING: &str =
@@ -100,7 +104,9 @@ impl From<io::Error> for Trouble {
 fn try_gate() -> Result<usize, Trouble> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let device = listener.local_addr()?;
-    let name = format!("trial-{}", std::process::id());
+    // A name of its own: who sets up a gate removes the empty groups of earlier ones with its name.
+    let trial = TRIALS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("trial-{}-{trial}", std::process::id());
     let spec = GateSpec { site: &name, node: "doctor", devices: &[device] };
     let gate = LeaseGate::set_up(&spec).map_err(Trouble::SetUp)?;
     let programs_above = gate.report().programs_above;
