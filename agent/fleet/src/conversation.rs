@@ -15,15 +15,17 @@
 use control_loops_dispatch::{Heading, Mode, Node, Task, TaskKind, TaskReport, TaskResult, VehicleReport};
 use hal_units::{Duration, Instant};
 use hal_vda5050::{
-    Action, ActionStatus, Address, Blocking, Connection, ConnectionState, Dialogue, Edge, EmergencyStop,
-    Event, Level, Limits, Malformed, Node as OrderNode, Order, Outgoing, Position, Refusal, State,
-    StateFault, Topic,
+    ActionStatus, Address, Connection, ConnectionState, Dialogue, EmergencyStop, Event, Level, Limits,
+    Malformed, Order, Outgoing, Refusal, State, StateFault, Topic,
 };
 use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use crate::orders::{OrderParts, action, action_id, legs};
 use crate::places::Places;
+use crate::way::Way;
+use crate::whereabouts::{ON_NODE_METERS, meters_off, node_of};
 
 /// What is not echoed after so long is sent again: three round trips over a slow radio link.
 const RESEND_AFTER: Duration = Duration::from_millis(60);
@@ -33,34 +35,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const DOUBLINGS_MAX: u32 = 5;
 /// What a vehicle's own idea of its position may differ from ours when it is sent on from there, in metres.
 const START_MARGIN_METERS: f64 = 0.2;
-/// A vehicle that names no node is where it is if it is as near as this to a place, in metres.
-pub(crate) const ON_NODE_METERS: f64 = 0.3;
-
-/// The granted way of a vehicle.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Way {
-    /// The vehicle is to stand still and give it up.
-    pub(crate) recalled: bool,
-    /// The transport order that it is for.
-    pub(crate) order: Option<u64>,
-    /// Which way it is; another number says that the last one is given up.
-    pub(crate) course: u32,
-    /// Number and place of the waypoint that the vehicle has reached last.
-    pub(crate) at: (u32, u32),
-    /// Numbers and places of the granted waypoints after that.
-    pub(crate) base: Vec<(u32, u32)>,
-    /// Places that will probably follow.
-    pub(crate) horizon: Vec<u32>,
-    /// What is to be done at the end of the base.
-    pub(crate) task: Option<Task>,
-}
-
-impl Way {
-    /// A task that the vehicle was not told of yet.
-    pub(crate) fn new_task(&self, told: u32) -> Option<Task> {
-        self.task.filter(|task| task.number > told && is_sent(*task))
-    }
-}
 
 /// The order that a vehicle has, with what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -269,7 +243,9 @@ impl Conversation {
         };
         self.watch_task(state);
         self.node = node_of(state, places);
-        self.off_place_meters = off_place_meters(state, places);
+        let place = places.hall.node(&state.last_node_id).zip(state.pose.as_ref());
+        let off = place.and_then(|(node, pose)| meters_off(places, node, [pose.x, pose.y]));
+        self.off_place_meters = off.unwrap_or(0.0);
         let idle = state.nodes.is_empty() && state.edges.is_empty() && !state.driving;
         if idle {
             self.begin = Begin::Done;
@@ -595,17 +571,6 @@ impl Conversation {
     }
 }
 
-/// What an order's message is made from.
-pub(crate) struct OrderParts<'a> {
-    pub(crate) id: u64,
-    pub(crate) update: u32,
-    pub(crate) nodes: &'a [u32],
-    pub(crate) sequence: u32,
-    pub(crate) released: usize,
-    pub(crate) task: Option<Task>,
-    pub(crate) ends_charging: bool,
-}
-
 impl Underway {
     /// Number of the last waypoint that the vehicle was told to go to.
     fn told(&self) -> u32 {
@@ -622,125 +587,5 @@ impl Underway {
             task: self.task,
             ends_charging: self.ends_charging,
         }
-    }
-}
-
-/// To park is to stand: nothing is sent for it.
-fn is_sent(task: Task) -> bool {
-    match task.kind {
-        TaskKind::Pick | TaskKind::Drop | TaskKind::Visit | TaskKind::Charge => true,
-        TaskKind::Park => false,
-    }
-}
-
-/// The name of a task's action: unique for the vehicle.
-fn action_id(task: Task) -> String {
-    format!("task-{}", task.number)
-}
-
-fn legs(order: &Order) -> Vec<(Edge, OrderNode)> {
-    order.edges.iter().cloned().zip(order.nodes.iter().skip(1).cloned()).collect()
-}
-
-/// The place that a vehicle is on, and how it stands.
-fn node_of(state: &State, places: &Places) -> Option<(Node, Heading)> {
-    let pose = state.pose.as_ref();
-    let heading = pose.map_or(Heading::East, |pose| heading(pose.theta));
-    if let Some(node) = places.hall.node(&state.last_node_id) {
-        return Some((node, heading));
-    }
-    let pose = pose?;
-    let (node, meters) = places.hall.nearest([pose.x, pose.y])?;
-    (meters <= ON_NODE_METERS).then_some((node, heading))
-}
-
-/// How far a vehicle is from the place that it has reached last; zero if it does not say.
-fn off_place_meters(state: &State, places: &Places) -> f64 {
-    let place = places.hall.node(&state.last_node_id).and_then(|node| places.hall.position(node));
-    let between = place.zip(state.pose.as_ref());
-    between.map_or(0.0, |([x, y], pose)| (pose.x - x).hypot(pose.y - y))
-}
-
-/// The nearest quarter. In a hall y grows to the left of x.
-pub(crate) fn heading(theta: f64) -> Heading {
-    let quarter = (theta / std::f64::consts::FRAC_PI_2).round().rem_euclid(4.0);
-    match quarter as u8 {
-        0 | 4 => Heading::East,
-        1 => Heading::North,
-        2 => Heading::West,
-        _ => Heading::South,
-    }
-}
-
-impl Places {
-    /// The message of an order.
-    fn order(&self, parts: &OrderParts<'_>, address: &Address) -> Order {
-        let OrderParts { id, update, nodes, sequence, released, task, ends_charging } = *parts;
-        let mut order = Order {
-            order_id: format!("{}-{id}", address.serial()),
-            order_update_id: update,
-            nodes: Vec::with_capacity(nodes.len()),
-            edges: Vec::with_capacity(nodes.len()),
-        };
-        let mut before: Option<u32> = None;
-        for (at, node) in nodes.iter().enumerate() {
-            let number = sequence + 2 * at as u32;
-            let is_released = at < released;
-            if let Some(before) = before.replace(*node) {
-                order.edges.push(self.edge(before, *node, number - 1, is_released));
-            }
-            let mut actions = Vec::new();
-            if at == 0 && ends_charging {
-                actions.push(action("stopCharging", format!("uncharge-{id}")));
-            }
-            if let Some(task) = task.filter(|_| at + 1 == released) {
-                actions.push(action(action_type(task.kind), action_id(task)));
-            }
-            order.nodes.push(self.node(*node, number, is_released, actions));
-        }
-        order
-    }
-
-    fn node(&self, node: u32, sequence_id: u32, released: bool, actions: Vec<Action>) -> OrderNode {
-        let position = self.hall.position(Node(node)).map(|[x, y]| Position {
-            map_id: self.map_id.clone(),
-            x,
-            y,
-            theta: None,
-            deviation: None,
-        });
-        OrderNode { node_id: self.hall.name(Node(node)).to_owned(), sequence_id, released, position, actions }
-    }
-
-    fn edge(&self, from: u32, to: u32, sequence_id: u32, released: bool) -> Edge {
-        Edge {
-            edge_id: self.edge_name(Node(from), Node(to)),
-            sequence_id,
-            released,
-            start_node_id: self.hall.name(Node(from)).to_owned(),
-            end_node_id: self.hall.name(Node(to)).to_owned(),
-            max_speed: None,
-            length: None,
-            actions: Vec::new(),
-        }
-    }
-}
-
-fn action(action_type: &str, action_id: String) -> Action {
-    Action {
-        action_type: action_type.to_owned(),
-        action_id,
-        blocking: Blocking::Hard,
-        parameters: Vec::new(),
-    }
-}
-
-const fn action_type(kind: TaskKind) -> &'static str {
-    match kind {
-        TaskKind::Pick => "pick",
-        TaskKind::Drop => "drop",
-        TaskKind::Visit => "visit",
-        TaskKind::Charge => "startCharging",
-        TaskKind::Park => "park",
     }
 }

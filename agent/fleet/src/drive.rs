@@ -18,8 +18,10 @@ use hal_units::{Instant, Meters};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Found, ON_NODE_METERS, Said, Way, heading};
+use crate::conversation::{Found, Said};
 use crate::places::Places;
+use crate::way::Way;
+use crate::whereabouts::{ON_NODE_METERS, heading, meters_off};
 
 /// The way that a vehicle was told, as far as it has not been left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -159,8 +161,9 @@ impl DriveTalk {
             self.state.left = at.copied().or(self.state.left);
         }
         self.at_place = self.state.left.is_none_or(|left| {
-            let place = places.hall.position(Node(left)).zip(sight.pose);
-            place.is_some_and(|([x, y], pose)| (pose.x.get() - x).hypot(pose.y.get() - y) <= ON_NODE_METERS)
+            let here = sight.pose.map(|pose| [pose.x.get(), pose.y.get()]);
+            let off = here.and_then(|here| meters_off(places, Node(left), here));
+            off.is_some_and(|meters| meters <= ON_NODE_METERS)
         });
     }
 

@@ -17,9 +17,12 @@
 mod conversation;
 mod drive;
 mod figures;
+mod orders;
 mod places;
 mod shown;
 mod site;
 mod talk;
+mod way;
+mod whereabouts;
 
 pub use site::{FleetError, NotRestored, SiteFleet, Step, VehicleLink, VehicleSpec};

@@ -15,10 +15,11 @@ use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Disbelief, Found, Way};
+use crate::conversation::{Disbelief, Found};
 use crate::figures::Figures;
 use crate::places::Places;
 use crate::talk::{Talk, TalkState, Told};
+use crate::way::Way;
 
 /// A fleet that begins waits so long for vehicles to be heard,
 const HEARD_WITHIN: Duration = Duration::from_secs(2);

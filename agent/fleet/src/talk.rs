@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Conversation, ConversationState, Said, Way};
+use crate::conversation::{Conversation, ConversationState, Said};
 use crate::drive::{DriveTalk, DriveTalkState};
 use crate::places::Places;
 use crate::site::VehicleLink;
+use crate::way::Way;
 
 /// The talk with one vehicle.
 #[derive(Debug)]
