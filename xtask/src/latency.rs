@@ -16,6 +16,8 @@ pub fn latency(workspace: &Workspace, arguments: &[String]) -> Result<(), Failur
     let folder = workspace.root.join("target/latency");
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::new(format!("{}: {error}", folder.display()), ""))?;
+    // One of the probes starts the demo, and that the programs beside it.
+    run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     run(cargo()
         .args(["run", "--release", "--package", PACKAGE, "--", "all"])
         .arg("--html")

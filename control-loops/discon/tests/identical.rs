@@ -11,7 +11,7 @@ use control_loops_controllers::turbine::{TurbineController, TurbineDemand, Turbi
 use hal_linux_rt::bladed::{ANSWER_LEN, MESSAGE_LEN, SWAP_LEN, serve};
 use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond};
 use sim_plants::{Actuation, Measurements, RotorSurface, Wind, WindSpec};
-use sim_world::{TurbineLoop, TurbineLoopSetup};
+use sim_world::{TurbineLoop, TurbineLoopSetup, bladed};
 use takt_discon::{inputs_from, parameters_from, put_outputs};
 
 const PERIOD: Duration = Duration::from_millis(20);
@@ -51,24 +51,10 @@ fn input_file(folder: &Path) -> PathBuf {
 
 /// What a simulator writes before a call.
 fn fill(records: &mut [f32], shown: &Measurements, now: Duration, status: f32) {
-    let [one, two, three] = shown.pitch.map(Radians::get);
-    for (record, value) in [
-        (1, f64::from(status)),
-        (2, now.as_secs_f64()),
-        (3, PERIOD.as_secs_f64()),
-        (4, one),
-        (15, shown.power.get()),
-        (20, shown.generator_speed.get()),
-        (21, shown.rotor_speed.get()),
-        (23, shown.generator_torque.get()),
-        (24, shown.yaw_error.get()),
-        (27, shown.wind_speed.get()),
-        (33, two),
-        (34, three),
-        (53, shown.tower_acceleration.get()),
-    ] {
+    for (record, value) in bladed::records(shown, now, PERIOD) {
         records[record - 1] = value as f32;
     }
+    records[0] = status;
 }
 
 fn actuation(records: &[f32]) -> Actuation {

@@ -167,10 +167,14 @@ fn run(probe: &Probe) -> Result<(), String> {
     Ok(())
 }
 
-fn wake(options: &Options, found: &mut Found) -> Result<(), String> {
+/// Measures beside the load that is asked for.
+fn under_load<T>(options: &Options, measure: impl FnOnce(&str) -> Result<T, String>) -> Result<T, String> {
     let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
-    let comparison = wake::compare(options, load.words())?;
-    drop(load);
+    measure(load.words())
+}
+
+fn wake(options: &Options, found: &mut Found) -> Result<(), String> {
+    let comparison = under_load(options, |load| wake::compare(options, load))?;
     println!("{}", report::table(&comparison));
     if let Some(compared) = comparison.compared() {
         found.json.insert("wake".to_owned(), json!(compared));
@@ -183,9 +187,7 @@ fn wake(options: &Options, found: &mut Found) -> Result<(), String> {
 }
 
 fn bus(options: &Options, found: &mut Found) -> Result<(), String> {
-    let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
-    let all = bus::measure(options, load.words())?;
-    drop(load);
+    let all = under_load(options, |load| bus::measure(options, load))?;
     let finding = bus::finding(&all);
     let mut json = serde_json::Map::new();
     for measured in all {
@@ -202,9 +204,7 @@ fn bus(options: &Options, found: &mut Found) -> Result<(), String> {
 }
 
 fn controllers(options: &Options, found: &mut Found) -> Result<(), String> {
-    let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
-    let comparison = controllers::compare(options, &options.library, load.words())?;
-    drop(load);
+    let comparison = under_load(options, |load| controllers::compare(options, &options.library, load))?;
     println!("{}", report::table(&comparison));
     found.json.insert("controllers".to_owned(), json!(comparison.compared()));
     found.comparisons.push(comparison);
@@ -212,9 +212,7 @@ fn controllers(options: &Options, found: &mut Found) -> Result<(), String> {
 }
 
 fn command(options: &Options, found: &mut Found) -> Result<(), String> {
-    let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
-    let comparison = command::compare(options, load.words())?;
-    drop(load);
+    let comparison = under_load(options, |load| command::compare(options, load))?;
     println!("{}", report::table(&comparison));
     let added = command::added(&comparison);
     if let Some(added) = added {
