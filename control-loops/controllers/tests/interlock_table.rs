@@ -252,14 +252,43 @@ fn a_device_in_hold_trips_nothing() {
     assert!(guard.ticks(1000).interlock.trips().is_empty());
 }
 
-#[test]
-fn blades_may_be_moved_by_hand_in_service_and_while_the_device_holds() {
-    for spoil in [(|g: &mut Guard| g.demand.request = RunRequest::Service) as fn(&mut Guard), |g| {
-        g.inputs.plc_state = good(1.0)
-    }] {
+/// Blades that somebody has moved while the device did not carry out what it was told.
+fn moved_by_hand() -> [Guard; 2] {
+    let spoils: [fn(&mut Guard); 2] =
+        [|g| g.demand.request = RunRequest::Service, |g| g.inputs.plc_state = good(1.0)];
+    spoils.map(|spoil| {
         let mut guard = Guard::quiet();
         spoil(&mut guard);
         guard.inputs.blades[0] = good(0.0);
-        assert!(guard.ticks(1000).interlock.trips().is_empty());
+        guard.ticks(1000)
+    })
+}
+
+#[test]
+fn blades_may_be_moved_by_hand_in_service_and_while_the_device_holds() {
+    for guard in moved_by_hand() {
+        assert!(guard.interlock.trips().is_empty());
+    }
+}
+
+#[test]
+fn a_blade_that_was_moved_by_hand_has_time_to_come_back() {
+    for mut guard in moved_by_hand() {
+        (guard.demand, guard.inputs.plc_state) = (TurbineDemand::STOP, good(0.0));
+        // At 5 deg/s: slower than the drive can, faster than it must.
+        for tick in 0..1800 {
+            guard.inputs.blades[0] = good((f64::from(tick) * 0.05).to_radians());
+            guard = guard.ticks(1);
+        }
+        assert!(guard.interlock.trips().is_empty());
+    }
+}
+
+#[test]
+fn a_blade_that_was_moved_by_hand_and_stays_is_found() {
+    for mut guard in moved_by_hand() {
+        (guard.demand, guard.inputs.plc_state) = (TurbineDemand::STOP, good(0.0));
+        // 87 deg at 4 deg/s, and a second.
+        assert!(guard.ticks(2400).interlock.trips().contains(Trip::PitchDeviation));
     }
 }

@@ -117,7 +117,7 @@ impl Planner {
         let outermost =
             (0..self.vehicles).filter(inside).min_by_key(|vehicle| self.yard.depth(here(self, *vehicle)));
         let Some(leader) = outermost else { return oldest };
-        if self.goal.at(leader as usize).is_none() {
+        if self.goal.at(leader as usize).is_none() && !self.pinned.at(leader as usize) {
             // It has no reason to leave by itself.
             self.yard.give(branch, CROWD);
         }

@@ -47,7 +47,6 @@ struct Seen {
     plc: Option<f64>,
     unacknowledged: bool,
     emergency_stop: bool,
-    in_service: bool,
 }
 
 impl Seen {
@@ -96,8 +95,7 @@ impl SafetyInterlock {
     /// | pitch_deviation | a blade 3 deg from where a drive that follows can be | 1 s | - |
     ///
     /// The numbers are those of [`SafetyParameters::NREL_5MW`]. A reset releases, on its rising edge, the
-    /// causes that are gone. Blades are not held against commands that the device does not carry out: its
-    /// own hold and safe state, and service.
+    /// causes that are gone. Blades are not held against commands that the device does not carry out.
     pub fn step(
         &mut self,
         p: &SafetyParameters,
@@ -106,18 +104,22 @@ impl SafetyInterlock {
         dt: Duration,
     ) -> TripSet {
         self.pitch_watch.follow(pitch_command, p, dt);
-        let mut blades = inputs.blades.iter().filter_map(usable).map(Radians);
+        let blades = || inputs.blades.iter().filter_map(usable).map(Radians);
+        let plc = usable(&inputs.plc_state);
+        // In its own hold and safe state the device carries nothing out, and in service people move the blades.
+        if plc.is_some_and(|state| state >= 0.5) || demand.request == RunRequest::Service {
+            blades().for_each(|blade| self.pitch_watch.allow(blade));
+        }
         let seen = Seen {
             generator_radps: usable(&inputs.generator_speed),
             rotor_radps: usable(&inputs.rotor_speed).map(|rotor| rotor * gearbox_ratio),
             pitch: usable(&inputs.pitch()).is_some(),
-            blade_astray: blades.any(|blade| self.pitch_watch.is_astray(blade, p)),
+            blade_astray: blades().any(|blade| self.pitch_watch.is_astray(blade, p)),
             acceleration_mps2: usable(&inputs.tower_acceleration),
             grid: usable(&inputs.grid_ok),
-            plc: usable(&inputs.plc_state),
+            plc,
             unacknowledged: inputs.outputs_unacknowledged_for > p.unacknowledged_max,
             emergency_stop: demand.emergency_stop,
-            in_service: demand.request == RunRequest::Service,
         };
         self.armed.by(&seen);
         let armed = self.armed;
@@ -156,10 +158,7 @@ impl Armed {
             Trip::VibrationSensor => self.vibration && seen.acceleration_mps2.is_none(),
             Trip::GridSensor => self.grid_signal && seen.grid.is_none(),
             Trip::EmergencyStopCommand => seen.emergency_stop,
-            Trip::PitchDeviation => {
-                let carried_out = seen.plc.is_none_or(|state| state < 0.5) && !seen.in_service;
-                carried_out && seen.blade_astray
-            }
+            Trip::PitchDeviation => seen.blade_astray,
         }
     }
 }

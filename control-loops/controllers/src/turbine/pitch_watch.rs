@@ -7,6 +7,9 @@
 //! well below its fastest, may still be on its way from. While the commands stand still the band shrinks
 //! to the command itself. A blade beyond the band by more than the tolerance is stuck, loose or measured
 //! wrongly; which of them nobody can tell from here.
+//!
+//! While somebody else moves the blades the band is widened to where they are: afterwards they have the time that
+//! a drive at the follow rate needs to come back.
 
 use hal_units::{Duration, Radians};
 use postcard_schema::Schema;
@@ -35,6 +38,13 @@ impl PitchWatch {
             lowest: (band.lowest + way).min(command),
             highest: (band.highest - way).max(command),
         });
+    }
+
+    /// Takes in that somebody else has moved a blade there.
+    pub(super) fn allow(&mut self, blade: Radians) {
+        if let Some(band) = &mut self.band {
+            (band.lowest, band.highest) = (band.lowest.min(blade), band.highest.max(blade));
+        }
     }
 
     /// Whether a blade is where no drive that follows can be.
