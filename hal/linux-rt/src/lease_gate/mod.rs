@@ -47,10 +47,13 @@ mod program;
 mod verdicts;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::thread;
+
+use hal_units::Duration;
 
 pub use cell::LeaseCell;
 pub use profile::{GateError, Profile, Unfenced};
@@ -76,6 +79,11 @@ const GROUP_PREFIX: &str = "takt-gate-";
 const CONDEMNED_MAX: u32 = 4096;
 /// Groups of earlier runs that are looked at.
 const EARLIER_MAX: usize = 1024;
+/// A thread that has ended, and been joined, is still in its group for a moment: the kernel takes it out when
+/// it lets go of the task. Far longer than that was ever seen to last.
+const LEAVES_WITHIN: Duration = Duration::from_millis(200);
+/// How often a group is tried again meanwhile.
+const LEAVE_POLL: Duration = Duration::from_millis(1);
 
 /// What a gate guards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,10 +257,21 @@ impl LeaseGate {
     /// Removes the group. Sockets that were made in it stay guarded, by a gate that is shut.
     ///
     /// # Errors
-    /// `EBUSY` while a process is in it; the gate is shut all the same.
+    /// `EBUSY` while a process is in it, after up to 200 ms; the gate is shut all the same.
     pub fn remove(self) -> Result<(), GateError> {
         self.cell.shut();
-        fs::remove_dir(&self.report.group).map_err(refused("remove", &self.report.group))
+        let begin = clock::boot_now();
+        loop {
+            match fs::remove_dir(&self.report.group) {
+                Err(error)
+                    if error.kind() == ErrorKind::ResourceBusy
+                        && clock::boot_now().since(begin) < LEAVES_WITHIN =>
+                {
+                    thread::sleep(LEAVE_POLL);
+                }
+                removed => return removed.map_err(refused("remove", &self.report.group)),
+            }
+        }
     }
 }
 
