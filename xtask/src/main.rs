@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::Failure;
 use xtask::check::{Choice, Step, check};
+use xtask::cluster::cluster;
 use xtask::demo::demo;
 use xtask::latency::latency;
 use xtask::model::model;
+use xtask::rt_vm::rt_vm;
 use xtask::test::{Selection, test};
 use xtask::testenv::testenv;
 use xtask::workspace::Workspace;
@@ -91,6 +93,28 @@ enum XtaskCommand {
         arguments: Vec<String>,
     },
 
+    /// Run the pair as pods in a real Kubernetes cluster of two nodes, and measure it at the devices
+    ///
+    /// Compiles etcd, API server, kubelet, containerd and helm the first time (about 10 minutes), builds the
+    /// image, starts everything in network namespaces, installs the chart, applies plans, does things to the
+    /// cluster, and removes all that it started. Needs root and Go.
+    #[command(after_help = "Examples:
+  cargo xtask cluster --json cluster.json
+  cargo xtask cluster --plans 0 --fault cut-off --trials 20
+  cargo xtask cluster -- --help")]
+    Cluster {
+        /// Arguments for takt-cluster; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+
+    /// Boot a kernel with full preemption under QEMU, and run the doctor and the demo there
+    ///
+    /// Debian's linux-image-rt-amd64, emulated in software, with an isolated core and one hierarchy of control
+    /// groups: every check of the doctor must be green there. It says nothing of times. Needs Debian's packages
+    /// qemu-system-x86 and busybox-static, and a network the first time.
+    RtVm,
+
     /// Compile what is missing of the API server that plans and sidecar are tested against
     ///
     /// etcd, kube-apiserver and kubectl, from their Go modules, into a folder of the user's cache that is named
@@ -98,7 +122,7 @@ enum XtaskCommand {
     /// first time. `cargo xtask test` does the same.
     #[command(after_help = "Examples:
   cargo xtask testenv
-  cargo xtask testenv --nodes      also kubelet, controller manager, scheduler and pause")]
+  cargo xtask testenv --nodes      also kubelet, controller manager, scheduler, containerd and helm")]
     Testenv {
         /// Also what nodes need
         #[arg(long)]
@@ -142,6 +166,8 @@ fn execute(command: XtaskCommand) -> Result<(), Failure> {
         }
         XtaskCommand::Model { arguments } => model(&arguments),
         XtaskCommand::Latency { arguments } => latency(&Workspace::load()?, &arguments),
+        XtaskCommand::Cluster { arguments } => cluster(&Workspace::load()?, &arguments),
+        XtaskCommand::RtVm => rt_vm(&Workspace::load()?),
         XtaskCommand::Testenv { nodes } => {
             testenv(&Workspace::load()?.root, nodes).map(|folder| println!("{}", folder.display()))
         }

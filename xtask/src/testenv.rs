@@ -15,13 +15,52 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::Failure;
-use crate::process::{each_line, find_program, succeeded};
+use crate::process::{each_line, find_program, run, succeeded};
 
 /// The environment variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "TAKT_TESTENV";
 
 /// The module, from the checkout's root.
 const MODULE: &str = "k8s/testenv";
+
+/// What runs containers on a node, each a module of its own: what one requires, another must not have.
+const TOOLS: [Tool; 4] = [
+    Tool {
+        module: "github.com/containerd/containerd/v2",
+        version: "v2.4.2",
+        packages: &["cmd/containerd", "cmd/containerd-shim-runc-v2", "cmd/ctr"],
+        names: &["containerd", "containerd-shim-runc-v2", "ctr"],
+        // Storage that needs libraries of C.
+        tags: "no_btrfs,no_devmapper,no_zfs",
+        cgo: "0",
+    },
+    Tool {
+        module: "github.com/opencontainers/runc",
+        version: "v1.5.2",
+        packages: &[""],
+        names: &["runc"],
+        // Without it no container may have a filter of system calls, and those that are not privileged have one.
+        tags: "seccomp",
+        // It enters namespaces before Go's runtime has threads: in C.
+        cgo: "1",
+    },
+    Tool {
+        module: "github.com/containernetworking/plugins",
+        version: "v1.9.1",
+        packages: &["plugins/main/ptp", "plugins/main/loopback", "plugins/ipam/host-local"],
+        names: &["ptp", "loopback", "host-local"],
+        tags: "",
+        cgo: "0",
+    },
+    Tool {
+        module: "helm.sh/helm/v4",
+        version: "v4.3.1",
+        packages: &["cmd/helm"],
+        names: &["helm"],
+        tags: "",
+        cgo: "0",
+    },
+];
 
 /// The modules whose versions name the folder.
 const VERSIONED: [&str; 2] = ["k8s.io/kubernetes", "go.etcd.io/etcd/server/v3"];
@@ -36,6 +75,25 @@ struct Program {
     folder: &'static str,
     /// The names that it answers to.
     names: &'static [&'static str],
+}
+
+/// Programs that are installed from their module as it is published.
+#[derive(Debug, Clone, Copy)]
+struct Tool {
+    module: &'static str,
+    version: &'static str,
+    /// Below the module; empty is the module itself.
+    packages: &'static [&'static str],
+    names: &'static [&'static str],
+    tags: &'static str,
+    cgo: &'static str,
+}
+
+impl Tool {
+    /// All that the result depends on.
+    fn stamp(self) -> String {
+        format!("{}@{} {} cgo={}", self.module, self.version, self.tags, self.cgo)
+    }
 }
 
 /// What tests of the API need.
@@ -62,7 +120,60 @@ pub fn testenv(root: &Path, with_nodes: bool) -> Result<PathBuf, Failure> {
             build(root, &folder, *program)?;
         }
     }
+    if with_nodes {
+        for tool in TOOLS {
+            install(&folder, tool)?;
+        }
+    }
     Ok(folder)
+}
+
+/// Installs a tool that is not there in this version.
+fn install(folder: &Path, tool: Tool) -> Result<(), Failure> {
+    let shown = tool.names.join(", ");
+    let stamp = folder.join(format!("{}.sources", tool.names.first().copied().unwrap_or("tool")));
+    let there = tool.names.iter().all(|name| folder.join(name).is_file());
+    if there && fs::read_to_string(&stamp).is_ok_and(|text| text == tool.stamp()) {
+        println!("testenv: {shown} are there");
+        return Ok(());
+    }
+    let go = go()?;
+    if tool.cgo == "1" && !has_seccomp() {
+        return Err(Failure::new(
+            format!("{shown} cannot be compiled: the library seccomp is missing"),
+            "as root: apt-get install gcc pkg-config libseccomp-dev",
+        ));
+    }
+    println!("testenv: installing {shown}, {} {}", tool.module, tool.version);
+    let begin = Instant::now();
+    let mut command = Command::new(go);
+    command.env("GOBIN", folder).env("CGO_ENABLED", tool.cgo);
+    command.args(["install", "-trimpath", "-ldflags", "-s -w"]);
+    if !tool.tags.is_empty() {
+        command.args(["-tags", tool.tags]);
+    }
+    for package in tool.packages {
+        let slash = if package.is_empty() { "" } else { "/" };
+        command.arg(format!("{}{slash}{package}@{}", tool.module, tool.version));
+    }
+    run(&mut command)?;
+    fs::write(&stamp, tool.stamp()).map_err(|error| unwritable(&stamp, &error))?;
+    println!("testenv: {shown} after {} s", begin.elapsed().as_secs());
+    Ok(())
+}
+
+fn has_seccomp() -> bool {
+    let Some(pkg_config) = find_program("pkg-config") else { return false };
+    Command::new(pkg_config).args(["--exists", "libseccomp"]).status().is_ok_and(|status| status.success())
+}
+
+fn go() -> Result<PathBuf, Failure> {
+    find_program("go").ok_or_else(|| {
+        Failure::new(
+            "Go is missing: it compiles the API server that plans and sidecar are tested against",
+            "install Go 1.26 or newer: https://go.dev/dl, or your system's package",
+        )
+    })
 }
 
 /// The folder of the API server's programs, if they are there and up to date.
@@ -124,12 +235,7 @@ fn is_current(root: &Path, folder: &Path, program: Program) -> bool {
 }
 
 fn build(root: &Path, folder: &Path, program: Program) -> Result<(), Failure> {
-    let go = find_program("go").ok_or_else(|| {
-        Failure::new(
-            "Go is missing: it compiles the API server that plans and sidecar are tested against",
-            "install Go 1.26 or newer: https://go.dev/dl, or your system's package",
-        )
-    })?;
+    let go = go()?;
     println!("testenv: compiling {}; the first time takes about 10 minutes", program.names.join(", "));
     let begin = Instant::now();
     let result = folder.join(program.folder);

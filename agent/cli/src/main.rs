@@ -13,8 +13,7 @@ mod drill;
 mod fleet;
 mod pair;
 mod plan;
-mod simulated_hall;
-mod simulated_site;
+mod prepare_node;
 mod status;
 mod trace;
 mod turbine;
@@ -43,6 +42,7 @@ enum Command {
     Demo(demo::Args),
     Drill(drill::Args),
     Doctor(doctor::Args),
+    PrepareNode(prepare_node::Args),
     Completion(completion::Args),
 }
 
@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Drill(args) => drill::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::PrepareNode(args) => prepare_node::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 const EXAMPLES: &str = "\
 Examples:
-  takt-latency wake                            the agent's wait beside cyclictest, ten rounds of five seconds
+  takt-latency wake                            the agent's wait beside cyclictest and RoboPLC, ten rounds of five seconds
   takt-latency wake --stress all --html wake.html
   takt-latency cycle --json cycle.json         a cycle of 1 to 200 turbines and 10 to 1000 vehicles
   takt-latency bus --html bus.html             the guarded Modbus master beside tokio-modbus, libmodbus and pymodbus
@@ -45,7 +45,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Probe {
-    /// From when a thread is due until it runs: the agent's wait, and cyclictest
+    /// From when a thread is due until it runs: the agent's wait, cyclictest, and RoboPLC's interval
     Wake(Options),
     /// What a cycle costs, by the number of turbines and vehicles
     Cycle(Options),

@@ -57,6 +57,47 @@ fn wake_ups(period: Duration, turn: Duration) -> Result<Times, String> {
     Ok(times)
 }
 
+/// The interval of RoboPLC's workers, on a thread that is made as the agent makes its own.
+struct Roboplc(Rhythm);
+
+impl Contender for Roboplc {
+    fn name(&self) -> &str {
+        "roboplc"
+    }
+
+    fn turn(&mut self) -> Result<Times, String> {
+        let Rhythm { core, priority, period, turn } = self.0;
+        let priority = Priority::new(priority).ok_or("the priority is out of range")?;
+        let spec = ThreadSpec::fifo("roboplc-wake", core, priority, Realtime::Required);
+        let thread = spawn(spec, move |_| ticks(period, turn)).map_err(|error| error.to_string())?;
+        thread.join().map_err(|_| "the thread panicked".to_owned())
+    }
+}
+
+/// It says whether it missed a point, not when it was due: the grid begins at its first tick, read just after it,
+/// which is in its favour.
+fn ticks(period: Duration, turn: Duration) -> Times {
+    let mut times = Times::new();
+    let mut interval =
+        rtsc::time::interval(period).set_missing_tick_behavior(rtsc::time::MissedTickBehavior::Skip);
+    interval.tick();
+    let mut due = now() + period;
+    let points = u32::try_from(turn.as_nanos() / period.as_nanos().max(1)).unwrap_or(u32::MAX);
+    for point in 0..points.saturating_add(WARM_UP) {
+        let in_time = interval.tick();
+        let woke = now();
+        if in_time && point >= WARM_UP {
+            times.add(woke.since(due));
+        }
+        // A point that has passed already is left out, as for the agent.
+        due = due + period;
+        while !in_time && due <= woke {
+            due = due + period;
+        }
+    }
+    times
+}
+
 /// Compares the agent's wait with its peers.
 pub(crate) fn compare(options: &Options, load: &str) -> Result<Comparison, String> {
     let rhythm = Rhythm {
@@ -65,7 +106,8 @@ pub(crate) fn compare(options: &Options, load: &str) -> Result<Comparison, Strin
         period: Duration::from_micros(options.period_us.into()),
         turn: Duration::from_secs(options.seconds.into()),
     };
-    let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(Takt(rhythm)), Box::new(Cyclictest(rhythm))];
+    let mut contenders: Vec<Box<dyn Contender>> =
+        vec![Box::new(Takt(rhythm)), Box::new(Cyclictest(rhythm)), Box::new(Roboplc(rhythm))];
     // On the other cores: a probe on the same one would be in the way of whoever is measured.
     let host = HostProbe::start(rhythm.core);
     let turns = rounds::run(&mut contenders, options.rounds, |round, name| {

@@ -8,12 +8,13 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::process::{EndBy, Process};
+use sim_lab::process::{EndBy, Process};
+
 use super::site::SITE;
 use super::{Args, DemoError, READY_WITHIN, SIMULATOR_ENDS_WITHIN};
 use crate::commander::Commander;
-use crate::simulated_hall;
-use crate::simulated_site::Drive;
+use sim_lab::hall;
+use sim_lab::site::Drive;
 
 const LIFETIME: SignedDuration = SignedDuration::from_secs(30);
 /// Orders that are open at a time, for each vehicle: nearly all are busy, and an order seldom waits for one.
@@ -64,7 +65,7 @@ impl DemoFleet {
             return Ok(None);
         }
         let layout = folder.join("hall.json");
-        std::fs::write(&layout, simulated_hall::json(arguments.agvs))
+        std::fs::write(&layout, hall::json(arguments.agvs))
             .map_err(|error| DemoError::File { path: layout.clone(), why: error.to_string() })?;
         let truth = folder.join("vehicles.json");
         let address = broker.strip_prefix("mqtt://").unwrap_or(broker);
@@ -104,7 +105,7 @@ impl DemoFleet {
             simulator,
             drives,
             truth,
-            stations: simulated_hall::stations(arguments.agvs),
+            stations: hall::stations(arguments.agvs),
             vehicles: arguments.agvs,
             shipper: None,
             random: fastrand::Rng::with_seed(arguments.seed),

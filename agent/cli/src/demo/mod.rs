@@ -8,8 +8,7 @@
 mod fleet;
 mod nodes;
 mod operator;
-pub(crate) mod process;
-mod site;
+pub(crate) mod site;
 mod summary;
 mod takeover;
 
@@ -24,14 +23,14 @@ use agent_status::Report;
 use hal_linux_rt::signal::{Signal, Signals};
 use serde::Deserialize;
 use serde_json::json;
+use sim_lab::process::{EndBy, Process};
 
 use crate::commander::{CommanderError, mosquitto_pub};
-use crate::simulated_site::Law;
 use crate::view::View;
 use fleet::DemoFleet;
 use nodes::Nodes;
 use operator::Operator;
-use process::{EndBy, Process};
+use sim_lab::site::Law;
 use takeover::Takeovers;
 
 /// Waiting for a child to be ready.
@@ -108,7 +107,7 @@ impl Args {
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
-    /// A child process.
+    /// A program that does not do what it should.
     #[error("{name}: {why}")]
     Start {
         /// The program.
@@ -124,9 +123,12 @@ pub(crate) enum DemoError {
         /// What happened.
         why: String,
     },
+    /// A child process.
+    #[error("{0}")]
+    Process(#[from] sim_lab::LabError),
     /// A file of the site.
     #[error("{0}")]
-    Site(#[from] crate::simulated_site::FileError),
+    Site(#[from] sim_lab::site::FileError),
     /// Signals.
     #[error("signals cannot be watched: {0}")]
     Signals(#[from] hal_linux_rt::CallError),

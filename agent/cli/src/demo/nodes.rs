@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agent_status::{Phase, Report};
+use hal_linux_rt::thread::Found;
+use sim_lab::kick::{Kick, family, signal};
+use sim_lab::process::{EndBy, Process};
 
-use super::process::{EndBy, Process};
 use super::site;
 use super::{DemoError, READY_WITHIN, read_report};
 use crate::client;
-use crate::drill::process::{Kick, family, signal};
-use crate::simulated_site::{self, Drive, Law, NodeFiles, NodeSpec};
+use sim_lab::site::{self as simulated_site, Drive, Law, NodeFiles, NodeSpec, Places};
 
 /// The agent brings the plant to rest within its own limit of 60 s.
 const ENDS_WITHIN: Duration = Duration::from_secs(75);
@@ -34,16 +35,27 @@ impl Nodes {
         (vehicles, drives): (u16, &[Drive]),
         alone: bool,
     ) -> Result<Self, DemoError> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = Found::of_current_thread().map(|found| found.cores).unwrap_or_default();
+        let cores: Vec<usize> = cores.iter().collect();
         let places = if alone { vec![None] } else { site::pair()?.into_iter().map(Some).collect() };
         let mut nodes = Vec::with_capacity(places.len());
         for (at, pair) in places.into_iter().enumerate() {
             let folder = folder.join(pair.map_or("agent", |pair| pair.node));
             // Each node of a pair has a core of its own, as far as there are.
-            let core = (cores - 1).saturating_sub(at);
+            let core = cores.get(cores.len().saturating_sub(1 + at)).copied();
             let listen = Some("127.0.0.1:0");
-            let node =
-                NodeSpec { site: site::SITE, broker, listen, core, turbines, law, pair, vehicles, drives };
+            let node = NodeSpec {
+                site: site::SITE,
+                broker,
+                listen,
+                core,
+                turbines,
+                law,
+                pair,
+                vehicles,
+                drives,
+                places: Places::BESIDE,
+            };
             let files = simulated_site::write(&folder, &node)?;
             let (config, report) = (files.config.display().to_string(), files.report.display().to_string());
             let options = ["--config", &config, "--report", &report];
@@ -81,7 +93,7 @@ impl Nodes {
 
     /// An error if an agent has ended by itself.
     pub(super) fn check(&mut self) -> Result<(), DemoError> {
-        self.0.iter_mut().try_for_each(|node| node.agent.check())
+        Ok(self.0.iter_mut().try_for_each(|node| node.agent.check())?)
     }
 
     /// The report of the agent in whose hands the site is.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::site::SITE;
 use crate::commander::{Commander, CommanderError};
-use crate::simulated_site::unit_name;
+use sim_lab::site::unit_name;
 
 /// How long the last answers may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use super::DemoError;
-use crate::simulated_site::PairSpec;
+use sim_lab::site::PairSpec;
 
 /// Name of the demo's site in MQTT topics.
 pub(super) const SITE: &str = "demo";

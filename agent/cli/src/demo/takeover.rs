@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::DemoError;
 use super::nodes::Nodes;
-use crate::drill::takeover::examine;
-use crate::drill::write_log::{Line, LogReader, Write};
+use failover_witness::takeover::examine;
+use failover_witness::write_log::{Line, LogReader, Write};
 
 /// From the kill until the log is looked at: a takeover is over long before.
 const LOOK_AFTER: Duration = Duration::from_millis(1500);

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::json;
+use sim_lab::namespace::enter;
 
-use super::{DrillError, ip};
+use super::DrillError;
 use crate::commander::{Answer, Commander};
 
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -146,7 +147,7 @@ impl Load {
 
 fn run(destination: &Destination, end: &AtomicBool) -> Result<Tally, DrillError> {
     if let Some(path) = &destination.namespace {
-        ip::enter(path).map_err(|error| DrillError::Commands {
+        enter(path).map_err(|error| DrillError::Commands {
             why: format!("cannot enter {}: {error}", path.display()),
         })?;
     }

@@ -6,11 +6,12 @@ use hal_linux_rt::clock::now;
 use hal_linux_rt::thread::{Priority, Realtime, RtThread, ThreadSpec, spawn};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
+use sim_lab::kick::{Kick, signal};
+
 use super::admin::{self, Standing};
 use super::fault::Fault;
 use super::lab::Lab;
 use super::network::Cable;
-use super::process::{Kick, signal};
 use super::rig::Rig;
 use super::{DrillError, Side};
 
@@ -135,7 +136,7 @@ pub(super) fn inject(
 pub(super) fn heal(undo: Undo, rig: &mut Rig) -> Result<(), DrillError> {
     match undo {
         Undo::Nothing => Ok(()),
-        Undo::Continue(pid) => signal(pid, Kick::Continue),
+        Undo::Continue(pid) => Ok(signal(pid, Kick::Continue)?),
         Undo::Hog(hog) => hog.join().map_err(|_| DrillError::Impossible { why: "the hog died".to_owned() }),
         Undo::Cables(side, cables) => lab(rig)?.network().set_cables(side, &cables, true),
         Undo::Sends(side) => lab(rig)?.network().set_sends_lost(side, false),

@@ -4,20 +4,21 @@
 //! removed; what a killed drill left is removed by the next one.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::ip::remove_stale;
-use super::network::Network;
-use super::process::{Kick, family, signal};
+use sim_lab::LabError;
+use sim_lab::kick::{Kick, family, raise, signal};
+use sim_lab::namespace::remove_stale;
+use sim_lab::process::{EndBy, Process};
+
+use super::network::{self, Network};
 use super::site::{self, BASE_PORT, BROKER, PairOptions};
 use super::{DrillError, Side};
-use crate::demo::process::{EndBy, Process};
-use crate::simulated_site::NodeFiles;
+use sim_lab::site::NodeFiles;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// Above the hog of `starve` (90).
-const SIMULATOR_PRIORITY: &str = "95";
+/// Above the hog of `starve` (90), below the host's probes.
+const SIMULATOR_PRIORITY: u8 = 95;
 
 /// The site.
 pub(super) struct Lab {
@@ -41,7 +42,7 @@ pub(super) struct Plant<'a> {
 impl Lab {
     /// Builds the network, starts the plant, and then both nodes.
     pub(super) fn start(folder: &Path, plant: &Plant<'_>) -> Result<Self, DrillError> {
-        remove_stale();
+        remove_stale(network::PREFIX);
         let network = Network::lay(plant.pair.turbines)?;
         let write_log = folder.join("writes.csv");
         let simulator = start_simulator(folder, &network.field().file(), plant, &write_log)?;
@@ -103,10 +104,10 @@ impl Lab {
         let Some(node) = side.of_mut(&mut self.nodes).take() else { return Ok(()) };
         // The supervisor last: it would start the others again.
         let killed = family(node.id()).into_iter().map(|pid| signal(pid, Kick::Kill));
-        let killed: Result<Vec<()>, DrillError> = killed.collect();
+        let killed: Result<Vec<()>, LabError> = killed.collect();
         drop(node);
         self.network.node(side).kill_all();
-        killed.map(drop)
+        Ok(killed.map(drop)?)
     }
 }
 
@@ -150,22 +151,7 @@ fn start_simulator(
         std::thread::sleep(Duration::from_millis(10));
     }
     if plant.undisturbed {
-        raise(simulator.id())?;
+        raise(simulator.id(), SIMULATOR_PRIORITY)?;
     }
     Ok(simulator)
-}
-
-/// Lifts all threads of a process above everything but the host's probes.
-fn raise(pid: u32) -> Result<(), DrillError> {
-    let failed =
-        |why: String| DrillError::Process { pid, why: format!("chrt: {why}; it comes with util-linux") };
-    let pid = pid.to_string();
-    let output = Command::new("chrt")
-        .args(["--all-tasks", "--fifo", "--pid", SIMULATOR_PRIORITY, &pid])
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

@@ -10,28 +10,23 @@
 //! # Map
 //!
 //! - [`fault`]: the faults, and the one table of what is promised in each.
-//! - [`lab`], [`network`], [`ip`], [`site`]: a site of its own in network namespaces.
-//! - [`inject`], [`process`], [`admin`]: doing things to nodes.
-//! - [`write_log`], [`evidence`], [`takeover`]: what the devices saw.
+//! - [`lab`], [`network`], [`site`]: a site of its own in network namespaces.
+//! - [`inject`], [`admin`]: doing things to nodes.
+//! - [`failover_witness`]: what the devices saw.
 //! - [`latency_tests_harness::stalls`]: what the host is to blame for.
 //! - [`trial`], [`report`]: one trial, and all of them.
 
 mod admin;
 mod commands;
-mod evidence;
 mod fault;
 mod inject;
-mod ip;
 mod lab;
 mod network;
-pub(crate) mod process;
 mod report;
 mod rig;
 mod site;
 mod stats;
-pub(crate) mod takeover;
 mod trial;
-pub(crate) mod write_log;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -45,16 +40,16 @@ use latency_tests_harness::stalls::HostProbe;
 
 use crate::commander::CommanderError;
 use crate::demo::DemoError;
-use crate::simulated_site::Law;
 use commands::{Destination, Load};
-use evidence::Evidence;
+use failover_witness::evidence::Evidence;
+use failover_witness::write_log::LogReader;
 use fault::Fault;
 use lab::{Lab, Plant};
 use report::{Circumstances, Report};
 use rig::Rig;
+use sim_lab::site::Law;
 use site::PairOptions;
 use trial::Bench;
-use write_log::LogReader;
 
 /// The nodes start, read the arbiter and settle who is active.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -159,7 +154,7 @@ pub(crate) enum DrillError {
     Program(#[from] DemoError),
     /// A file of the site.
     #[error("{0}")]
-    Site(#[from] crate::simulated_site::FileError),
+    Site(#[from] sim_lab::site::FileError),
     /// A file.
     #[error("{path}: {why}")]
     File {
@@ -168,22 +163,12 @@ pub(crate) enum DrillError {
         /// What happened.
         why: String,
     },
-    /// The network.
-    #[error("{command}: {why}\n  remedy: run as root, or give --sockets and --write-log of a pair that runs")]
-    Network {
-        /// What was tried.
-        command: String,
-        /// What happened.
-        why: String,
-    },
-    /// A signal to a process.
-    #[error("process {pid}: {why}")]
-    Process {
-        /// The process.
-        pid: u32,
-        /// What happened.
-        why: String,
-    },
+    /// The namespaces, cables and processes of the site.
+    #[error("{0}")]
+    Lab(#[from] sim_lab::LabError),
+    /// The write log.
+    #[error("{0}")]
+    Log(#[from] failover_witness::LogError),
     /// A node does not answer as it should.
     #[error("node {node}: {why}")]
     Node {
@@ -370,7 +355,7 @@ fn campaign(
     }
     // A node that came back last must have joined and moved nothing, too.
     let within = if interrupted { Duration::from_secs(2) } else { READY_WITHIN };
-    let last = rig.whole(within, |_| Ok(()), || evidence.take())?;
+    let last = rig.whole(within, |_| Ok(()), || Ok(evidence.take()?))?;
     let moved = evidence.terms_between(accounted_ns, now().as_nanos());
     let commands = load.map(Load::end).transpose()?;
     evidence.take()?;

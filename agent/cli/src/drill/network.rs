@@ -12,10 +12,13 @@
 //! tells the sender. *Lost* gives the sender a wrong hardware address for the receiver: what it sends
 //! vanishes without a word, and the other direction goes on.
 
-use super::ip::{Namespace, batch, ip};
+use sim_lab::namespace::{Namespace, batch, ip};
+
 use super::site::{self, BROKER};
 use super::{DrillError, Side};
 
+/// Begins the names of namespaces.
+pub(super) const PREFIX: &str = "takt-drill";
 /// No interface has it: it is locally administered.
 const NOWHERE: &str = "02:00:00:00:de:ad";
 
@@ -37,7 +40,8 @@ pub(super) struct Network {
 impl Network {
     /// Lays it, for so many turbines.
     pub(super) fn lay(turbines: u16) -> Result<Self, DrillError> {
-        let (field, a, b) = (Namespace::new("field")?, Namespace::new("a")?, Namespace::new("b")?);
+        let (field, a, b) =
+            (Namespace::new(PREFIX, "field")?, Namespace::new(PREFIX, "a")?, Namespace::new(PREFIX, "b")?);
         let network = Self { a, b, field };
         wire(&network.field, &network.a, &network.b, turbines)?;
         Ok(network)
@@ -68,20 +72,23 @@ impl Network {
         if cables.contains(&Cable::Field) {
             batch(self.field.name(), &[format!("link set {} {state}", port(side))])?;
         }
-        if own.is_empty() { Ok(()) } else { batch(self.node(side).name(), &own) }
+        if !own.is_empty() {
+            batch(self.node(side).name(), &own)?;
+        }
+        Ok(())
     }
 
     /// Lets what a node sends on both links vanish, or arrive again.
     pub(super) fn set_sends_lost(&self, side: Side, lost: bool) -> Result<(), DrillError> {
         let line = |link| lose(site::link_ip(link, side.other()), &format!("link{link}"), lost);
-        batch(self.node(side).name(), &[line(1), line(2)])
+        Ok(batch(self.node(side).name(), &[line(1), line(2)])?)
     }
 
     /// Lets what both nodes send to the arbiter's device vanish, or arrive again.
     pub(super) fn set_arbiter_lost(&self, lost: bool) -> Result<(), DrillError> {
         let line = lose(site::turbine_ip(0), "field", lost);
         batch(self.a.name(), std::slice::from_ref(&line))?;
-        batch(self.b.name(), &[line])
+        Ok(batch(self.b.name(), &[line])?)
     }
 }
 
@@ -141,7 +148,7 @@ fn wire(field: &Namespace, a: &Namespace, b: &Namespace, turbines: u16) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drill::ip::enter;
+    use sim_lab::namespace::enter;
     use std::net::{SocketAddrV4, UdpSocket};
     use std::time::Duration;
 

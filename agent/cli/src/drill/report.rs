@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::commands::Tally;
 use super::fault::{Fault, Limits, Office};
 use super::stats::{Quantiles, histogram, quantiles};
-use super::takeover::{Bump, worse};
 use super::trial::{Outcome, Step, Trial};
+use failover_witness::takeover::{Bump, worse};
 
 /// The whole finding, as it is written.
 #[derive(Debug, Serialize)]

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 
 use super::{DrillError, Side};
-use crate::simulated_site::{self, Law, NodeFiles, NodeSpec, PairSpec};
+use sim_lab::site::{self as simulated_site, Law, NodeFiles, NodeSpec, PairSpec, Places};
 
 /// Name of the drill's site in MQTT topics.
 pub(super) const SITE: &str = "drill";
@@ -70,12 +70,13 @@ pub(super) fn write(
         site: SITE,
         broker: &format!("mqtt://{BROKER}"),
         listen: None,
-        core,
+        core: Some(core),
         turbines: &turbines,
         law,
         pair: Some(PairSpec { node: side.name(), links, function, gate }),
         vehicles: 0,
         drives: &[],
+        places: Places::BESIDE,
     };
     Ok(simulated_site::write(&folder.join(side.name()), &node)?)
 }

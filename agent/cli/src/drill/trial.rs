@@ -6,12 +6,12 @@ use hal_linux_rt::clock::now;
 use latency_tests_harness::stalls::{HostProbe, Span, covered_ms};
 use serde::Serialize;
 
-use super::evidence::Evidence;
 use super::fault::{Fault, Office};
 use super::inject::{self, Injected, Pair};
 use super::rig::Rig;
-use super::takeover::{Bump, Seen, epoch_at, examine};
 use super::{DrillError, Side};
+use failover_witness::evidence::Evidence;
+use failover_witness::takeover::{Bump, Seen, epoch_at, examine};
 
 /// A node that was killed starts, joins and is in step again.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
@@ -187,7 +187,7 @@ fn watch(
     let (mut old_epoch, mut look_at) = (None, 0);
     loop {
         std::thread::sleep(LOOK_INTERVAL);
-        watched = watched.and_then(|()| bench.evidence.take()).and_then(|()| (bench.go_on)());
+        watched = watched.and_then(|()| Ok(bench.evidence.take()?)).and_then(|()| (bench.go_on)());
         let now_ns = now().as_nanos();
         old_epoch = old_epoch.or_else(|| epoch_at(&bench.evidence.writes, at_ns));
         // Whatever happened, the fault is healed.

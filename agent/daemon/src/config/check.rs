@@ -11,6 +11,7 @@ use failover_protocol::Node;
 use hal_diagnostics::{Diagnostic, Document, Spanned};
 use hal_field_bus::{DeviceProfile, SerialTiming};
 use hal_linux_rt::CoreSet;
+use hal_linux_rt::doctor::default_core;
 use hal_modbus::{Parity, Transport};
 use hal_units::Duration;
 
@@ -302,7 +303,8 @@ impl Checker<'_> {
             period: Duration::from_micros(period_us),
             deadline: Duration::from_micros(deadline_us),
             budget: Duration::from_micros(self.within(&text.budget_us, 10, deadline_us, "budget_us")?),
-            core: text.core,
+            // In a pod nobody knows which core it will get.
+            core: text.core.or(u16::try_from(default_core()).ok()).unwrap_or(0),
             priority: self.within(&text.priority, 1, 98, "priority")?,
             output_validity: Duration::from_micros(validity_us),
             consecutive_misses_max: match &text.consecutive_misses_max {

@@ -249,7 +249,7 @@ pub struct GroupConfig {
     pub deadline: Duration,
     /// Declared processor time of a cycle; the outputs leave when it is over.
     pub budget: Duration,
-    /// Core.
+    /// Core; where the configuration names none, the last one that the process may use.
     pub core: u16,
     /// SCHED_FIFO priority.
     pub priority: u8,

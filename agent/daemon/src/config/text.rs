@@ -214,7 +214,7 @@ pub(super) struct GroupText {
     pub(super) period_us: Spanned<u64>,
     pub(super) deadline_us: Option<Spanned<u64>>,
     pub(super) budget_us: Spanned<u64>,
-    pub(super) core: u16,
+    pub(super) core: Option<u16>,
     pub(super) priority: Spanned<u8>,
     pub(super) output_validity_us: Option<Spanned<u64>>,
     pub(super) consecutive_misses_max: Option<Spanned<u32>>,

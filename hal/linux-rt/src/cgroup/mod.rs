@@ -10,11 +10,12 @@
 //! count.
 //!
 //! [`facts()`] reads the limits, [`Group`] makes a group and sets them, [`budget`] deals with real-time
-//! budgets, which only version 1 has.
+//! budgets, which only version 1 has, and [`pods`] those of the pods of a Kubernetes node.
 
 pub mod budget;
 mod facts;
 mod group;
+pub mod pods;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -50,6 +50,11 @@ pub(super) fn check(held: &Capabilities) -> Finding {
             };
             Finding::ok(CHECK, format!("blocks writes and passes reads when shut, tried on loopback{above}"))
         }
+        // Beside groups with processes, such as the gate of an agent that runs, no group can be one for threads.
+        Err(Trouble::Enter(error)) if error.errno() == Some(Errno::EOPNOTSUPP) => Finding::skipped(
+            CHECK,
+            "not tried beside the gate of an agent that runs; `takt pair status` says whether that one holds",
+        ),
         Err(trouble) => {
             let (found, errno, remedy) = trouble.explain();
             Finding::warning(CHECK, found, MEANING, remedy).with_errno(errno)

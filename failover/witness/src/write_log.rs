@@ -1,6 +1,6 @@
 //! Reads the simulator's write log while it grows.
 //!
-//! All times become nanoseconds on CLOCK_MONOTONIC, the clock on which the drill notes what it did.
+//! All times become nanoseconds on CLOCK_MONOTONIC, the clock on which a drill notes what it did.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -8,11 +8,11 @@ use std::path::Path;
 
 use latency_tests_harness::stalls::Span;
 
-use super::DrillError;
+use crate::LogError;
 
 /// What became of a write of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Carried out.
     Applied,
     /// An epoch alone: it fences and moves nothing.
@@ -25,22 +25,27 @@ pub(crate) enum Verdict {
 
 /// A write of commands at a device.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Write {
-    pub(crate) at_ns: u64,
+pub struct Write {
+    /// When it came, in nanoseconds.
+    pub at_ns: u64,
     /// From 1.
-    pub(crate) device: u16,
+    pub device: u16,
     /// 0 if it named none.
-    pub(crate) epoch: u32,
-    pub(crate) verdict: Verdict,
-    pub(crate) torque_nm: f64,
-    pub(crate) pitch_rad: f64,
+    pub epoch: u32,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Generator torque in newton metres.
+    pub torque_nm: f64,
+    /// Pitch demand in radians.
+    pub pitch_rad: f64,
 }
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Line {
+pub enum Line {
     /// Zero of the times, on CLOCK_MONOTONIC.
     Zero(u64),
+    /// A write of commands.
     Write(Write),
     /// The simulator itself did not get to run.
     Stall(Span),
@@ -51,7 +56,8 @@ pub(crate) enum Line {
 }
 
 /// Reads one line, with times as they stand in it; `None` if it is no such line.
-pub(crate) fn parse(line: &str) -> Option<Line> {
+#[must_use]
+pub fn parse(line: &str) -> Option<Line> {
     let mut fields = line.split(',');
     let kind = fields.next()?;
     let mut number = || fields.next()?.parse::<u64>().ok();
@@ -84,7 +90,8 @@ pub(crate) fn parse(line: &str) -> Option<Line> {
 }
 
 /// A growing log.
-pub(crate) struct LogReader {
+#[derive(Debug)]
+pub struct LogReader {
     file: BufReader<File>,
     name: String,
     /// A line that is not whole yet.
@@ -94,17 +101,23 @@ pub(crate) struct LogReader {
 
 impl LogReader {
     /// Opens a log, at its beginning.
-    pub(crate) fn open(path: &Path) -> Result<Self, DrillError> {
-        let failed = |why: String| DrillError::File { path: path.display().to_string(), why };
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        let failed = |why: String| LogError { path: path.display().to_string(), why };
         let file = File::open(path).map_err(|error| failed(error.to_string()))?;
         let name = path.display().to_string();
         Ok(Self { file: BufReader::with_capacity(1 << 16, file), name, partial: String::new(), zero_ns: 0 })
     }
 
     /// Takes the lines that have come, on CLOCK_MONOTONIC.
-    pub(crate) fn take(&mut self, mut each: impl FnMut(Line)) -> Result<(), DrillError> {
+    ///
+    /// # Errors
+    /// If it cannot be read, or a line is none of a write log.
+    pub fn take(&mut self, mut each: impl FnMut(Line)) -> Result<(), LogError> {
         loop {
-            let failed = |why: String| DrillError::File { path: self.name.clone(), why };
+            let failed = |why: String| LogError { path: self.name.clone(), why };
             let read = self.file.read_line(&mut self.partial).map_err(|error| failed(error.to_string()))?;
             if read == 0 || !self.partial.ends_with('\n') {
                 return Ok(());

@@ -9,10 +9,12 @@
 //!   of the site.
 //! - bump: the largest step of an output over the takeover and the writes that follow it, less the
 //!   largest step that it ordinarily makes from write to write.
+//! - gap: the time between two applied writes of a device that follow each other. It is *late* if it is longer
+//!   than a period and a half, whoever wrote.
 
 use std::collections::BTreeMap;
 
-use super::write_log::{Verdict, Write};
+use crate::write_log::{Verdict, Write};
 
 /// Steps from the first write of the new term on that belong to the takeover: a tenth of a second.
 const STEPS: usize = 10;
@@ -22,59 +24,67 @@ const TORQUE_SPAN_NM: f64 = 47_402.91;
 
 /// A takeover, as the slowest device saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Takeover {
-    pub(crate) old_epoch: u32,
-    pub(crate) new_epoch: u32,
+pub struct Takeover {
+    /// The epoch of the old term.
+    pub old_epoch: u32,
+    /// The epoch of the new one.
+    pub new_epoch: u32,
     /// From 1.
-    pub(crate) device: u16,
+    pub device: u16,
     /// Its last write of the old epoch.
-    pub(crate) from_ns: u64,
+    pub from_ns: u64,
     /// Its first write of the new one.
-    pub(crate) to_ns: u64,
+    pub to_ns: u64,
 }
 
 impl Takeover {
-    pub(crate) fn ms(&self) -> f64 {
+    /// How long it took, in milliseconds.
+    #[must_use]
+    pub fn ms(&self) -> f64 {
         (self.to_ns - self.from_ns) as f64 / 1e6
     }
 }
 
 /// What the devices saw in a trial.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// The first change of office, if there was one.
-    pub(crate) takeover: Option<Takeover>,
+    pub takeover: Option<Takeover>,
     /// Devices, from 1, that were written to under the old epoch and not under a newer one.
-    pub(crate) missing: Vec<u16>,
+    pub missing: Vec<u16>,
     /// Epochs above the old one, in the order in which they appeared.
-    pub(crate) new_epochs: Vec<u32>,
+    pub new_epochs: Vec<u32>,
     /// Writes of the old term that a device's fence held off.
-    pub(crate) fenced_off: u64,
+    pub fenced_off: u64,
     /// The worst bump.
-    pub(crate) bump: Option<Bump>,
+    pub bump: Option<Bump>,
 }
 
 /// A step of an output, in percent of its actuator's span.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub(crate) struct Bump {
-    pub(crate) signal: &'static str,
-    pub(crate) device: u16,
+pub struct Bump {
+    /// `pitch` or `generator_torque`.
+    pub signal: &'static str,
+    /// From 1.
+    pub device: u16,
     /// Largest step over the takeover.
-    pub(crate) raw_percent: f64,
+    pub raw_percent: f64,
     /// Largest step from write to write before it.
-    pub(crate) ordinary_percent: f64,
+    pub ordinary_percent: f64,
     /// What is above the ordinary.
-    pub(crate) percent_of_span: f64,
+    pub percent_of_span: f64,
 }
 
 /// The epoch in force at `at_ns`: the highest that was applied until then.
-pub(crate) fn epoch_at(writes: &[Write], at_ns: u64) -> Option<u32> {
+#[must_use]
+pub fn epoch_at(writes: &[Write], at_ns: u64) -> Option<u32> {
     let until = writes.iter().filter(|write| write.verdict == Verdict::Applied && write.at_ns <= at_ns);
     until.map(|write| write.epoch).max()
 }
 
 /// Looks at the writes of a trial in which `old_epoch` was in force at first.
-pub(crate) fn examine(writes: &[Write], old_epoch: u32) -> Seen {
+#[must_use]
+pub fn examine(writes: &[Write], old_epoch: u32) -> Seen {
     let mut seen = Seen::default();
     let mut devices: BTreeMap<u16, Vec<&Write>> = BTreeMap::new();
     for write in writes {
@@ -142,7 +152,8 @@ fn worst_bump(device: u16, applied: &[&Write], first_new: usize) -> Option<Bump>
 }
 
 /// The larger of two bumps.
-pub(crate) fn worse(one: Option<Bump>, other: Option<Bump>) -> Option<Bump> {
+#[must_use]
+pub fn worse(one: Option<Bump>, other: Option<Bump>) -> Option<Bump> {
     match (one, other) {
         (Some(one), Some(other)) => {
             let key = |bump: &Bump| (bump.percent_of_span, bump.raw_percent);
@@ -152,17 +163,47 @@ pub(crate) fn worse(one: Option<Bump>, other: Option<Bump>) -> Option<Bump> {
     }
 }
 
+/// How regularly the devices were written to in a while.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub struct Gaps {
+    /// Gaps between applied writes, of all devices.
+    pub count: u64,
+    /// Those that were late.
+    pub late: u64,
+    /// The longest, in milliseconds.
+    pub max_ms: f64,
+}
+
+/// The gaps that ended in `from_ns..to_ns`, of writes that come every `period_ns`, in the order of their times.
+#[must_use]
+pub fn gaps(writes: &[Write], from_ns: u64, to_ns: u64, period_ns: u64) -> Gaps {
+    let mut last: BTreeMap<u16, u64> = BTreeMap::new();
+    let mut gaps = Gaps::default();
+    for write in writes.iter().filter(|write| write.verdict == Verdict::Applied) {
+        let Some(before) = last.insert(write.device, write.at_ns) else { continue };
+        if !(from_ns..to_ns).contains(&write.at_ns) {
+            continue;
+        }
+        let gap_ns = write.at_ns.saturating_sub(before);
+        gaps.count += 1;
+        gaps.late += u64::from(gap_ns > period_ns + period_ns / 2);
+        gaps.max_ms = gaps.max_ms.max(gap_ns as f64 / 1e6);
+    }
+    gaps
+}
+
 /// Counts dual writes over a whole run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct DualWatch {
-    pub(crate) newest: u32,
+pub struct DualWatch {
+    /// The newest epoch that drove an actuator.
+    pub newest: u32,
     /// How many there were.
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 impl DualWatch {
     /// Takes the next write, in the order of the log.
-    pub(crate) fn take(&mut self, write: &Write) {
+    pub fn take(&mut self, write: &Write) {
         if write.verdict != Verdict::Applied {
             return;
         }
@@ -272,6 +313,20 @@ mod tests {
         assert!((bump.raw_percent - 3.0).abs() < 1e-9, "{bump:?}");
         assert!((bump.ordinary_percent - 1.0).abs() < 1e-9, "{bump:?}");
         assert!((bump.percent_of_span - 2.0).abs() < 1e-9, "{bump:?}");
+    }
+
+    #[test]
+    fn a_gap_counts_where_it_ends_and_is_late_beyond_a_period_and_a_half() {
+        let log = Log::default()
+            .applied(0.0, 1, 4)
+            .applied(0.0, 2, 4)
+            .applied(10.0, 1, 4)
+            .write(12.0, 2, 3, Verdict::RefusedEpoch)
+            .applied(16.0, 2, 4)
+            .applied(40.0, 1, 5);
+        let seen = gaps(&log.0, 5_000_000, 30_000_000, 10_000_000);
+        assert_eq!((seen.count, seen.late, seen.max_ms), (2, 1, 16.0));
+        assert_eq!(gaps(&log.0, 30_000_000, 50_000_000, 10_000_000).max_ms, 30.0);
     }
 
     #[test]

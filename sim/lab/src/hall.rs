@@ -17,13 +17,15 @@ const LANES: usize = 2;
 const PLACES_PER_VEHICLE: usize = 14;
 
 /// A grid for so many vehicles, as JSON that a site can name as its layout.
-pub(crate) fn json(vehicles: u16) -> String {
+#[must_use]
+pub fn json(vehicles: u16) -> String {
     let rows: Vec<String> = rows(vehicles).into_iter().map(|row| format!("  \"{row}\"")).collect();
     format!("{{\n \"cellMeters\": 1.5,\n \"layout\": [\n{}\n ]\n}}\n", rows.join(",\n"))
 }
 
 /// Where loads are fetched and brought, by the names that a site gives to the cells of a grid.
-pub(crate) fn stations(vehicles: u16) -> Vec<String> {
+#[must_use]
+pub fn stations(vehicles: u16) -> Vec<String> {
     let mut stations = Vec::new();
     for (y, row) in rows(vehicles).iter().enumerate() {
         let of_row = row.chars().enumerate().filter(|(_, cell)| matches!(cell, 'w' | 'e'));

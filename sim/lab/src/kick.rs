@@ -1,32 +1,59 @@
-//! Signals to the processes of the nodes.
+//! Signals to processes and their families.
+
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::DrillError;
+use crate::LabError;
 
 /// What a process is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kick {
+pub enum Kick {
+    /// SIGKILL.
     Kill,
+    /// SIGSTOP.
     Stop,
+    /// SIGCONT.
     Continue,
 }
 
 /// Sends a signal.
-pub(crate) fn signal(pid: u32, kick: Kick) -> Result<(), DrillError> {
+///
+/// # Errors
+/// If there is no such process, or it may not be signalled.
+pub fn signal(pid: u32, kick: Kick) -> Result<(), LabError> {
     let signal = match kick {
         Kick::Kill => Signal::KILL,
         Kick::Stop => Signal::STOP,
         Kick::Continue => Signal::CONT,
     };
-    let failed = |why: String| DrillError::Process { pid, why };
+    let failed = |why: String| LabError::Process { pid, why };
     let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let target = target.ok_or_else(|| failed("no such process".to_owned()))?;
     kill_process(target, signal).map_err(|error| failed(format!("{kick:?}: {error}")))
 }
 
+/// Lifts all threads of a process to a real-time priority, for what stands for other machines and must not wait
+/// for the processor of this one.
+///
+/// # Errors
+/// Without the permission, or util-linux's `chrt`.
+pub fn raise(pid: u32, priority: u8) -> Result<(), LabError> {
+    let failed =
+        |why: String| LabError::Process { pid, why: format!("chrt: {why}; it comes with util-linux") };
+    let output = Command::new("chrt")
+        .args(["--all-tasks", "--fifo", "--pid", &priority.to_string(), &pid.to_string()])
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
 /// The process and all that descend from it, children before parents, as they are now.
-pub(crate) fn family(pid: u32) -> Vec<u32> {
+#[must_use]
+pub fn family(pid: u32) -> Vec<u32> {
     /// A supervisor has one child; more than this is no node of ours.
     const PROCESSES_MAX: usize = 64;
     let mut found = vec![pid];
@@ -45,7 +72,7 @@ pub(crate) fn family(pid: u32) -> Vec<u32> {
 mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
-    use std::process::{Child, Command};
+    use std::process::Child;
     use std::time::{Duration, Instant};
 
     fn state(pid: u32) -> char {

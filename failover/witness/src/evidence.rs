@@ -2,32 +2,34 @@
 
 use latency_tests_harness::stalls::Span;
 
-use super::DrillError;
-use super::takeover::DualWatch;
-use super::write_log::{Line, LogReader, Verdict, Write};
+use crate::LogError;
+use crate::takeover::DualWatch;
+use crate::write_log::{Line, LogReader, Verdict, Write};
 
 /// Collected from the simulator's log.
-pub(super) struct Evidence {
+#[derive(Debug)]
+pub struct Evidence {
     reader: LogReader,
     /// Writes since the last [`Evidence::forget_before`].
-    pub(super) writes: Vec<Write>,
+    pub writes: Vec<Write>,
     /// Times since then in which the simulator did not get to run.
-    pub(super) simulator_stalls: Vec<Span>,
+    pub simulator_stalls: Vec<Span>,
     /// Epochs that drove an actuator, with their first write, over the whole run.
-    pub(super) epochs: Vec<(u32, u64)>,
+    pub epochs: Vec<(u32, u64)>,
     /// Up to when the log is written.
-    pub(super) until_ns: u64,
-    /// Over the whole run.
-    pub(super) dual: DualWatch,
+    pub until_ns: u64,
+    /// Dual writes, over the whole run.
+    pub dual: DualWatch,
     /// Writes that the log lost.
-    pub(super) missing: u64,
+    pub missing: u64,
     /// Refused writes over the whole run, by epoch.
-    pub(super) fenced_off: u64,
+    pub fenced_off: u64,
 }
 
 impl Evidence {
     /// Reads from a log.
-    pub(super) const fn new(reader: LogReader) -> Self {
+    #[must_use]
+    pub const fn new(reader: LogReader) -> Self {
         Self {
             reader,
             writes: Vec::new(),
@@ -41,7 +43,10 @@ impl Evidence {
     }
 
     /// Takes what has come.
-    pub(super) fn take(&mut self) -> Result<(), DrillError> {
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn take(&mut self) -> Result<(), LogError> {
         let Self { reader, writes, simulator_stalls, epochs, until_ns, dual, missing, fenced_off } = self;
         reader.take(|line| match line {
             Line::Write(write) => {
@@ -61,13 +66,14 @@ impl Evidence {
     }
 
     /// Drops what lies before.
-    pub(super) fn forget_before(&mut self, ns: u64) {
+    pub fn forget_before(&mut self, ns: u64) {
         self.writes.retain(|write| write.at_ns >= ns);
         self.simulator_stalls.retain(|span| span.to_ns >= ns);
     }
 
     /// Terms that began from `from_ns` on and before `to_ns`.
-    pub(super) fn terms_between(&self, from_ns: u64, to_ns: u64) -> usize {
+    #[must_use]
+    pub fn terms_between(&self, from_ns: u64, to_ns: u64) -> usize {
         self.epochs.iter().filter(|(_, at_ns)| (from_ns..to_ns).contains(at_ns)).count()
     }
 }

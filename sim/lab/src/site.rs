@@ -1,44 +1,65 @@
-//! The files of agents over simulated turbines, as the demo and the drill start them: one node, or two that are
-//! a pair.
+//! The files of agents over simulated turbines and vehicles: one node, or two that are a pair.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::simulated_hall;
+use crate::hall;
 
 const PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
 const DIFFERENTIAL: &str = include_str!("../../../profiles/differential-drive.toml");
 const TRICYCLE: &str = include_str!("../../../profiles/tricycle-drive.toml");
-/// Any key does, as long as both nodes have the same.
-const KEY: &str = "5f1c0e9b7a3d24688642d3a7b9e0c1f55f1c0e9b7a3d24688642d3a7b9e0c1f5";
+/// The key of a pair, as its file holds it. Any key does, as long as both nodes have the same.
+pub const PAIR_KEY: &str = "5f1c0e9b7a3d24688642d3a7b9e0c1f55f1c0e9b7a3d24688642d3a7b9e0c1f5";
 
 /// What a node is to be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NodeSpec<'a> {
+pub struct NodeSpec<'a> {
     /// Name of the site in MQTT topics, and of the plan.
-    pub(crate) site: &'a str,
+    pub site: &'a str,
     /// The broker's URL.
-    pub(crate) broker: &'a str,
+    pub broker: &'a str,
     /// Where metrics are served over TCP, if they are.
-    pub(crate) listen: Option<&'a str>,
-    /// Core of the control thread.
-    pub(crate) core: usize,
-    /// A turbine at each address, and what controls them.
-    pub(crate) turbines: &'a [SocketAddr],
-    pub(crate) law: Law,
+    pub listen: Option<&'a str>,
+    /// Core of the control thread; `None` for the last one that the node's process may use.
+    pub core: Option<usize>,
+    /// A turbine at each address.
+    pub turbines: &'a [SocketAddr],
+    /// What controls them.
+    pub law: Law,
     /// Its place in the pair, if it has one.
-    pub(crate) pair: Option<PairSpec>,
+    pub pair: Option<PairSpec>,
     /// Vehicles of its fleet that speak VDA 5050; 0 for none.
-    pub(crate) vehicles: u16,
+    pub vehicles: u16,
     /// Vehicles of its fleet on the field bus.
-    pub(crate) drives: &'a [Drive],
+    pub drives: &'a [Drive],
+    /// Where it keeps things.
+    pub places: Places<'a>,
+}
+
+/// Where a node finds and keeps things; paths that are not absolute begin at its configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// Folder of what has to outlive it.
+    pub state_dir: &'a str,
+    /// Its admin socket.
+    pub socket: &'a str,
+    /// The key of the pair.
+    pub key_file: &'a str,
+    /// Its name, the folder of the keys that it trusts, and the socket for plans, if plans come from outside.
+    pub plans: Option<(&'a str, &'a str, &'a str)>,
+}
+
+impl Places<'_> {
+    /// All beside the configuration.
+    pub const BESIDE: Self =
+        Self { state_dir: "state", socket: "takt.sock", key_file: "pair.key", plans: None };
 }
 
 /// The law that drives turbines in operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Law {
+pub enum Law {
     /// That of the public NREL 5-MW reference controller
     Baseline,
     /// Takt's own, worked out from the turbine's data
@@ -47,75 +68,92 @@ pub(crate) enum Law {
 
 /// A vehicle on the field bus.
 #[derive(Debug, Clone, serde::Deserialize)]
-pub(crate) struct Drive {
-    pub(crate) address: SocketAddr,
+pub struct Drive {
+    /// Where it listens.
+    pub address: SocketAddr,
     /// The name of its device profile.
-    pub(crate) profile: String,
+    pub profile: String,
 }
 
 /// A node's place in a pair; the first turbine carries the arbiter.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PairSpec {
+pub struct PairSpec {
     /// `a` or `b`.
-    pub(crate) node: &'static str,
+    pub node: &'static str,
     /// Own and the peer's address on each link.
-    pub(crate) links: [(SocketAddr, SocketAddr); 2],
+    pub links: [(SocketAddr, SocketAddr); 2],
     /// `fc23` or `fc6`.
-    pub(crate) function: &'static str,
+    pub function: &'static str,
     /// `required`, `preferred` or `off`.
-    pub(crate) gate: &'static str,
+    pub gate: &'static str,
 }
 
 /// Where a node's files are.
 #[derive(Debug, Clone)]
-pub(crate) struct NodeFiles {
-    pub(crate) config: PathBuf,
-    pub(crate) socket: PathBuf,
-    pub(crate) log: PathBuf,
-    pub(crate) report: PathBuf,
+pub struct NodeFiles {
+    /// Its configuration.
+    pub config: PathBuf,
+    /// Its admin socket.
+    pub socket: PathBuf,
+    /// For what it prints.
+    pub log: PathBuf,
+    /// For its report.
+    pub report: PathBuf,
 }
 
 /// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {error}")]
-pub(crate) struct FileError {
-    pub(crate) path: PathBuf,
-    pub(crate) error: std::io::Error,
+pub struct FileError {
+    /// Which.
+    pub path: PathBuf,
+    /// What happened.
+    pub error: std::io::Error,
 }
 
 /// Name of the turbine at this position, from 0.
-pub(crate) fn unit_name(at: usize) -> String {
+#[must_use]
+pub fn unit_name(at: usize) -> String {
     format!("WT{:02}", at + 1)
 }
 
-/// Writes configuration, plan, device profile and key of a node into a folder.
-pub(crate) fn write(folder: &Path, node: &NodeSpec<'_>) -> Result<NodeFiles, FileError> {
+/// The texts of a node's files but its key, by name; `site.toml` is its configuration, which differs from node to
+/// node.
+#[must_use]
+pub fn files(node: &NodeSpec<'_>) -> Vec<(&'static str, String)> {
+    let (config, plan) = texts(node);
+    let hall = hall::json(node.vehicles + u16::try_from(node.drives.len()).unwrap_or(0));
+    vec![
+        ("hall.json", hall),
+        ("site.toml", config),
+        ("plan.toml", plan),
+        ("nrel5mw-plc.toml", PROFILE.to_owned()),
+        ("differential-drive.toml", DIFFERENTIAL.to_owned()),
+        ("tricycle-drive.toml", TRICYCLE.to_owned()),
+    ]
+}
+
+/// Writes configuration, plan, device profiles and key of a node into a folder.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write(folder: &Path, node: &NodeSpec<'_>) -> Result<NodeFiles, FileError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| FileError { path, error }
     };
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
-    let (config, plan) = texts(node);
-    let hall = simulated_hall::json(node.vehicles + node.drives.len() as u16);
-    let texts = [
-        ("hall.json", hall.as_str()),
-        ("site.toml", config.as_str()),
-        ("plan.toml", &plan),
-        ("nrel5mw-plc.toml", PROFILE),
-        ("differential-drive.toml", DIFFERENTIAL),
-        ("tricycle-drive.toml", TRICYCLE),
-        ("pair.key", KEY),
-    ];
-    for (name, text) in texts {
+    for (name, text) in files(node) {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(failed(&path))?;
     }
     // A key that others can read is none.
-    let key = folder.join("pair.key");
+    let key = folder.join(node.places.key_file);
+    std::fs::write(&key, PAIR_KEY).map_err(failed(&key))?;
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).map_err(failed(&key))?;
     Ok(NodeFiles {
         config: folder.join("site.toml"),
-        socket: folder.join("takt.sock"),
+        socket: folder.join(node.places.socket),
         log: folder.join("agent.log"),
         report: folder.join("report.json"),
     })
@@ -123,21 +161,23 @@ pub(crate) fn write(folder: &Path, node: &NodeSpec<'_>) -> Result<NodeFiles, Fil
 
 /// Configuration and plan of a node. Writing into a text cannot fail.
 fn texts(node: &NodeSpec<'_>) -> (String, String) {
-    let NodeSpec { site, broker, listen, core, turbines, law, pair, vehicles, drives } = node;
+    let NodeSpec { site, broker, listen, core, turbines, law, pair, vehicles, drives, places } = node;
+    let Places { state_dir, socket, key_file, plans } = places;
     let law = match law {
         Law::Baseline => "baseline",
         Law::Takt => "takt",
     };
+    let core = core.map_or_else(String::new, |core| format!("core = {core}\n"));
     let listen = listen.map_or_else(String::new, |listen| format!("listen = \"{listen}\"\n"));
     let mut config = format!(
-        r#"# Written by `takt`.
+        r#"# Written by Takt's simulated site.
 name = "{site}"
 realtime = "preferred"
 plan = "plan.toml"
-state_dir = "state"
+state_dir = "{state_dir}"
 
 [admin]
-socket = "takt.sock"
+socket = "{socket}"
 {listen}
 [mqtt]
 broker = "{broker}"
@@ -152,8 +192,7 @@ limit_s = 60
 name = "turbines"
 period_us = 10000
 budget_us = 1000
-core = {core}
-priority = 80
+{core}priority = 80
 "#
     );
     if let (Some(PairSpec { node, links: [one, two], function, gate }), Some(arbiter)) =
@@ -166,16 +205,18 @@ priority = 80
             r#"
 [pair]
 node = "{node}"
-key_file = "pair.key"
+key_file = "{key_file}"
 links = [{}, {}]
 arbiter = {{ tcp = "{arbiter}", unit_id = 1, register = 200, function = "{function}" }}
 gate = "{gate}"
-core = {core}
-priority = 60
+{core}priority = 60
 "#,
             link(one),
             link(two)
         );
+    }
+    if let Some((name, keys, socket)) = plans {
+        let _ = write!(config, "\n[plans]\nnode = \"{name}\"\nkeys = \"{keys}\"\nsocket = \"{socket}\"\n");
     }
     let mut plan = format!("name = \"{site}\"\nepoch = 1\n");
     for (at, address) in turbines.iter().enumerate() {
@@ -202,7 +243,7 @@ priority = 60
     if !drives.is_empty() {
         let _ = write!(
             config,
-            "\n[[group]]\nname = \"vehicles\"\nperiod_us = 20000\nbudget_us = 2000\ncore = {core}\npriority = 70\n"
+            "\n[[group]]\nname = \"vehicles\"\nperiod_us = 20000\nbudget_us = 2000\n{core}priority = 70\n"
         );
     }
     for (drive, at) in drives.iter().zip(*vehicles + 1..) {
@@ -233,12 +274,13 @@ mod tests {
             site: "drill",
             broker: "mqtt://10.77.0.2:1883",
             listen: None,
-            core: 1,
+            core: Some(1),
             turbines,
             law: Law::Takt,
             pair,
             vehicles: 0,
             drives: &[],
+            places: Places::BESIDE,
         }
     }
 

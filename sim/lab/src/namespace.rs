@@ -9,20 +9,27 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::DrillError;
+use crate::LabError;
+use crate::kick::{Kick, signal};
 
 /// Runs `ip` with these arguments; gives its output.
-pub(super) fn ip(arguments: &[&str]) -> Result<String, DrillError> {
+///
+/// # Errors
+/// If it is missing, or refuses.
+pub fn ip(arguments: &[&str]) -> Result<String, LabError> {
     run(arguments, "")
 }
 
 /// Runs many commands of `ip` in one process, in a namespace: quick, and in order.
-pub(super) fn batch(namespace: &str, lines: &[String]) -> Result<(), DrillError> {
+///
+/// # Errors
+/// As [`ip`].
+pub fn batch(namespace: &str, lines: &[String]) -> Result<(), LabError> {
     run(&["-n", namespace, "-batch", "-"], &lines.join("\n")).map(drop)
 }
 
-fn run(arguments: &[&str], input: &str) -> Result<String, DrillError> {
-    let failed = |why: String| DrillError::Network { command: format!("ip {}", arguments.join(" ")), why };
+fn run(arguments: &[&str], input: &str) -> Result<String, LabError> {
+    let failed = |why: String| LabError::Network { command: format!("ip {}", arguments.join(" ")), why };
     let mut child = Command::new("ip")
         .args(arguments)
         .stdin(Stdio::piped())
@@ -40,21 +47,25 @@ fn run(arguments: &[&str], input: &str) -> Result<String, DrillError> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A network namespace of the drill; dropped, it ends its processes and is removed.
-pub(super) struct Namespace {
+/// A network namespace; dropped, it ends its processes and is removed.
+///
+/// Its name is `PREFIX-PID-NUMBER-ROLE`, with the id of the process that owns it.
+#[derive(Debug)]
+pub struct Namespace {
     name: String,
 }
 
-/// Begins every name; the drill's process id follows.
-const PREFIX: &str = "takt-drill-";
 /// Namespaces that this process made: a number of its own for each.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 impl Namespace {
-    /// Makes the namespace of this drill for `role`.
-    pub(super) fn new(role: &str) -> Result<Self, DrillError> {
+    /// Makes a namespace of this process for `role`.
+    ///
+    /// # Errors
+    /// Without root, or if `ip` is missing.
+    pub fn new(prefix: &str, role: &str) -> Result<Self, LabError> {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}-{role}", std::process::id());
+        let name = format!("{prefix}-{}-{number}-{role}", std::process::id());
         ip(&["netns", "add", &name])?;
         let namespace = Self { name };
         batch(namespace.name(), &["link set lo up".to_owned()])?;
@@ -62,17 +73,19 @@ impl Namespace {
     }
 
     /// Its name.
-    pub(super) fn name(&self) -> &str {
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The file by which it is entered.
-    pub(super) fn file(&self) -> PathBuf {
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.name)
     }
 
-    /// Kills every process in it: all of them were started by the drill.
-    pub(super) fn kill_all(&self) {
+    /// Kills every process in it: all of them were started by its owner.
+    pub fn kill_all(&self) {
         kill_all(&self.name);
     }
 }
@@ -84,7 +97,10 @@ impl Drop for Namespace {
 }
 
 /// Moves the calling thread, and those that it will create, into a namespace.
-pub(super) fn enter(file: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// If the namespace is none, or without root.
+pub fn enter(file: &Path) -> std::io::Result<()> {
     let file = File::open(file)?;
     move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
     Ok(())
@@ -93,9 +109,9 @@ pub(super) fn enter(file: &Path) -> std::io::Result<()> {
 fn kill_all(name: &str) {
     let Ok(pids) = ip(&["netns", "pids", name]) else { return };
     for pid in pids.lines().filter_map(|line| line.trim().parse().ok()) {
-        // The drill's own threads enter the namespace too.
+        // The owner's own threads enter the namespace too.
         if pid != std::process::id() {
-            let _ = super::process::signal(pid, super::process::Kick::Kill);
+            let _ = signal(pid, Kick::Kill);
         }
     }
 }
@@ -105,18 +121,18 @@ fn remove(name: &str) {
     let _ = ip(&["netns", "delete", name]);
 }
 
-/// Removes what drills left that were killed: their names hold the id of a process that is no more.
-pub(super) fn remove_stale() {
+/// Removes what owners left that were killed: the names hold the id of a process that is no more.
+pub fn remove_stale(prefix: &str) {
     let Ok(list) = ip(&["netns", "list"]) else { return };
     for name in list.lines().filter_map(|line| line.split_whitespace().next()) {
-        if owner(name).is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists()) {
+        if owner(prefix, name).is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists()) {
             remove(name);
         }
     }
 }
 
-fn owner(name: &str) -> Option<u32> {
-    name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
+fn owner(prefix: &str, name: &str) -> Option<u32> {
+    name.strip_prefix(prefix)?.strip_prefix('-')?.split_once('-')?.0.parse().ok()
 }
 
 #[cfg(test)]
@@ -124,10 +140,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_drills_own_namespaces_have_an_owner() {
-        assert_eq!(owner("takt-drill-123-0-field"), Some(123));
+    fn only_namespaces_of_the_prefix_have_an_owner() {
+        assert_eq!(owner("takt-drill", "takt-drill-123-0-field"), Some(123));
         for other in ["takt-drill-x-a", "takt-drill-123", "cni-123-a", "123"] {
-            assert_eq!(owner(other), None, "{other}");
+            assert_eq!(owner("takt-drill", other), None, "{other}");
         }
     }
 }

@@ -1,0 +1,253 @@
+//! Plans through the API server: how long until they run on both nodes, and how much of them travels.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use agent_plan::Request;
+use agent_plan::delta::{PlanDelta, compress_whole};
+use agent_plan::document::{
+    Activation, Between, Demand, PlanLimits, Rollout, Schedule, SchedulingPlan, SetPoint, SignedPlan, Target,
+    UtcTime,
+};
+use agent_plan::wire::Stage;
+use k8s_crd::{SchedulingPlan as PlanObject, SchedulingPlanSpec};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use serde::Serialize;
+use sim_lab::site::unit_name;
+
+use crate::ClusterError;
+use crate::cluster::Cluster;
+use crate::deployment::{SITE, signer};
+use crate::kubectl::NAMESPACE;
+use crate::pair::{Agent, Pair};
+
+/// A plan that is not active then will not be.
+const ACTIVE_WITHIN: Duration = Duration::from_secs(20);
+/// Between two looks at the agents.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// The trial of a plan: the next one comes after it.
+const SOAK_MS: u64 = 200;
+/// Points of a unit's schedule: every quarter of an hour of a day.
+const POINTS: u64 = 96;
+/// From one point to the next.
+const STEP_MS: u64 = 15 * 60 * 1000;
+
+/// What plans took.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct PlanFindings {
+    pub(crate) applied: usize,
+    pub(crate) activations: usize,
+    /// From the request to the API server until both nodes run the plan.
+    pub(crate) write_to_active_ms: Quantiles,
+    /// Cycles between the activations of both nodes, at the most.
+    pub(crate) skew_cycles_max: u64,
+    /// All plans as they are.
+    pub(crate) bytes_full: u64,
+    /// Each as the change of the one before.
+    pub(crate) bytes_delta: u64,
+    /// Each compressed by itself.
+    pub(crate) bytes_full_zstd: u64,
+    pub(crate) rejected: std::collections::BTreeMap<String, u64>,
+    pub(crate) rollbacks: u64,
+}
+
+/// Quantiles of a sample.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Quantiles {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Quantiles {
+    /// By the nearest rank.
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let rank = (share * sorted.len() as f64).ceil() as usize;
+            sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+        };
+        Self { p50: at(0.5), p99: at(0.99), max: sorted.last().copied().unwrap_or(0.0) }
+    }
+}
+
+/// The trace: a day's power limits for each turbine, of which each plan moves the next few quarters of an hour of
+/// one turbine, as a dispatcher does with the newest forecast.
+fn plan(epoch: u32, turbines: u16, day_ms: u64) -> SchedulingPlan {
+    let limit = |turbine: u64, point: u64| {
+        let last = (1..=epoch).rev().find(|change| moves(*change, turbine, point, turbines)).unwrap_or(0);
+        2_000_000 + ((turbine * 37 + point * 11 + u64::from(last) * 101) % 300) * 10_000
+    };
+    let units = (0..turbines).map(|at| (u64::from(at), unit_name(usize::from(at))));
+    let demands = units.clone().map(|(_, unit)| Demand { unit, request: Request::Run, power_limit_w: None });
+    let schedules = units.map(|(turbine, unit)| Schedule {
+        unit,
+        between: Between::Line,
+        points: (0..POINTS)
+            .map(|point| SetPoint {
+                at: UtcTime::from_unix_millis(day_ms + point * STEP_MS),
+                power_limit_w: limit(turbine, point),
+            })
+            .collect(),
+    });
+    SchedulingPlan {
+        name: "day-ahead".to_owned(),
+        epoch,
+        target: Target { site: SITE.to_owned(), nodes: Vec::new() },
+        tasks: Vec::new(),
+        demands: demands.collect(),
+        schedules: schedules.collect(),
+        transports: Vec::new(),
+        rules: Vec::new(),
+        limits: PlanLimits::default(),
+        activation: Activation::default(),
+        expires_at: None,
+        rollout: Rollout { canary: None, soak_ms: SOAK_MS, max_failures: 0 },
+    }
+}
+
+/// Whether the plan of an epoch moves a point: four in a row of one turbine.
+fn moves(epoch: u32, turbine: u64, point: u64, turbines: u16) -> bool {
+    let epoch = u64::from(epoch);
+    let first = epoch * 4 % POINTS;
+    epoch % u64::from(turbines.max(1)) == turbine && (first..first + 4).contains(&point)
+}
+
+/// Applies plans one after the other, and watches both agents.
+pub(crate) fn run(
+    cluster: &mut Cluster,
+    pair: &Pair,
+    count: u32,
+    turbines: u16,
+    tell: &dyn Fn(&str),
+) -> Result<PlanFindings, ClusterError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ClusterError::Machine { why: error.to_string() })?;
+    let kubeconfig = cluster.plane.kubeconfig();
+    let api = runtime.block_on(async { api(&kubeconfig).await })?;
+    let agents = [&pair.active, &pair.standby];
+    let mut epoch = 0;
+    for agent in agents {
+        epoch = epoch.max(agent.plans()?.highest_epoch);
+    }
+    let day_ms = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|now| u64::try_from(now.as_millis()).ok())
+        .unwrap_or(0);
+    let mut findings = PlanFindings::default();
+    let (mut times, mut last): (Vec<f64>, Option<SignedPlan>) = (Vec::new(), None);
+    for number in 1..=count {
+        cluster.check()?;
+        epoch += 1;
+        let signed = signer().sign(plan(epoch, turbines, day_ms));
+        measure_bytes(&mut findings, &signed, last.as_ref());
+        let spec = SchedulingPlanSpec {
+            plan: signed.plan.clone(),
+            digest: signed.digest,
+            signature: signed.signature.clone(),
+        };
+        let object = PlanObject::new(&format!("day-ahead-{epoch}"), spec);
+        let begin = Instant::now();
+        runtime.block_on(async { api.create(&PostParams::default(), &object).await }).map_err(|error| {
+            ClusterError::Tool { command: format!("create schedulingplan {epoch}"), why: error.to_string() }
+        })?;
+        let cycles = wait_until_active(agents, epoch, begin)?;
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+        if let [Some(one), Some(other)] = cycles {
+            findings.skew_cycles_max = findings.skew_cycles_max.max(one.abs_diff(other));
+        }
+        findings.applied += 1;
+        last = Some(signed);
+        if number % 20 == 0 {
+            tell(&format!("plan {number} of {count}"));
+        }
+        // Not before its trial is over: it would only be superseded.
+        std::thread::sleep(Duration::from_millis(SOAK_MS + 100));
+    }
+    findings.activations = times.len();
+    findings.write_to_active_ms = Quantiles::of(&times);
+    for agent in agents {
+        let status = agent.plans()?;
+        for (reason, count) in status.refused {
+            *findings.rejected.entry(reason).or_default() += count;
+        }
+        findings.rollbacks += status.rollbacks;
+    }
+    Ok(findings)
+}
+
+async fn api(kubeconfig: &std::path::Path) -> Result<Api<PlanObject>, ClusterError> {
+    let unusable = |error: &dyn std::fmt::Display| ClusterError::Tool {
+        command: "the administrator's client".to_owned(),
+        why: error.to_string(),
+    };
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).map_err(|error| unusable(&error))?;
+    let options = KubeConfigOptions::default();
+    let config =
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(&error))?;
+    let client = Client::try_from(config).map_err(|error| unusable(&error))?;
+    Ok(Api::namespaced(client, NAMESPACE))
+}
+
+/// The cycles on which both activated it.
+fn wait_until_active(
+    agents: [&Agent; 2],
+    epoch: u32,
+    begin: Instant,
+) -> Result<[Option<u64>; 2], ClusterError> {
+    let mut cycles = [None, None];
+    for (agent, cycle) in agents.into_iter().zip(&mut cycles) {
+        loop {
+            let status = agent.plans()?;
+            let stage = status.in_force.stage;
+            if status.in_force.epoch == epoch && matches!(stage, Stage::Soaking | Stage::LastKnownGood) {
+                *cycle = status.in_force.cycle;
+                break;
+            }
+            if begin.elapsed() > ACTIVE_WITHIN {
+                let why = format!("plan {epoch} is not active: {status:?}");
+                return Err(ClusterError::Agent { pod: agent.pod.name.clone(), why });
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+    }
+    Ok(cycles)
+}
+
+fn measure_bytes(findings: &mut PlanFindings, signed: &SignedPlan, last: Option<&SignedPlan>) {
+    let full = signed.to_json();
+    findings.bytes_full += full.len() as u64;
+    findings.bytes_full_zstd += compress_whole(signed).map_or(full.len(), |bytes| bytes.len()) as u64;
+    let delta = last.and_then(|last| PlanDelta::between(last, signed).ok());
+    let bytes = delta.and_then(|delta| serde_json::to_vec(&delta).ok()).map_or(full.len(), |json| json.len());
+    findings.bytes_delta += bytes as u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_moves_a_few_points_of_one_turbine() {
+        let (one, next) = (plan(7, 4, 0), plan(8, 4, 0));
+        let mut moved = Vec::new();
+        for (before, after) in one.schedules.iter().zip(&next.schedules) {
+            let points = before.points.iter().zip(&after.points);
+            moved.extend(points.filter(|(a, b)| a != b).map(|_| before.unit.clone()));
+        }
+        assert_eq!(moved, ["WT01"; 4]);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_nearest_rank() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        let quantiles = Quantiles::of(&values);
+        assert_eq!((quantiles.p50, quantiles.p99, quantiles.max), (50.0, 99.0, 100.0));
+        assert_eq!(Quantiles::of(&[]).max, 0.0);
+    }
+}
