@@ -9,7 +9,6 @@ use xtask::cluster::cluster;
 use xtask::demo::demo;
 use xtask::latency::latency;
 use xtask::model::model;
-use xtask::rt_vm::rt_vm;
 use xtask::test::{Selection, test};
 use xtask::testenv::testenv;
 use xtask::workspace::Workspace;
@@ -108,13 +107,6 @@ enum XtaskCommand {
         arguments: Vec<String>,
     },
 
-    /// Boot a kernel with full preemption under QEMU, and run the doctor and the demo there
-    ///
-    /// Debian's linux-image-rt-amd64, emulated in software, with an isolated core and one hierarchy of control
-    /// groups: every check of the doctor must be green there. It says nothing of times. Needs Debian's packages
-    /// qemu-system-x86 and busybox-static, and a network the first time.
-    RtVm,
-
     /// Compile what is missing of the API server that plans and sidecar are tested against
     ///
     /// etcd, kube-apiserver and kubectl, from their Go modules, into a folder of the user's cache that is named
@@ -167,7 +159,6 @@ fn execute(command: XtaskCommand) -> Result<(), Failure> {
         XtaskCommand::Model { arguments } => model(&arguments),
         XtaskCommand::Latency { arguments } => latency(&Workspace::load()?, &arguments),
         XtaskCommand::Cluster { arguments } => cluster(&Workspace::load()?, &arguments),
-        XtaskCommand::RtVm => rt_vm(&Workspace::load()?),
         XtaskCommand::Testenv { nodes } => {
             testenv(&Workspace::load()?.root, nodes).map(|folder| println!("{}", folder.display()))
         }

@@ -187,18 +187,23 @@ impl Network {
         self.edge(edge).file()
     }
 
-    /// Takes cables of a node down, at the switch where there is one, or brings them up.
+    /// Takes cables of a node down, at the switch where there is one, or brings them up: all at the same time.
     pub(crate) fn set(&self, edge: Edge, cables: &[Cable], up: bool) -> Result<(), LabError> {
+        std::thread::scope(|scope| {
+            let pulled: Vec<_> =
+                cables.iter().map(|cable| scope.spawn(move || self.set_one(edge, *cable, up))).collect();
+            pulled.into_iter().try_for_each(|one| one.join().unwrap_or(Ok(())))
+        })
+    }
+
+    fn set_one(&self, edge: Edge, cable: Cable, up: bool) -> Result<(), LabError> {
         let state = if up { "up" } else { "down" };
-        for cable in cables {
-            let (host, ports): (_, &[&str]) = match cable {
-                Cable::Management => (&self.plane, &[edge.name()]),
-                Cable::Field => (&self.plant, &[edge.name()]),
-                Cable::Links => (self.edge(edge), &["link1", "link2"]),
-            };
-            let lines: Vec<String> = ports.iter().map(|port| format!("link set {port} {state}")).collect();
-            batch(host.name(), &lines)?;
-        }
-        Ok(())
+        let (host, ports): (_, &[&str]) = match cable {
+            Cable::Management => (&self.plane, &[edge.name()]),
+            Cable::Field => (&self.plant, &[edge.name()]),
+            Cable::Links => (self.edge(edge), &["link1", "link2"]),
+        };
+        let lines: Vec<String> = ports.iter().map(|port| format!("link set {port} {state}")).collect();
+        batch(host.name(), &lines)
     }
 }
