@@ -270,8 +270,10 @@ fn kill_groups(edge: Edge) {
 }
 
 fn remove_groups(edge: Edge) {
-    for controller in controllers() {
-        for group in tree(&controller.join(edge.name())) {
+    let Ok(entries) = fs::read_dir(CGROUPS) else { return };
+    // containerd makes them in the hierarchy of version 2 too.
+    for hierarchy in entries.flatten() {
+        for group in tree(&hierarchy.path().join(edge.name())) {
             let _ = fs::remove_dir(group);
         }
     }
