@@ -21,6 +21,7 @@
 //! - [`document`]: the plan as JSON (feature `schema`: its JSON schema).
 //! - [`PlanKey`] signs, [`TrustedKeys`] verify, over the [`canonical`] form.
 //! - [`inbox`]: what becomes of a plan at a node.
+//! - [`fetch`]: how a standby gets a plan from the other node.
 //! - [`store`]: plans on disk.
 //! - `delta` (feature `delta`): a plan as the change of an earlier one.
 //! - [`wire`]: how to offer a plan to an agent on its Unix socket, and to ask how things stand.
@@ -37,6 +38,7 @@ mod checked;
 #[cfg(feature = "delta")]
 pub mod delta;
 pub mod document;
+pub mod fetch;
 mod id;
 pub mod inbox;
 mod plan;

@@ -4,6 +4,7 @@
 
 mod support;
 
+use agent_plan::PlanId;
 use agent_plan::inbox::{AHEAD, Input, Offer, PEER_HOLDS_WITHIN, Standing};
 use agent_plan::wire::Stage;
 use hal_units::Duration;
@@ -132,6 +133,57 @@ fn a_node_that_died_on_trial_follows_its_peer_back_into_the_plan() {
     assert_eq!((pair.standby.inbox.in_force(), pair.standby.disk.good), (id(2), id(2)));
 }
 
+/// A pair of which the second node was away while the first one got a plan and kept it.
+fn back_after_an_outage(offer: Offer) -> Couple {
+    let mut couple = Couple::new();
+    couple.whole = false;
+    couple.nodes[0].step(Input::Peer(None));
+    couple.nodes[0].offer(offer).unwrap();
+    couple.pass(2_000);
+    assert_eq!(couple.nodes[0].inbox.good(), offer.id);
+    couple.whole = true;
+    couple
+}
+
+#[test]
+fn a_node_that_was_away_gets_the_plan_from_the_other_one() {
+    let mut couple = back_after_an_outage(offer(id(2)));
+    couple.pass(10);
+    let back = &couple.nodes[1];
+    assert_eq!((back.inbox.in_force(), back.inbox.good(), back.disk.good), (id(2), id(2), id(2)));
+    assert_eq!(back.inbox.degraded(), Vec::<String>::new());
+}
+
+#[test]
+fn a_plan_that_was_activated_in_time_comes_to_the_other_node_after_it_has_expired() {
+    let expires_at = Some(time("2026-11-25T12:00:10Z"));
+    let mut couple = back_after_an_outage(Offer { expires_at, ..offer(id(2)) });
+    couple.pass(10);
+    assert_eq!(couple.nodes[1].disk.good, id(2));
+}
+
+#[test]
+fn a_node_that_takes_over_just_after_it_got_a_plan_whose_time_is_past_goes_on_with_it() {
+    let mut late = offer(id(2));
+    late.activation.not_before = Some(time("2026-11-25T12:00:01Z"));
+    late.activation.grace = Duration::ZERO;
+    let mut couple = back_after_an_outage(late);
+    couple.exchange();
+    let wanted = couple.nodes[1].inbox.wanted();
+    assert_eq!(wanted, [id(2)]);
+    assert_eq!(couple.nodes[1].offer(late), Ok(Stage::Staged));
+    couple.whole = false;
+    couple.hand_over_to(1);
+    couple.pass(10);
+    assert_eq!(couple.nodes[1].inbox.in_force(), id(2));
+}
+
+#[test]
+fn a_node_that_writes_wants_nothing_of_the_other_one() {
+    let couple = back_after_an_outage(offer(id(2)));
+    assert_eq!(couple.nodes[0].inbox.wanted(), []);
+}
+
 /// What happens to a pair.
 #[derive(Debug, Clone, Copy)]
 enum PairEvent {
@@ -201,17 +253,34 @@ impl Couple {
         }
     }
 
+    /// The standby takes from the other one's disk what it wants, as the fetch brings it.
+    fn fetch(&mut self) {
+        for wanted in self.nodes[1 - self.writes].inbox.wanted() {
+            let given = self.nodes[self.writes].stored(wanted).filter(|_| self.whole);
+            if let Some(offer) = given {
+                let _ = self.nodes[1 - self.writes].offer(offer);
+                break;
+            }
+        }
+    }
+
     fn pass(&mut self, cycles: u32) {
-        for _ in 0..cycles {
+        for cycle in 0..cycles {
             self.nodes[0].pass(10 * MS);
             self.nodes[1].pass(10 * MS);
             self.exchange();
+            if cycle % 3 == 0 {
+                self.fetch();
+            }
         }
     }
 
     fn crash(&mut self, node: usize) {
         let dead = &self.nodes[node];
-        self.nodes[node] = Rig::boot(Standing::Standby, dead.disk.clone(), dead.now, time(NOON));
+        let reborn = Rig::boot(Standing::Standby, dead.disk.clone(), dead.now, time(NOON));
+        // What plans say of themselves is on disk with them.
+        let offered = dead.offered.clone();
+        self.nodes[node] = Rig { offered, ..reborn };
         self.hand_over_to(1 - node);
     }
 
@@ -236,6 +305,28 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
+    fn whatever_happened_to_a_pair_its_nodes_come_together_without_anybody_else(events in pair_events()) {
+        let mut couple = Couple::new();
+        for event in events {
+            couple.take(event);
+        }
+        couple.whole = true;
+        // Two trials and more.
+        couple.pass(1_000);
+        let [leader, follower] = [&couple.nodes[couple.writes], &couple.nodes[1 - couple.writes]];
+        prop_assert_eq!((leader.inbox.in_force(), leader.inbox.staged()), (leader.inbox.good(), None));
+        // One that came to the standby alone waits there for the day when it comes to the other node.
+        let newer = |id: &PlanId| id.epoch > leader.inbox.highest().epoch;
+        prop_assert!(follower.inbox.staged().iter().all(newer), "{:?}", follower.inbox);
+        // The first plan is that of a node's own file, which nobody has signed.
+        if leader.inbox.good() != id(1) {
+            prop_assert_eq!(follower.inbox.in_force(), leader.inbox.in_force(), "{:?}", follower.inbox);
+            prop_assert_eq!((follower.inbox.good(), follower.disk.good), (leader.inbox.good(), leader.disk.good));
+            prop_assert_eq!((leader.inbox.degraded(), follower.inbox.degraded()), (Vec::new(), Vec::new()));
+        }
+    }
+
+    #[test]
     fn whatever_happened_to_a_pair_a_newer_plan_brings_its_nodes_together(events in pair_events()) {
         let mut couple = Couple::new();
         for event in events {
@@ -245,11 +336,9 @@ proptest! {
             }
         }
         couple.whole = true;
-        // Its source offers it to both, and again.
+        // Its source offers it to the node that writes, and again.
         for _ in 0..3 {
-            for node in 0..2 {
-                couple.take(PairEvent::Deliver { to: node, epoch: 9 });
-            }
+            couple.take(PairEvent::Deliver { to: couple.writes, epoch: 9 });
             couple.pass(300);
         }
         for rig in &couple.nodes {

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agent_cycle::{Executed, Grid};
-use agent_plan::inbox::PeerWord;
 use agent_status::{Pair as PairReport, PairLink};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use failover_protocol::{
@@ -22,7 +21,7 @@ use super::reach::Reach;
 use super::state::{self, Follower, GroupSide, Learned};
 use super::wire::{Arrival, Wire, WireSpec};
 use crate::alarm::Alarm;
-use crate::plans::{PlanNews, PlanSide};
+use crate::plans::{PlanNews, PlanSide, PlanWord};
 use crate::setup::drop_capabilities_but;
 
 /// News that may wait for the main thread.
@@ -261,7 +260,7 @@ async fn next_word(fleet: &mut Option<FleetSide>) -> FleetWord {
 }
 
 /// What the plan thread says next; never if there is none.
-async fn next_plan_word(plans: &mut Option<PlanSide>) -> PeerWord {
+async fn next_plan_word(plans: &mut Option<PlanSide>) -> PlanWord {
     match plans {
         Some(plans) => match plans.words.recv().await {
             Some(word) => word,
@@ -375,7 +374,7 @@ impl NodeLoop {
                     }
                 },
                 word = next_word(&mut self.fleet) => self.fleet_says(word),
-                word = next_plan_word(&mut self.plans) => self.wire.tell_plans(word),
+                word = next_plan_word(&mut self.plans) => self.plans_say(word),
                 waited = alarm.wait(wake) => if waited.is_err() { return },
             }
             while let Some(arrival) = self.wire.next() {
@@ -464,6 +463,8 @@ impl NodeLoop {
                 self.tell_plans(PlanNews::Began);
             }
             Arrival::Plans(word) => self.tell_plans(PlanNews::Word(word)),
+            Arrival::PlanAsk(ask) => self.tell_plans(PlanNews::Asked(ask)),
+            Arrival::PlanPart(part) => self.tell_plans(PlanNews::Part(part)),
             Arrival::Fleet { step } => {
                 let bytes = self.wire.state().to_vec();
                 self.tell_fleet(FleetNews::State { step, bytes });
@@ -481,6 +482,14 @@ impl NodeLoop {
             // A term that is over says nothing more.
             FleetWord::State { .. } => {}
             FleetWord::Held { step } => self.wire.hold_fleet(step),
+        }
+    }
+
+    fn plans_say(&mut self, word: PlanWord) {
+        match word {
+            PlanWord::Stand(word) => self.wire.tell_plans(word),
+            PlanWord::Ask(ask) => self.wire.ask_plan(ask),
+            PlanWord::Part(part) => self.wire.give_plan(part),
         }
     }
 

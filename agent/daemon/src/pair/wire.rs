@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use agent_cycle::{Executed, GroupState};
+use agent_plan::fetch::{PlanAsk, PlanPart};
 use agent_plan::inbox::PeerWord;
 use agent_status::PairLink;
 use failover_link::{
@@ -29,10 +30,17 @@ enum Saying {
     CarriedOut(Vec<Executed>),
     /// How things stand with plans.
     Plans(PeerWord),
+    /// A plan is wanted.
+    PlanAsk(PlanAsk),
+    /// A part of it.
+    PlanPart(PlanPart),
 }
 
 /// Executed commands in one record: at most 25 bytes each, a length and a kind, within the longest record.
 const EXECUTED_PER_RECORD: usize = 32;
+
+/// Where so many records wait already, none with a plan is added: a quarter of what may.
+const PLAN_RECORDS_MAX: usize = 16;
 
 /// Why there is no wire.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +100,10 @@ pub(crate) enum Arrival {
     CarriedOut(Vec<Executed>),
     /// How things stand with plans at the peer.
     Plans(PeerWord),
+    /// The peer wants a plan.
+    PlanAsk(PlanAsk),
+    /// A part of a plan that was wanted.
+    PlanPart(PlanPart),
     /// The arbiter's answer.
     Arbiter(Result<ArbiterImage, ArbiterFault>),
     /// Another run of the peer: what is known of the last one does not go on.
@@ -179,6 +191,8 @@ impl Wire {
             Ok(Received::Record(bytes)) => match postcard::from_bytes(bytes) {
                 Ok(Saying::CarriedOut(executed)) => Arrival::CarriedOut(executed),
                 Ok(Saying::Plans(word)) => Arrival::Plans(word),
+                Ok(Saying::PlanAsk(ask)) => Arrival::PlanAsk(ask),
+                Ok(Saying::PlanPart(part)) => Arrival::PlanPart(part),
                 Err(error) => {
                     tracing::error!(%error, "pair: the peer's record cannot be read");
                     Arrival::Nothing
@@ -260,6 +274,23 @@ impl Wire {
     /// Tells the peer how things stand with plans here; it arrives even if datagrams are lost.
     pub(crate) fn tell_plans(&mut self, word: PeerWord) {
         self.say(&Saying::Plans(word));
+    }
+
+    /// Asks the peer for a plan, if it is there.
+    pub(crate) fn ask_plan(&mut self, ask: PlanAsk) {
+        self.say_if_idle(&Saying::PlanAsk(ask));
+    }
+
+    /// Gives the peer a part of a plan that it asked for.
+    pub(crate) fn give_plan(&mut self, part: PlanPart) {
+        self.say_if_idle(&Saying::PlanPart(part));
+    }
+
+    /// Says something that is asked for again if it gets lost, and that must not keep the rest from its place.
+    fn say_if_idle(&mut self, saying: &Saying) {
+        if self.session.peer().is_some() && self.session.records_waiting() < PLAN_RECORDS_MAX {
+            self.say(saying);
+        }
     }
 
     fn say(&mut self, saying: &Saying) {

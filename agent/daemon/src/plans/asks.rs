@@ -8,6 +8,7 @@ use agent_plan::{CheckedPlan, PlanId, Reason, Refusal};
 use hal_units::{Duration, Instant};
 use tokio::sync::oneshot;
 
+use super::peer::other_plan;
 use super::setup::clock;
 use super::tables::KnownPlan;
 use super::thread::PlanLoop;
@@ -54,6 +55,16 @@ impl PlanLoop {
         let _ = reply.send(answer);
     }
 
+    /// Verifies a plan that nobody waits to hear of, and that must be this one.
+    pub(super) fn admit_as(&self, id: PlanId, json: &[u8]) -> Result<Patient, Refusal> {
+        let (signed, plan, offer) = self.admit(json)?;
+        if offer.id != id {
+            return Err(other_plan(id, offer.id));
+        }
+        let (reply, _) = oneshot::channel();
+        Ok(Patient { offer, plan, signed, reply, until: clock().now })
+    }
+
     /// Verifies a plan and checks it against the site.
     fn admit(&self, json: &[u8]) -> Result<(SignedPlan, KnownPlan, Offer), Refusal> {
         let signed = SignedPlan::from_json(json)?;
@@ -64,7 +75,7 @@ impl PlanLoop {
         Ok((signed, KnownPlan::signed(plan), offer))
     }
 
-    fn offer(&mut self, patient: Patient) {
+    pub(super) fn offer(&mut self, patient: Patient) {
         let Patient { offer, plan, signed, reply, until } = patient;
         if self.plan(offer.id).is_none() {
             self.known.push(plan.clone());
@@ -114,7 +125,7 @@ impl PlanLoop {
         Answer::Verdict(verdict)
     }
 
-    fn count(&mut self, refusal: &Refusal) {
+    pub(super) fn count(&mut self, refusal: &Refusal) {
         tracing::warn!(%refusal, "a plan was refused");
         *self.refused.entry(refusal.reason.as_str().to_owned()).or_insert(0) += 1;
         self.last_refusal = Some(refusal.clone());

@@ -14,7 +14,8 @@
 //! The thread is an ordinary one. It verifies what is offered ([`agent_plan::TrustedKeys`]), checks it against
 //! the site, and lets [`agent_plan::inbox`] decide what becomes of it. Everything that could take long is done
 //! before a plan is accepted: tables for all groups are built and lie ready at the real-time threads, so that
-//! the change over itself is an exchange of pointers between two cycles.
+//! the change over itself is an exchange of pointers between two cycles. A standby that lacks a plan of the node that
+//! writes fetches it from there ([`agent_plan::fetch`]), and takes it like one that was offered.
 //!
 //! # Terms
 //!
@@ -25,14 +26,16 @@ mod asks;
 mod cycles;
 mod disk;
 mod keys;
+mod peer;
 mod setup;
 mod socket;
 mod status;
 mod tables;
 mod thread;
 
+pub(crate) use peer::{PlanNews, PlanSide, PlanWord};
 pub(crate) use setup::PlansSetUp;
 pub use setup::{PlansError, check_keys};
 pub(crate) use tables::Timing;
 pub use tables::read;
-pub(crate) use thread::{Health, PlanNews, PlanSide, PlanThread, PlansReport};
+pub(crate) use thread::{Health, PlanThread, PlansReport};

@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 
 use super::disk::DiskFolder;
 use super::keys::{self, KeysError};
+use super::peer::{PlanEnds, PlanSide};
 use super::tables::{self, KnownPlan, Timing};
-use super::thread::{PlanEnds, PlanSide, PlanThread, Wiring};
+use super::thread::{PlanThread, Wiring};
 use crate::config::SiteConfig;
 use crate::fleet::PlannedOrders;
 

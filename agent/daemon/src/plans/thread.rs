@@ -6,11 +6,10 @@ use std::thread::JoinHandle;
 
 use agent_cycle::{LastSeen, PlanMessage, PlanPorts, PlanTable};
 use agent_plan::document::{Boundary, SignedPlan};
-use agent_plan::inbox::{Clock, Inbox, Input, Output, PeerWord, Standing};
+use agent_plan::inbox::{Clock, Inbox, Input, Output, PeerWord};
 use agent_plan::store::PlanStore;
 use agent_plan::wire::{Node, PlanStatus, Stage, Verdict};
 use agent_plan::{PlanId, Refusal, SiteFacts, TrustedKeys};
-use failover_protocol::Role;
 use hal_units::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -18,6 +17,7 @@ use super::asks::Patient;
 use super::cycles::Cycles;
 use super::disk::DiskFolder;
 use super::keys;
+use super::peer::{Peer, PlanEnds, next_news};
 use super::setup::{PlansError, clock, read_local};
 use super::socket::{self, Asked};
 use super::tables::{KnownPlan, Timing};
@@ -37,31 +37,6 @@ const CALM_INTERVAL: Duration = Duration::from_millis(50);
 const DISK_INTERVAL: Duration = Duration::from_secs(1);
 /// A wall clock that was set by more than this moves the points of schedules.
 const CLOCK_STEP_MS: u64 = 500;
-
-/// What the pair thread has to tell.
-#[derive(Debug)]
-pub(crate) enum PlanNews {
-    /// This node is something else now.
-    Role(Role),
-    /// Whether the peer is heard.
-    Near(bool),
-    /// What the peer says of its plans.
-    Word(PeerWord),
-    /// Another run of the peer: it knows nothing of this node's plans.
-    Began,
-}
-
-/// The pair thread's ends.
-pub(crate) struct PlanSide {
-    pub(crate) words: mpsc::Receiver<PeerWord>,
-    pub(crate) news: mpsc::Sender<PlanNews>,
-}
-
-/// This thread's ends.
-pub(super) struct PlanEnds {
-    pub(super) words: mpsc::Sender<PeerWord>,
-    pub(super) news: mpsc::Receiver<PlanNews>,
-}
 
 /// How the plant does, as the main thread sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -187,8 +162,7 @@ pub(super) struct PlanLoop {
     pub(super) seen: Arc<LastSeen>,
     pub(super) orders: Option<PlannedOrders>,
     pub(super) pair: Option<PlanEnds>,
-    pub(super) near: bool,
-    pub(super) word: Option<PeerWord>,
+    pub(super) peer: Peer,
     pub(super) role: Node,
     pub(super) health: Health,
     /// What was not well when the plan on trial began.
@@ -242,8 +216,7 @@ impl PlanLoop {
             seen,
             orders,
             pair,
-            near: false,
-            word: None,
+            peer: Peer::default(),
             role,
             health: Health::default(),
             before: BTreeSet::new(),
@@ -294,6 +267,7 @@ impl PlanLoop {
         if let Some(word) = self.untold.take() {
             self.tell(word);
         }
+        self.fetch(at.now);
         if let Some(orders) = &mut self.orders {
             orders.pass_on();
         }
@@ -439,34 +413,6 @@ impl PlanLoop {
         }
     }
 
-    fn tell(&mut self, word: PeerWord) {
-        // A pair thread that is behind gets the newest word later.
-        if let Some(pair) = &self.pair
-            && pair.words.try_send(word).is_err()
-        {
-            self.untold = Some(word);
-        }
-    }
-
-    fn hear(&mut self, news: PlanNews) {
-        match news {
-            PlanNews::Role(role) => {
-                let active = role == Role::Active;
-                self.role = if active { Node::Active } else { Node::Standby };
-                self.step(Input::Standing(if active { Standing::Active } else { Standing::Standby }));
-                return;
-            }
-            PlanNews::Near(near) => self.near = near,
-            PlanNews::Word(word) => self.word = Some(word),
-            PlanNews::Began => {
-                self.word = None;
-                let word = self.inbox.word();
-                self.tell(word);
-            }
-        }
-        self.step(Input::Peer(self.word.filter(|_| self.near)));
-    }
-
     fn feel(&mut self, health: Health) {
         self.health = health;
         let new: Vec<String> = self.health.troubles.difference(&self.before).cloned().collect();
@@ -479,7 +425,10 @@ impl PlanLoop {
     /// Reads the trusted keys and the plan file again; what is refused changes nothing.
     fn reload(&mut self) {
         match self.site.plans.as_ref().map(|config| keys::read(&config.keys)).transpose() {
-            Ok(keys) => self.keys = keys.unwrap_or_default(),
+            Ok(keys) => {
+                self.keys = keys.unwrap_or_default();
+                self.peer.fetch.forget();
+            }
             Err(error) => {
                 tracing::error!("the trusted keys stay as they were: {error}");
                 self.local_refused = Some(error.to_string());
@@ -534,16 +483,5 @@ impl PlanLoop {
         if let Some(shown) = &self.shown {
             *shown.lock().unwrap_or_else(PoisonError::into_inner) = report;
         }
-    }
-}
-
-/// What the pair thread has to tell next; never without one.
-async fn next_news(pair: &mut Option<PlanEnds>) -> PlanNews {
-    match pair {
-        Some(pair) => match pair.news.recv().await {
-            Some(news) => news,
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
     }
 }

@@ -90,6 +90,11 @@ impl Planner {
     }
 
     #[track_caller]
+    fn until_it_answers(&self) {
+        until("the socket for plans answers", WITHIN, || UnixStream::connect(&self.0).ok());
+    }
+
+    #[track_caller]
     fn until(&self, what: &str, is_so: impl Fn(&PlanStatus) -> bool) -> PlanStatus {
         until(what, WITHIN, || Some(self.status()).filter(|status| is_so(status)))
     }
@@ -409,16 +414,81 @@ fn an_agent_that_is_killed_at_any_moment_starts_with_a_whole_plan_that_proved_it
 }
 
 #[test]
-fn a_plan_that_the_standby_lacks_is_activated_after_a_while_and_shows() {
+fn a_plan_that_comes_to_the_active_node_alone_reaches_the_standby_through_it() {
     let field = Field::in_wind(1, WIND_MPS);
     let two = Two::over(&field);
     let active = two.until_whole();
-    two.planner(active).offer(long_trial(2, 1_000_000)).unwrap();
-    let status = two.planner(active).until("the plan is in force", |status| status.in_force.epoch == 2);
-    assert!(status.degraded.iter().any(|why| why.contains("the standby does not hold")), "{status:#?}");
-    two.planner(1 - active).offer(long_trial(2, 1_000_000)).unwrap();
-    two.planner(1 - active).until("the standby runs it too", |status| status.in_force.epoch == 2);
+    two.planner(active).offer(plan(2, 1_000_000)).unwrap();
+    let runs = |status: &PlanStatus| status.in_force.epoch == 2 && status.last_known_good.epoch == 2;
+    let cycles = [0, 1].map(|node| two.planner(node).until("it is kept", runs).in_force.cycle);
+    assert!(cycles[0].is_some() && cycles[0] == cycles[1], "{cycles:?}");
     two.planner(active).until("nothing is missing", |status| status.degraded.is_empty());
+}
+
+/// With as many points as a unit may have: some tens of kilobytes.
+fn large(epoch: u32) -> SchedulingPlan {
+    let points = (0..agent_plan::POINTS_MAX as u64)
+        .map(|at| SetPoint { at: in_millis(3_600_000 + at * 60_000), power_limit_w: 2_000_000 + at });
+    let schedule = Schedule {
+        unit: "WT01".to_owned(),
+        between: agent_plan::document::Between::Step,
+        points: points.collect(),
+    };
+    SchedulingPlan { schedules: vec![schedule], ..plan(epoch, 1_000_000) }
+}
+
+#[test]
+fn a_node_that_was_away_takes_the_plan_from_the_other_one_and_goes_on_with_it() {
+    let field = Field::in_wind(1, WIND_MPS);
+    let mut two = Two::over(&field);
+    let active = two.until_whole();
+    let away = 1 - active;
+    two.nodes[away].kill();
+    let signed = centre().sign(large(2)).to_json();
+    println!("a plan of {} bytes", signed.len());
+    two.planner(active).offer_bytes(signed).unwrap();
+    two.planner(active).until("it is kept", |status| status.last_known_good.epoch == 2);
+
+    two.nodes[away] = two.sites[away].start();
+    let back = std::time::Instant::now();
+    let planner = two.planner(away);
+    planner.until_it_answers();
+    let status = planner.until("it has the plan", |status| status.last_known_good.epoch == 2);
+    println!("the plan is kept {:.0} ms after the start", back.elapsed().as_secs_f64() * 1e3);
+    assert_eq!((status.in_force.epoch, status.rollbacks), (2, 0));
+
+    // And it is on disk there: alone, the node runs it from its first cycle on.
+    two.nodes[active].kill();
+    two.nodes[away].kill();
+    two.nodes[away] = two.sites[away].start();
+    let report = two.nodes[away].until("cycles run", |report| report.groups[0].cycles > 0);
+    assert_eq!((report.plan.epoch, report.units[0].power_limit_kw), (2, 1000.0));
+}
+
+#[test]
+fn a_plan_whose_signer_the_standby_does_not_trust_does_not_come_by_the_other_node() {
+    let field = Field::in_wind(1, WIND_MPS);
+    let mut two = Two::over(&field);
+    let active = two.until_whole();
+    let away = 1 - active;
+    two.nodes[away].kill();
+    let keys = two.sites[away].folder().join("keys");
+    for key in std::fs::read_dir(&keys).unwrap() {
+        std::fs::write(key.unwrap().path(), PlanKey::from_seed(&[8; 32]).public_pem().unwrap()).unwrap();
+    }
+    two.planner(active).offer(plan(2, 1_000_000)).unwrap();
+    two.planner(active).until("it is kept", |status| status.last_known_good.epoch == 2);
+    two.nodes[away] = two.sites[away].start();
+    let planner = two.planner(away);
+    planner.until_it_answers();
+    let status = planner.until("it refuses the plan", |status| status.last_refusal.is_some());
+    assert_eq!(status.last_refusal.unwrap().reason, Reason::UnknownKey);
+    assert_eq!((status.in_force.epoch, status.highest_epoch), (1, 1));
+    assert!(
+        status.degraded.iter().any(|why| why.contains("the active node runs plan 2")),
+        "{:?}",
+        status.degraded
+    );
 }
 
 #[test]

@@ -22,7 +22,8 @@
 //! A newer plan supersedes an older one that is staged or soaking. Only the node that writes decides: it picks
 //! the cycle, ends the soak and rolls back. The standby stages the same plan, and its cycles change over where
 //! the writing node's did; what the writing node says of itself ([`PeerWord`]) tells it the rest. If the peer
-//! is there but does not hold the plan, the activation waits for it a little, and then goes without.
+//! is there but does not hold the plan, the activation waits for it a little, and then goes without. A standby
+//! that lacks what the other node leads by says so ([`Inbox::wanted`]), and [`crate::fetch`] brings it.
 //!
 //! A process that ends during a soak starts with the last known good plan and gives the other one up, unless
 //! the other node goes on with it.
@@ -204,6 +205,8 @@ struct Waiting {
     offer: Offer,
     /// On disk since.
     since: Instant,
+    /// The other node leads by it, so it was activated in time.
+    is_led: bool,
     /// The cycles were told to change over at this time.
     told: Option<Instant>,
 }
@@ -333,6 +336,18 @@ impl Inbox {
     #[must_use]
     pub fn given_up(&self) -> Option<&GivenUp> {
         self.given_up.as_ref()
+    }
+
+    /// Plans to be had from the other node, which leads by them or is about to, and that are not on disk here. The one
+    /// that its cycles run comes first: one that waits would take its place on disk.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<PlanId> {
+        let Some(peer) = self.leader().filter(|_| self.storing.is_none()) else { return Vec::new() };
+        let lacks = |id: &PlanId| self.lacks(*id);
+        let in_force = Some(peer.in_force).filter(lacks);
+        let comes = in_force.is_none() && peer.in_force != self.in_force;
+        let staged = peer.staged.filter(|id| !comes && Some(*id) != in_force && lacks(id));
+        in_force.into_iter().chain(staged).collect()
     }
 
     /// What the other node said last; `None` if it is not there.

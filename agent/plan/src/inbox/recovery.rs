@@ -26,7 +26,7 @@ impl Inbox {
     pub fn recover(now: Instant, standing: Standing, found: Recovered) -> (Self, Vec<Output>) {
         let Recovered { good, candidate, on_trial, highest, given_up } = found;
         let candidate = candidate.filter(|offer| offer.id != good);
-        let waiting = |offer| Waiting { offer, since: now, told: None };
+        let waiting = |offer| Waiting { offer, since: now, is_led: false, told: None };
         let mut inbox = Self {
             standing,
             in_force: good,

@@ -28,7 +28,7 @@ impl Inbox {
     }
 
     /// Whether the other node leads by this plan, or will, and it is not on disk here, whatever was before.
-    fn lacks(&self, id: PlanId) -> bool {
+    pub(super) fn lacks(&self, id: PlanId) -> bool {
         let leads = self.leader().is_some_and(|peer| peer.has(id));
         let is_here = self.good == id
             || self.staged.is_some_and(|waiting| waiting.offer.id == id)
@@ -66,14 +66,21 @@ impl Inbox {
                     .because(format!("plan {} came before at the active node", peer.highest)),
             );
         }
-        if let Some(at) = offer.expires_at.filter(|at| clock.wall > *at) {
+        // What the other node leads by was activated in time.
+        let is_led = self.is_led(id);
+        if let Some(at) = offer.expires_at.filter(|at| !is_led && clock.wall > *at) {
             return Some(expired(at));
         }
         self.is_changing_over().then(busy)
     }
 
+    /// Whether the other node decides and its cycles run the plan, or have kept it.
+    fn is_led(&self, id: PlanId) -> bool {
+        self.leader().is_some_and(|peer| peer.in_force == id || peer.good == id)
+    }
+
     /// What the node that decides says, if it is the other one.
-    fn leader(&self) -> Option<PeerWord> {
+    pub(super) fn leader(&self) -> Option<PeerWord> {
         self.peer.filter(|_| !self.standing.decides())
     }
 
@@ -104,7 +111,8 @@ impl Inbox {
             out.push(Output::Answer(Ok((id, Stage::Soaking))));
             return;
         }
-        self.staged = Some(Waiting { offer, since: clock.now, told: None });
+        let is_led = self.is_led(id);
+        self.staged = Some(Waiting { offer, since: clock.now, is_led, told: None });
         out.push(Output::Ready(id));
         out.push(Output::Answer(Ok((id, Stage::Staged))));
     }
@@ -241,7 +249,7 @@ impl Inbox {
     fn settle_interrupted(&mut self, clock: Clock, out: &mut Vec<Output>) {
         let Some(offer) = self.interrupted.take() else { return };
         if self.peer.is_some_and(|peer| peer.good == offer.id) {
-            self.staged = Some(Waiting { offer, since: clock.now, told: None });
+            self.staged = Some(Waiting { offer, since: clock.now, is_led: true, told: None });
             return;
         }
         let refusal = Reason::Interrupted.because("the agent ended while the plan was on trial");
@@ -298,7 +306,7 @@ impl Inbox {
             }
             return;
         }
-        if let Some(at) = offer.expires_at.filter(|at| clock.wall > *at) {
+        if let Some(at) = offer.expires_at.filter(|at| !waiting.is_led && clock.wall > *at) {
             self.drop_staged(expired(at), out);
             return;
         }
@@ -308,7 +316,8 @@ impl Inbox {
             return;
         }
         let late = offer.activation.not_before.map_or(0, |at| clock.wall.millis_since(at));
-        if Duration::from_millis(late) > offer.activation.grace
+        if !waiting.is_led
+            && Duration::from_millis(late) > offer.activation.grace
             && offer.activation.if_missed == IfMissed::Skip
         {
             let what = format!("it was to be activated {late} ms ago, and is to be skipped then");
@@ -335,6 +344,9 @@ impl Inbox {
     /// The standby: what has the other node made of the plans that are here?
     fn follow(&mut self, out: &mut Vec<Output>) {
         let Some(peer) = self.peer else { return };
+        if let Some(waiting) = &mut self.staged {
+            waiting.is_led |= peer.in_force == waiting.offer.id;
+        }
         if let Some(id) = self.trial.as_ref().map(|trial| trial.id).filter(|id| *id == peer.good) {
             self.promote(id, out);
         }

@@ -224,6 +224,14 @@ impl<F: Folder> PlanStore<F> {
         self.folder.sync()
     }
 
+    /// A plan that is on disk in any role, as its signer wrote it; none if it is not, or cannot be used.
+    #[must_use]
+    pub fn plan(&self, id: PlanId) -> Option<SignedPlan> {
+        let plans =
+            [GOOD, TRIAL, STAGED, OLDER].into_iter().filter_map(|file| read_plan(&self.folder, file).ok()?);
+        plans.into_iter().find(|plan| plan.id() == id)
+    }
+
     /// The folder.
     pub fn into_folder(self) -> F {
         self.folder

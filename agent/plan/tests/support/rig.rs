@@ -154,6 +154,13 @@ impl Rig {
         self.answers.pop().unwrap().map(|(_, stage)| stage).map_err(|refusal| refusal.reason)
     }
 
+    /// A plan that is on disk.
+    pub(crate) fn stored(&self, id: PlanId) -> Option<Offer> {
+        let is_there = self.disk.good == id
+            || [self.disk.staged, self.disk.trial].into_iter().flatten().any(|offer| offer.id == id);
+        self.offered.iter().copied().find(|offer| offer.id == id).filter(|_| is_there)
+    }
+
     /// The cycles run a plan from now on, if it lies ready.
     pub(crate) fn change_over(&mut self, id: PlanId) {
         let slot = self.shelf.iter_mut().find(|slot| **slot == Some(id));
