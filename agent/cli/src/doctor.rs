@@ -109,7 +109,7 @@ struct ErrnoReport {
 impl<'a> Report<'a> {
     fn new(request: &Request, core: usize, verdict: Verdict, findings: &'a [Finding]) -> Self {
         let finding = |finding: &'a Finding| FindingReport {
-            check: finding.check,
+            check: finding.check.name(),
             status: finding.status.to_string(),
             found: &finding.found,
             errno: finding.errno.map(|errno| ErrnoReport { number: errno.raw(), name: errno.name() }),
@@ -141,7 +141,7 @@ const fn style(status: Status) -> Style {
 /// One line per finding; under each that is not fine its meaning and remedy.
 fn render(core: usize, priority: u8, verdict: Verdict, findings: &[Finding]) -> String {
     let mut text = format!("Control loops on core {core} at priority {priority}\n\n");
-    let check_columns = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0) + 2;
+    let check_columns = findings.iter().map(|finding| finding.check.name().len()).max().unwrap_or(0) + 2;
     let indent = STATUS_COLUMNS + check_columns;
     for finding in findings {
         let style = style(finding.status);
@@ -198,10 +198,11 @@ fn hang(text: &mut String, indent: usize, words: &str) {
 mod tests {
     use super::*;
     use hal_linux_rt::Errno;
+    use hal_linux_rt::doctor::Check;
 
     fn finding(status: Status, errno: Option<Errno>, meaning: &str) -> Finding {
         let (found, remedy) = ("it is so".to_owned(), meaning.replace("means", "do"));
-        Finding { check: "policy", status, found, errno, meaning: meaning.to_owned(), remedy }
+        Finding { check: Check::Swap, status, found, errno, meaning: meaning.to_owned(), remedy }
     }
 
     fn plain(findings: &[Finding]) -> String {
@@ -212,13 +213,13 @@ mod tests {
     #[test]
     fn a_finding_that_is_fine_takes_one_line() {
         let text = plain(&[finding(Status::Ok, None, "")]);
-        assert!(text.contains("\nok       policy  it is so\n\nfit for real time: 0 failures"), "{text}");
+        assert!(text.contains("\nok       swap  it is so\n\nfit for real time: 0 failures"), "{text}");
     }
 
     #[test]
     fn a_failure_shows_its_errno_its_meaning_and_its_remedy() {
         let text = plain(&[finding(Status::Failure, Some(Errno::EPERM), "it means harm")]);
-        assert!(text.contains("failure  policy  it is so: EPERM (Operation not permitted)\n"), "{text}");
+        assert!(text.contains("failure  swap  it is so: EPERM (Operation not permitted)\n"), "{text}");
         assert!(text.contains("means: it means harm\n") && text.contains("do: it do harm\n"), "{text}");
     }
 

@@ -222,7 +222,13 @@ impl Machine {
         lines
     }
 
-    /// The mode of transparent huge pages: `always`, `madvise` or `never`.
+    /// Whether the kernel shows how it manages memory. If it does, what is not among that is not built in.
+    #[must_use]
+    pub fn manages_memory(&self) -> bool {
+        self.path("/sys/kernel/mm").is_dir()
+    }
+
+    /// The mode of transparent huge pages: `always`, `madvise` or `never`; `None` with a kernel without.
     #[must_use]
     pub fn huge_pages(&self) -> Option<String> {
         let modes = self.text("/sys/kernel/mm/transparent_hugepage/enabled")?;

@@ -10,7 +10,7 @@ use std::thread;
 
 use hal_units::Duration;
 
-use super::Finding;
+use super::{Check, Finding};
 use crate::capability::{Capabilities, Capability};
 use crate::clock;
 use crate::errno::{CallError, Errno};
@@ -19,7 +19,7 @@ use crate::lease_gate::{GateError, GateSpec, LeaseGate, NEEDED_TO_SET_UP, curren
 /// Trials that this process has begun.
 static TRIALS: AtomicU32 = AtomicU32::new(0);
 
-const CHECK: &str = "packet gate";
+const CHECK: Check = Check::PacketGate;
 const MEANING: &str =
     "of a pair, the node that lost its lease cannot be cut off by the kernel: its profile is unfenced";
 /// What must arrive has so long, on a busy machine too.
@@ -42,7 +42,11 @@ pub(super) fn check(held: &Capabilities) -> Finding {
         let found = format!("this process is behind one: {}, programs {programs:?}", group.display());
         return Finding::ok(CHECK, found);
     }
-    match try_gate() {
+    judge_trial(try_gate(LeaseGate::enter_with_this_thread))
+}
+
+pub(super) fn judge_trial(tried: Result<usize, Trouble>) -> Finding {
+    match tried {
         Ok(programs_above) => {
             let above = match programs_above {
                 0 => String::new(),
@@ -64,7 +68,7 @@ pub(super) fn check(held: &Capabilities) -> Finding {
 
 /// Why the trial did not go as it should.
 #[derive(Debug)]
-enum Trouble {
+pub(super) enum Trouble {
     SetUp(GateError),
     Enter(GateError),
     Loopback(io::Error),
@@ -105,8 +109,8 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// How many other programs there are, if all goes as it should.
-fn try_gate() -> Result<usize, Trouble> {
+/// How many other programs there are, if all goes as it should with a thread that has entered the gate.
+pub(super) fn try_gate(enter: impl Fn(&LeaseGate) -> Result<(), GateError> + Sync) -> Result<usize, Trouble> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let device = listener.local_addr()?;
     // A name of its own: who sets up a gate removes the empty groups of earlier ones with its name.
@@ -116,7 +120,7 @@ fn try_gate() -> Result<usize, Trouble> {
     let gate = LeaseGate::set_up(&spec).map_err(Trouble::SetUp)?;
     let programs_above = gate.report().programs_above;
     let body = || {
-        gate.enter_with_this_thread().map_err(Trouble::Enter)?;
+        enter(&gate).map_err(Trouble::Enter)?;
         judge(&gate, &listener, device)
     };
     let tried = thread::scope(|scope| {

@@ -1,6 +1,6 @@
 //! Checks of the control groups that the process is in, as judgements about [`Facts`].
 
-use super::Finding;
+use super::{Check, Finding};
 use crate::cgroup::{CpuLevel, Facts, Kind};
 use crate::core_set::CoreSet;
 
@@ -8,7 +8,7 @@ use crate::core_set::CoreSet;
 const MEMORY_BYTES_MIN: u64 = 128 << 20;
 
 pub(super) fn real_time_budget(facts: &Facts) -> Finding {
-    const CHECK: &str = "real-time budget";
+    const CHECK: Check = Check::RealTimeBudget;
     let with_budget = facts.cpu.iter().filter_map(|level| level.rt_budget.map(|budget| (level, budget)));
     let levels: Vec<_> = with_budget.collect();
     let Some((last, own)) = levels.last() else {
@@ -47,7 +47,7 @@ pub(super) fn real_time_budget(facts: &Facts) -> Finding {
 }
 
 pub(super) fn cores(facts: &Facts, core: usize) -> Finding {
-    const CHECK: &str = "exclusive cores";
+    const CHECK: Check = Check::ExclusiveCores;
     let Some(cpuset) = facts.cpuset else {
         return Finding::skipped(CHECK, "no cpuset controller here");
     };
@@ -92,7 +92,7 @@ fn exclusive_remedy(kind: Kind, core: usize) -> String {
 }
 
 pub(super) fn quota(facts: &Facts) -> Finding {
-    const CHECK: &str = "processor quota";
+    const CHECK: Check = Check::Quota;
     if facts.cpu.is_empty() {
         return Finding::skipped(CHECK, "no cpu controller here");
     }
@@ -119,7 +119,7 @@ pub(super) fn quota(facts: &Facts) -> Finding {
 }
 
 pub(super) fn memory(facts: &Facts) -> Finding {
-    const CHECK: &str = "memory limit";
+    const CHECK: Check = Check::MemoryLimit;
     match facts.memory_bytes_max {
         None => Finding::ok(CHECK, "unlimited"),
         Some(bytes) if bytes >= MEMORY_BYTES_MIN => Finding::ok(CHECK, format!("{} MiB", bytes >> 20)),

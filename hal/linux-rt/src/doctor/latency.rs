@@ -2,7 +2,7 @@
 
 use hal_units::{Duration, Instant};
 
-use super::{Finding, Patient};
+use super::{Check, Finding, Patient};
 use crate::clock::{self, AbsoluteWait};
 use crate::errno::CallError;
 use crate::thread::{Policy, Priority, Realtime, SpawnError, ThreadReport, ThreadSpec, spawn};
@@ -85,9 +85,9 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get(rank - 1).copied().unwrap_or(Duration::ZERO)
 }
 
-pub(super) fn check(patient: &Patient, measure_for: Duration) -> Finding {
-    const CHECK: &str = "wake-up delay";
-    match measure_wake_ups(patient.core, patient.priority, measure_for) {
+pub(super) fn check(patient: &Patient) -> Finding {
+    const CHECK: Check = Check::WakeUps;
+    match measure_wake_ups(patient.core, patient.priority, patient.measure_for) {
         Ok(wake_ups) => judge(CHECK, &wake_ups),
         Err(error) => Finding::skipped(CHECK, error.to_string()),
     }
@@ -95,7 +95,7 @@ pub(super) fn check(patient: &Patient, measure_for: Duration) -> Finding {
 
 /// Late by at most 1 % of a loop's period in 99 of 100 cases, and 10 % in all, is fine; beyond 10 % in 1
 /// of 100 cases control suffers.
-fn judge(check: &'static str, wake_ups: &WakeUps) -> Finding {
+fn judge(check: Check, wake_ups: &WakeUps) -> Finding {
     let us = |delay: Duration| delay.as_micros();
     let found = format!(
         "p50 {} us, p99 {} us, max {} us over {} wake-ups ({}), {} missed",
@@ -126,7 +126,7 @@ mod tests {
     fn status(p99_us: u64, max_us: u64) -> Status {
         let (p99, max) = (Duration::from_micros(p99_us), Duration::from_micros(max_us));
         let (policy, p50) = (Policy::Fifo, Duration::ZERO);
-        judge("x", &WakeUps { policy, count: 1, missed: 0, p50, p99, max }).status
+        judge(Check::WakeUps, &WakeUps { policy, count: 1, missed: 0, p50, p99, max }).status
     }
 
     #[test]

@@ -5,12 +5,15 @@
 //! One [`Finding`] per check: what was found, the errno if the kernel refused, what that means for a
 //! control loop, and the remedy. What can be tried is tried, on scratch threads that end afterwards: a
 //! permission that looks right and fails counts as failed. What can only be read is judged by pure
-//! functions over a [`Machine`]'s files.
+//! functions over a [`Machine`]'s files. Each check has a test that breaks what it looks at (`broken`).
 //!
 //! A *failure* means that the agent cannot run in real time here. A *warning* means that it can, but
 //! something may delay it or is left undone. *Skipped* means that the check does not apply or could not
 //! be made; its `found` says why.
 
+#[cfg(test)]
+mod broken;
+mod checks;
 mod gate;
 mod groups;
 mod latency;
@@ -19,14 +22,16 @@ mod trials;
 
 use std::fmt;
 
-use hal_units::Duration;
+use hal_units::{Duration, Instant};
 
 use crate::capability::{self, Capabilities};
 use crate::cgroup::{self, Layout};
+use crate::clock;
 use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::thread::{Found, Priority};
 
+pub use checks::Check;
 pub use latency::{WakeUps, measure_wake_ups};
 
 /// What to examine.
@@ -74,8 +79,8 @@ impl fmt::Display for Status {
 /// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The check's name.
-    pub check: &'static str,
+    /// What was checked.
+    pub check: Check,
     /// How it came out.
     pub status: Status,
     /// What was found.
@@ -89,7 +94,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+    fn ok(check: Check, found: impl Into<String>) -> Self {
         Self {
             check,
             status: Status::Ok,
@@ -100,12 +105,12 @@ impl Finding {
         }
     }
 
-    fn skipped(check: &'static str, why: impl Into<String>) -> Self {
+    fn skipped(check: Check, why: impl Into<String>) -> Self {
         Self { status: Status::Skipped, ..Self::ok(check, why) }
     }
 
     fn warning(
-        check: &'static str,
+        check: Check,
         found: impl Into<String>,
         meaning: impl Into<String>,
         remedy: impl Into<String>,
@@ -115,7 +120,7 @@ impl Finding {
     }
 
     fn failure(
-        check: &'static str,
+        check: Check,
         found: impl Into<String>,
         meaning: impl Into<String>,
         remedy: impl Into<String>,
@@ -158,6 +163,58 @@ struct Patient {
     capabilities: Capabilities,
     core: usize,
     priority: Priority,
+    measure_for: Duration,
+    /// The clock that a cycle reads.
+    clock: fn() -> Instant,
+    timer_resolution: Duration,
+}
+
+impl Patient {
+    /// This machine, and this process on it.
+    fn here(request: &Request) -> Self {
+        Self {
+            machine: Machine::running(),
+            groups: cgroup::facts(&Layout::detect().unwrap_or_default()),
+            capabilities: capability::of_current_thread().unwrap_or_default(),
+            core: request.core.unwrap_or_else(default_core),
+            priority: request.priority,
+            measure_for: request.measure_for,
+            clock: clock::now,
+            timer_resolution: clock::resolution(),
+        }
+    }
+
+    fn check(&self, check: Check) -> Finding {
+        let (machine, core) = (&self.machine, self.core);
+        match check {
+            Check::Kernel => settings::kernel(machine),
+            Check::Hypervisor => settings::hypervisor(machine),
+            Check::Cores => trials::cores(self),
+            Check::Policy => trials::real_time_policy(self),
+            Check::HelperThreads => trials::helper_threads(self),
+            Check::RealTimeBudget => groups::real_time_budget(&self.groups),
+            Check::Throttling => settings::throttling(machine),
+            Check::DeadlinePolicy => trials::deadline_policy(self),
+            Check::Capabilities => trials::capabilities(&self.capabilities),
+            Check::PacketGate => gate::check(&self.capabilities),
+            Check::MemoryLock => trials::memory_lock(),
+            Check::MemoryLockLimit => trials::memory_lock_limit(&self.capabilities),
+            Check::Clock => trials::clock(machine, self.clock),
+            Check::TimerResolution => trials::timer_resolution(self.timer_resolution),
+            Check::ExclusiveCores => groups::cores(&self.groups, core),
+            Check::Isolation => settings::isolation(machine, core),
+            Check::Tick => settings::tick(machine, core),
+            Check::Interrupts => settings::interrupts(machine, core),
+            Check::Siblings => settings::siblings(machine, core),
+            Check::Governor => settings::governor(machine, core),
+            Check::IdleStates => settings::idle_states(machine, core),
+            Check::HugePages => settings::huge_pages(machine),
+            Check::Swap => settings::swap(machine),
+            Check::Quota => groups::quota(&self.groups),
+            Check::MemoryLimit => groups::memory(&self.groups),
+            Check::WakeUps => latency::check(self),
+        }
+    }
 }
 
 /// The last core that this process may use: the first ones serve most interrupts.
@@ -171,50 +228,23 @@ pub fn default_core() -> usize {
 /// The calling process is left as it was. Locked memory is tried only if the process has none locked.
 #[must_use]
 pub fn examine(request: &Request) -> Vec<Finding> {
-    let patient = Patient {
-        machine: Machine::running(),
-        groups: cgroup::facts(&Layout::detect().unwrap_or_default()),
-        capabilities: capability::of_current_thread().unwrap_or_default(),
-        core: request.core.unwrap_or_else(default_core),
-        priority: request.priority,
-    };
-    let (machine, core) = (&patient.machine, patient.core);
-    vec![
-        settings::kernel(machine),
-        settings::hypervisor(machine),
-        trials::cores(&patient),
-        trials::real_time_policy(&patient),
-        trials::helper_threads(&patient),
-        groups::real_time_budget(&patient.groups),
-        settings::throttling(machine),
-        trials::deadline_policy(&patient),
-        trials::capabilities(&patient.capabilities),
-        gate::check(&patient.capabilities),
-        trials::memory_lock(),
-        trials::memory_lock_limit(&patient.capabilities),
-        trials::clock(machine),
-        trials::timer_resolution(),
-        groups::cores(&patient.groups, core),
-        settings::isolation(machine, core),
-        settings::tick(machine, core),
-        settings::interrupts(machine, core),
-        settings::siblings(machine, core),
-        settings::governor(machine, core),
-        settings::idle_states(machine, core),
-        settings::huge_pages(machine),
-        settings::swap(machine),
-        groups::quota(&patient.groups),
-        groups::memory(&patient.groups),
-        latency::check(&patient, request.measure_for),
-    ]
+    let patient = Patient::here(request);
+    Check::ALL.map(|check| patient.check(check)).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn findings(statuses: &[Status]) -> Vec<Finding> {
-        statuses.iter().map(|status| Finding { status: *status, ..Finding::ok("x", "") }).collect()
+        statuses.iter().map(|status| Finding { status: *status, ..Finding::ok(Check::Swap, "") }).collect()
+    }
+
+    #[test]
+    fn no_check_is_left_out_or_shown_twice() {
+        let names: BTreeSet<_> = Check::ALL.iter().map(|check| check.name()).collect();
+        assert_eq!((names.len(), Check::ALL.len()), (broken::TESTS.len(), broken::TESTS.len()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Checks of the machine's settings: each a judgement about what its files say.
 
-use super::Finding;
+use super::{Check, Finding};
 use crate::core_set::CoreSet;
 use crate::machine::{Machine, Preemption};
 
@@ -10,12 +10,12 @@ const RT_SHARE_MIN: f64 = 0.95;
 /// An idle state that takes longer to leave delays a wake-up noticeably, in microseconds.
 const IDLE_EXIT_US_MAX: u64 = 50;
 
-fn unknown(check: &'static str) -> Finding {
+fn unknown(check: Check) -> Finding {
     Finding::skipped(check, "this machine does not tell")
 }
 
 pub(super) fn kernel(machine: &Machine) -> Finding {
-    const CHECK: &str = "kernel preemption";
+    const CHECK: Check = Check::Kernel;
     let release = machine.release().unwrap_or_else(|| "unknown release".to_owned());
     let Some(preemption) = machine.preemption() else { return unknown(CHECK) };
     let found = format!("Linux {release}, {preemption}");
@@ -31,7 +31,7 @@ pub(super) fn kernel(machine: &Machine) -> Finding {
 }
 
 pub(super) fn hypervisor(machine: &Machine) -> Finding {
-    const CHECK: &str = "hypervisor";
+    const CHECK: Check = Check::Hypervisor;
     match machine.is_virtual() {
         None => unknown(CHECK),
         Some(false) => Finding::ok(CHECK, "none"),
@@ -48,7 +48,7 @@ pub(super) fn hypervisor(machine: &Machine) -> Finding {
 }
 
 pub(super) fn throttling(machine: &Machine) -> Finding {
-    const CHECK: &str = "real-time throttling";
+    const CHECK: Check = Check::Throttling;
     let Some(limit) = machine.rt_throttling() else { return unknown(CHECK) };
     let Some(runtime) = limit.runtime else { return Finding::ok(CHECK, "off") };
     let share = runtime.as_secs_f64() / limit.period.as_secs_f64();
@@ -70,7 +70,7 @@ pub(super) fn throttling(machine: &Machine) -> Finding {
 }
 
 pub(super) fn isolation(machine: &Machine, core: usize) -> Finding {
-    const CHECK: &str = "core isolation";
+    const CHECK: Check = Check::Isolation;
     let Some(isolated) = machine.isolated_cores() else { return unknown(CHECK) };
     if isolated.contains(core) {
         return Finding::ok(CHECK, format!("core {core} is isolated"));
@@ -89,7 +89,7 @@ pub(super) fn isolation(machine: &Machine, core: usize) -> Finding {
 }
 
 pub(super) fn tick(machine: &Machine, core: usize) -> Finding {
-    const CHECK: &str = "periodic tick";
+    const CHECK: Check = Check::Tick;
     if machine.tickless_cores().contains(core) {
         return Finding::ok(CHECK, format!("core {core} has none while one thread runs"));
     }
@@ -108,7 +108,7 @@ pub(super) fn tick(machine: &Machine, core: usize) -> Finding {
 }
 
 pub(super) fn interrupts(machine: &Machine, core: usize) -> Finding {
-    const CHECK: &str = "interrupts";
+    const CHECK: Check = Check::Interrupts;
     let lines = machine.interrupts();
     if lines.is_empty() {
         return unknown(CHECK);
@@ -130,7 +130,7 @@ pub(super) fn interrupts(machine: &Machine, core: usize) -> Finding {
 }
 
 pub(super) fn siblings(machine: &Machine, core: usize) -> Finding {
-    const CHECK: &str = "shared execution units";
+    const CHECK: Check = Check::Siblings;
     match machine.siblings(core) {
         None => unknown(CHECK),
         Some(cores) if cores.len() <= 1 => Finding::ok(CHECK, format!("core {core} has its own")),
@@ -144,7 +144,7 @@ pub(super) fn siblings(machine: &Machine, core: usize) -> Finding {
 }
 
 pub(super) fn governor(machine: &Machine, core: usize) -> Finding {
-    const CHECK: &str = "core frequency";
+    const CHECK: Check = Check::Governor;
     match machine.governor(core).as_deref() {
         None => Finding::ok(CHECK, "not controlled by this kernel"),
         Some("performance") => Finding::ok(CHECK, "governor performance"),
@@ -158,7 +158,7 @@ pub(super) fn governor(machine: &Machine, core: usize) -> Finding {
 }
 
 pub(super) fn idle_states(machine: &Machine, core: usize) -> Finding {
-    const CHECK: &str = "idle states";
+    const CHECK: Check = Check::IdleStates;
     let states = machine.idle_states(core);
     let Some(deepest) = states.iter().max_by_key(|state| state.exit_us) else {
         return Finding::ok(CHECK, "not controlled by this kernel");
@@ -179,8 +179,10 @@ pub(super) fn idle_states(machine: &Machine, core: usize) -> Finding {
 }
 
 pub(super) fn huge_pages(machine: &Machine) -> Finding {
-    const CHECK: &str = "transparent huge pages";
+    const CHECK: Check = Check::HugePages;
     match machine.huge_pages().as_deref() {
+        // As are those with PREEMPT_RT.
+        None if machine.manages_memory() => Finding::ok(CHECK, "this kernel is built without"),
         None => unknown(CHECK),
         Some("always") => Finding::warning(
             CHECK,
@@ -193,7 +195,7 @@ pub(super) fn huge_pages(machine: &Machine) -> Finding {
 }
 
 pub(super) fn swap(machine: &Machine) -> Finding {
-    const CHECK: &str = "swap";
+    const CHECK: Check = Check::Swap;
     match machine.swap_bytes() {
         None => unknown(CHECK),
         Some(0) => Finding::ok(CHECK, "none"),
@@ -309,6 +311,7 @@ mod tests {
         let pages = |modes| status_of(huge_pages, &[("sys/kernel/mm/transparent_hugepage/enabled", modes)]);
         assert_eq!(pages("[always] madvise never"), Status::Warning);
         assert_eq!(pages("always [madvise] never"), Status::Ok);
+        assert_eq!(status_of(huge_pages, &[("sys/kernel/mm/numa/demotion_enabled", "false")]), Status::Ok);
         let swapping = |total| status_of(swap, &[("proc/meminfo", total)]);
         assert_eq!(swapping("SwapTotal:     2097148 kB\n"), Status::Warning);
         assert_eq!(swapping("SwapTotal:           0 kB\n"), Status::Ok);

@@ -4,7 +4,7 @@ use std::thread;
 
 use hal_units::{Duration, Instant};
 
-use super::{Finding, Patient};
+use super::{Check, Finding, Patient};
 use crate::capability::{Capabilities, Capability};
 use crate::cgroup::{Facts, Kind};
 use crate::clock;
@@ -28,7 +28,7 @@ fn on_a_thread<T: Send>(body: impl FnOnce() -> T + Send) -> Option<T> {
 
 /// Pins a scratch thread to each core in turn.
 pub(super) fn cores(patient: &Patient) -> Finding {
-    const CHECK: &str = "cores";
+    const CHECK: Check = Check::Cores;
     let wanted = patient.core;
     let online = patient.machine.online_cores().unwrap_or_else(|| CoreSet::of(wanted));
     let pin = |core: usize| -> Result<(), Option<Errno>> {
@@ -53,7 +53,7 @@ pub(super) fn cores(patient: &Patient) -> Finding {
 
 /// Starts a thread as the agent does.
 pub(super) fn real_time_policy(patient: &Patient) -> Finding {
-    const CHECK: &str = "real-time policy";
+    const CHECK: Check = Check::Policy;
     let (core, priority) = (patient.core, patient.priority);
     let spec =
         ThreadSpec { core: None, ..ThreadSpec::fifo("takt-doctor", core, priority, Realtime::Required) };
@@ -100,28 +100,35 @@ fn explain_refusal(may: bool, groups: &Facts) -> (&'static str, &'static str) {
 
 /// A thread that a real-time thread creates must be a normal one.
 pub(super) fn helper_threads(patient: &Patient) -> Finding {
-    const CHECK: &str = "helper threads";
     let (core, priority) = (patient.core, patient.priority);
     let spec =
         ThreadSpec { core: None, ..ThreadSpec::fifo("takt-doctor", core, priority, Realtime::Required) };
-    let helper = |_: &_| on_a_thread(Found::of_current_thread);
-    match spawn(spec, helper).map(crate::thread::RtThread::join) {
-        Ok(Ok(Some(Ok(found)))) if found.policy == Policy::Other => {
-            Finding::ok(CHECK, "do not inherit the real-time policy")
-        }
-        Ok(Ok(Some(Ok(found)))) => Finding::failure(
+    let tried = spawn(spec, |_| policy_of_a_helper()).map(crate::thread::RtThread::join);
+    judge_helper(tried.ok().and_then(Result::ok).flatten())
+}
+
+/// The policy of a thread that the calling one creates.
+pub(super) fn policy_of_a_helper() -> Option<Policy> {
+    on_a_thread(Found::of_current_thread)?.ok().map(|found| found.policy)
+}
+
+pub(super) fn judge_helper(policy: Option<Policy>) -> Finding {
+    const CHECK: Check = Check::HelperThreads;
+    match policy {
+        Some(Policy::Other) => Finding::ok(CHECK, "do not inherit the real-time policy"),
+        Some(inherited) => Finding::failure(
             CHECK,
-            format!("inherit {}", found.policy),
+            format!("inherit {inherited}"),
             "logging and I/O would compete with the control loop",
             "use a kernel with SCHED_FLAG_RESET_ON_FORK (Linux 3.14)",
         ),
-        _ => Finding::skipped(CHECK, "no real-time thread to try it with"),
+        None => Finding::skipped(CHECK, "no real-time thread to try it with"),
     }
 }
 
 /// Not used by the agent; told for those who wonder whether it could be.
 pub(super) fn deadline_policy(patient: &Patient) -> Finding {
-    const CHECK: &str = "deadline policy";
+    const CHECK: Check = Check::DeadlinePolicy;
     let core = patient.core;
     let request = || {
         let deadline = sys::Attributes {
@@ -145,11 +152,16 @@ pub(super) fn deadline_policy(patient: &Patient) -> Finding {
         None => "not tried".to_owned(),
     };
     let found = format!("unpinned {}, pinned {}; not used", outcome(&free), outcome(&pinned));
-    Finding::skipped(CHECK, found).with_errno(free.and_then(Result::err).map(|error| error.errno))
+    match free {
+        Some(Ok(())) => Finding::ok(CHECK, found),
+        refused => {
+            Finding::skipped(CHECK, found).with_errno(refused.and_then(Result::err).map(|error| error.errno))
+        }
+    }
 }
 
 pub(super) fn capabilities(held: &Capabilities) -> Finding {
-    const CHECK: &str = "capabilities";
+    const CHECK: Check = Check::Capabilities;
     let needed = [Capability::CAP_SYS_NICE, Capability::CAP_IPC_LOCK];
     let missing: Vec<String> =
         needed.iter().filter(|one| !held.effective.contains(**one)).map(ToString::to_string).collect();
@@ -170,7 +182,7 @@ pub(super) fn capabilities(held: &Capabilities) -> Finding {
 
 /// Locks the memory of this process and unlocks it again.
 pub(super) fn memory_lock() -> Finding {
-    const CHECK: &str = "memory lock";
+    const CHECK: Check = Check::MemoryLock;
     let locked = || memory::read_back().map(|report| report.locked_bytes);
     match locked() {
         Ok(0) => {}
@@ -199,7 +211,7 @@ pub(super) fn memory_lock() -> Finding {
 }
 
 pub(super) fn memory_lock_limit(held: &Capabilities) -> Finding {
-    const CHECK: &str = "memory-lock limit";
+    const CHECK: Check = Check::MemoryLockLimit;
     let limit = match memory::lock_limit() {
         Ok(limit) => limit.soft_bytes,
         Err(error) => return Finding::skipped(CHECK, error.to_string()),
@@ -220,11 +232,11 @@ pub(super) fn memory_lock_limit(held: &Capabilities) -> Finding {
 }
 
 /// Counts the system calls of reading the clock.
-pub(super) fn clock(machine: &Machine) -> Finding {
-    const CHECK: &str = "clock";
+pub(super) fn clock(machine: &Machine, now: fn() -> Instant) -> Finding {
+    const CHECK: Check = Check::Clock;
     let source = machine.clock_source();
     let source = source.map_or("unknown source".to_owned(), |source| source.current);
-    let read = || (0..READINGS).fold(Instant::ZERO, |_, _| std::hint::black_box(clock::now()));
+    let read = || (0..READINGS).fold(Instant::ZERO, |_, _| std::hint::black_box(now()));
     let start = clock::now();
     let cost_ns = read().since(start).as_nanos() / u128::from(READINGS);
     let calls = syscall_gate::count(read).map(|(_, calls)| calls.get(&Syscall::CLOCK_GETTIME).copied());
@@ -242,12 +254,8 @@ pub(super) fn clock(machine: &Machine) -> Finding {
     }
 }
 
-pub(super) fn timer_resolution() -> Finding {
-    judge_resolution(clock::resolution())
-}
-
-fn judge_resolution(resolution: Duration) -> Finding {
-    const CHECK: &str = "timer resolution";
+pub(super) fn timer_resolution(resolution: Duration) -> Finding {
+    const CHECK: Check = Check::TimerResolution;
     let found = format!("{} ns", resolution.as_nanos());
     if resolution <= Duration::from_micros(1) {
         return Finding::ok(CHECK, found);
@@ -262,15 +270,9 @@ fn judge_resolution(resolution: Duration) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Status;
     use super::*;
-    use crate::capability::CapabilitySet;
     use crate::cgroup::CpuLevel;
     use crate::cgroup::budget::RtBudget;
-
-    fn held(capabilities: &[Capability]) -> Capabilities {
-        Capabilities { effective: CapabilitySet::of(capabilities), ..Default::default() }
-    }
 
     fn groups(kind: Kind, rt_budget: Option<RtBudget>) -> Facts {
         let level = CpuLevel { directory: "/cg".into(), quota: None, rt_budget, throttling: None };
@@ -288,21 +290,5 @@ mod tests {
         ] {
             assert!(explain_refusal(may, &facts).0.contains(cause), "{cause}");
         }
-    }
-
-    #[test]
-    fn a_missing_capability_is_named() {
-        let finding = capabilities(&held(&[Capability::CAP_IPC_LOCK]));
-        assert_eq!((finding.status, finding.found.as_str()), (Status::Warning, "without CAP_SYS_NICE"));
-        assert_eq!(
-            capabilities(&held(&[Capability::CAP_IPC_LOCK, Capability::CAP_SYS_NICE])).status,
-            Status::Ok
-        );
-    }
-
-    #[test]
-    fn timers_on_the_tick_are_a_failure() {
-        assert_eq!(judge_resolution(Duration::from_nanos(1)).status, Status::Ok);
-        assert_eq!(judge_resolution(Duration::from_millis(4)).status, Status::Failure);
     }
 }
