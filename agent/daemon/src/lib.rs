@@ -30,6 +30,7 @@ pub mod field;
 mod fleet;
 pub mod images;
 pub mod keeper;
+mod limits;
 mod operators;
 pub mod overrides;
 mod pair;

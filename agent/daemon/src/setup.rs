@@ -6,13 +6,14 @@
 use agent_status::Realtime;
 use hal_linux_rt::capability;
 use hal_linux_rt::cgroup::budget::RtBudget;
-use hal_linux_rt::cgroup::{Group, GroupSpec, Layout};
+use hal_linux_rt::cgroup::{Facts, Group, GroupSpec, Layout, facts};
 use hal_linux_rt::memory::{self, MemoryPlan};
 use hal_linux_rt::thread::{Realtime as Wish, ThreadReport};
 
 use hal_units::Duration;
 
 use crate::config::{CgroupConfig, RealtimeWish, SiteConfig};
+use crate::limits::GroupWatch;
 use crate::supervise::StartError;
 
 /// The period of a control group's real-time budget: the kernel's default.
@@ -27,17 +28,37 @@ pub(crate) struct SetUp {
 }
 
 impl SetUp {
-    /// Limits the process and locks its memory. Call before any thread is created.
-    pub(crate) fn process(site: &SiteConfig) -> Result<Self, StartError> {
+    /// Limits the process and locks its memory; with the watch over the groups that it is in. Call before any
+    /// thread is created.
+    pub(crate) fn process(site: &SiteConfig) -> Result<(Self, GroupWatch), StartError> {
         let mut set_up = Self { wish: site.realtime, locked_kib: 0, missing: Vec::new() };
         if let Some(cgroup) = &site.cgroup {
             set_up.limit(cgroup)?;
         }
-        match memory::lock(&MemoryPlan::default()) {
+        let groups = facts(&Layout::detect().unwrap_or_default());
+        set_up.expect_budget(&groups)?;
+        let plan = MemoryPlan::default();
+        let fits = memory::check_group_limit(&plan, groups.memory_bytes_max);
+        match fits.and_then(|()| memory::lock(&plan)) {
             Ok(report) => set_up.locked_kib = report.locked_bytes / 1024,
             Err(error) => set_up.lacks(format!("memory is not locked: {error}"))?,
         }
-        Ok(set_up)
+        Ok((set_up, GroupWatch::new(groups)))
+    }
+
+    /// Names the groups without real-time budget: a thread only learns that it was refused.
+    fn expect_budget(&mut self, groups: &Facts) -> Result<(), StartError> {
+        let without =
+            groups.cpu.iter().filter(|level| level.rt_budget.is_some_and(|budget| budget.is_zero()));
+        let without: Vec<String> = without.map(|level| level.directory.display().to_string()).collect();
+        if without.is_empty() {
+            return Ok(());
+        }
+        self.lacks(format!(
+            "control group {} has no real-time budget, so the kernel refuses SCHED_FIFO in it even to root: \
+             rt_runtime_us in [cgroup] grants one",
+            without.join(" and ")
+        ))
     }
 
     /// Moves the process into a control group of its own, with the limits of the configuration. The group

@@ -22,6 +22,7 @@ use crate::bell::Bell;
 use crate::config::SiteConfig;
 use crate::field::{FieldThread, GroupField};
 use crate::fleet::{FleetPlan, FleetStartError, FleetThread};
+use crate::limits::GroupWatch;
 use crate::operators::{Operators, OperatorsError};
 use crate::overrides::{OverrideStore, OverridesError};
 use crate::pair::{Charge, News, Order, PairError, PairPlan, PairThread};
@@ -141,7 +142,7 @@ pub fn run(
     let mut fleet = FleetPlan::read(site)?;
     let names = fleet.as_ref().map(|fleet| fleet.stations().map(|name| name.to_string()).collect());
     let mut plans = PlansSetUp::open(site, names)?;
-    let mut set_up = SetUp::process(site)?;
+    let (mut set_up, groups) = SetUp::process(site)?;
 
     let seen = LastSeen::new(now(), site.devices.len());
     let assembly = Assembly::build(site, &plans, &overrides, &seen)?;
@@ -240,6 +241,7 @@ pub fn run(
         traces: Some(traces),
         bell,
         trace_asked,
+        groups,
     };
     let outcome = watch.until_told_to_end(signals);
     // Plans first: they give orders to the fleet, and it ends when nobody can any more.
@@ -337,6 +339,8 @@ struct Watch<'a> {
     traces: Option<TraceFolder>,
     trace_asked: Arc<AtomicBool>,
     bell: Bell,
+    /// What the control groups keep from this agent.
+    groups: GroupWatch,
 }
 
 impl Watch<'_> {
@@ -398,6 +402,7 @@ impl Watch<'_> {
             report.pair = self.pair.as_ref().map(PairThread::report);
             report.fleet = self.fleet.as_ref().map(FleetThread::report);
             report.traces = self.traces_report();
+            report.realtime.degraded.extend(self.groups.look(now));
             self.operators.publish(self.site, &self.controls);
             self.report.set(report);
         }

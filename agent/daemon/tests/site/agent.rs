@@ -43,6 +43,8 @@ pub(crate) struct Site {
     fleet: String,
     /// The section for signed plans; the trusted key is written beside it.
     plans: &'static str,
+    /// The section for the agent's own control group.
+    cgroup: String,
 }
 
 /// What a node of a pair has of its own.
@@ -66,6 +68,7 @@ impl Site {
             pair: None,
             fleet: String::new(),
             plans: "",
+            cgroup: String::new(),
         };
         site.plan("all", "run");
         site.write();
@@ -91,6 +94,13 @@ impl Site {
         fs::create_dir_all(&keys).unwrap();
         fs::write(keys.join("centre.pem"), public_pem).unwrap();
         self.plans = "[plans]\nkeys = \"keys\"\n";
+        self.write();
+        self
+    }
+
+    /// The agent makes a group of its own with this name, and lays these limits on itself.
+    pub(crate) fn with_group(mut self, name: &str, limits: &str) -> Self {
+        self.cgroup = format!("[cgroup]\nname = \"{name}\"\n{limits}\n");
         self.write();
         self
     }
@@ -200,7 +210,7 @@ impl Site {
                  [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\nmodel = \"nrel-5mw\"\n"
             );
         }
-        text + &self.fleet + self.plans
+        text + &self.fleet + self.plans + &self.cgroup
     }
 
     /// The agent's command line for this site.
@@ -298,6 +308,11 @@ impl Agent {
     pub(crate) fn until_it_ends(&mut self, within: Duration) -> ExitStatus {
         let child = &mut self.child;
         until("the agent ends", within, || child.try_wait().unwrap())
+    }
+
+    /// This process, and the one that it keeps, if it does.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        [vec![self.child.id()], self.kept()].concat()
     }
 
     /// Each thread's name and what the kernel says that it may do.

@@ -94,7 +94,7 @@ fn vehicle(at: usize) -> Vehicle {
     Vehicle::new(Setup { handling, seed: at as u64, ..Setup::usual(address, start) })
 }
 
-fn fleet_section(vehicles: usize) -> String {
+pub(crate) fn fleet_section(vehicles: usize) -> String {
     let mut text = "[fleet]\nlayout = \"hall.json\"\n".to_owned();
     for at in 0..vehicles {
         let version = if at.is_multiple_of(2) { "2.1" } else { "3.0" };

@@ -15,10 +15,10 @@ use crate::operator::Operator;
 use crate::{WIND_MPS, broker};
 
 /// A pair over a field, both nodes running.
-struct Nodes {
+pub(crate) struct Nodes {
     /// Their files, as long as they run.
     _sites: [Site; 2],
-    nodes: [Agent; 2],
+    pub(crate) nodes: [Agent; 2],
 }
 
 impl Nodes {
@@ -26,14 +26,14 @@ impl Nodes {
         Self::start(Site::pair_over(&field.addresses()))
     }
 
-    fn start(sites: [Site; 2]) -> Self {
+    pub(crate) fn start(sites: [Site; 2]) -> Self {
         let nodes = [sites[0].start(), sites[1].start()];
         Self { _sites: sites, nodes }
     }
 
     /// Waits until one node is active and the other follows it; which one is active.
     #[track_caller]
-    fn until_whole(&self) -> usize {
+    pub(crate) fn until_whole(&self) -> usize {
         until("one node is active and the other follows", WITHIN, || {
             let pair = [self.nodes[0].pair()?, self.nodes[1].pair()?];
             let active = pair.iter().position(|node| node.role == "active")?;

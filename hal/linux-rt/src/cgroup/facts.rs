@@ -60,6 +60,14 @@ pub struct CpuLevel {
     pub throttling: Option<Throttling>,
 }
 
+impl CpuLevel {
+    /// How often it was throttled until now; `None` if it does not tell.
+    #[must_use]
+    pub fn throttling_now(&self) -> Option<Throttling> {
+        Throttling::parse(&procfs::read(self.directory.join("cpu.stat")).ok()?)
+    }
+}
+
 /// The cores of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cpuset {
@@ -109,12 +117,13 @@ fn cpu_level(directory: &Path, version: Version) -> CpuLevel {
             Version::V2 => CpuQuota::parse_v2(&read("cpu.max")?),
         })
     };
-    CpuLevel {
+    let level = CpuLevel {
         directory: directory.to_path_buf(),
         quota: quota().ok().flatten(),
         rt_budget: read_budget(directory),
-        throttling: read("cpu.stat").ok().and_then(|text| Throttling::parse(&text)),
-    }
+        throttling: None,
+    };
+    CpuLevel { throttling: level.throttling_now(), ..level }
 }
 
 fn cpuset(directory: &Path, version: Version) -> Option<Cpuset> {
