@@ -131,6 +131,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &[
             "agent-cycle",
             "agent-plan",
+            "agent-status",
             "control-loops-controllers",
             "control-loops-drive",
             "control-loops-tuning",

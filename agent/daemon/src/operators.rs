@@ -3,7 +3,7 @@
 //! # A command's way
 //!
 //! `hal-mqtt` has validated it, put it into its journal and answered `accepted` before it comes here. Here
-//! its effect is stored with the overrides, then it goes on the ring to its group's real-time thread, and
+//! it goes on the ring to its group's real-time thread, then its effect is stored with the overrides, and
 //! when a cycle says that it was carried out, it is concluded in the journal and answered `executed`.
 //! Whatever dies in between, the command is handed out again at the next start until it is concluded;
 //! carrying it out twice does no harm, because commands set a state.
@@ -454,14 +454,16 @@ impl Link {
             let text = format!("{unit} cannot be told to {}", command.command.name());
             return HandOver::Never(Outcome::Failed { text });
         };
-        // Stored first: if the process dies now, the next one starts with the command's effect.
-        if let Err(error) = overrides.note(unit, action) {
-            tracing::error!(%error, "a command cannot take effect because it cannot be stored");
-            return HandOver::Never(Outcome::Failed { text: error.to_string() });
-        }
         let token = command.key.0;
         if control.ports.commands.enqueue(Command { unit: place.unit, action, token }).is_err() {
             return HandOver::Later;
+        }
+        // The cycle does not wait for the disk: if the process dies now, its journal hands the command out again. But
+        // nobody is told that it was carried out before its effect is stored.
+        if let Err(error) = overrides.note(unit, action) {
+            tracing::error!(%error, unit, "a command was carried out and cannot be stored");
+            let text = format!("carried out, but forgotten when this node restarts: {error}");
+            return HandOver::Never(Outcome::Failed { text });
         }
         tracing::info!(unit, command = command.command.name(), issuer = %command.issuer, "command");
         self.under_way.insert(token, command.number);

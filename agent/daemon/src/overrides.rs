@@ -110,7 +110,7 @@ impl OverrideStore {
         self.units.get(unit).copied().unwrap_or_default()
     }
 
-    /// Notes a command that was executed, on disk first.
+    /// Notes a command: it stands when this has returned, and outlives the process.
     ///
     /// # Errors
     /// If the file cannot be replaced; then nothing has changed.

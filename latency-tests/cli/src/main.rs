@@ -5,16 +5,21 @@ mod command;
 mod controllers;
 mod cycle;
 mod cyclictest;
+mod demo;
+mod failover;
 mod instructions;
 mod peer_program;
+mod plan;
 mod sites;
+mod storm;
 mod wake;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use latency_tests_harness::load::{self, Load, LoadError};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use latency_tests_harness::limits::{Place, Placed};
+use latency_tests_harness::load::{self, LoadError};
 use latency_tests_harness::report::{self, Finding};
 use latency_tests_harness::rounds::Comparison;
 use serde_json::{Value, json};
@@ -23,10 +28,14 @@ const EXAMPLES: &str = "\
 Examples:
   takt-latency wake                            the agent's wait beside cyclictest and RoboPLC, ten rounds of five seconds
   takt-latency wake --stress all --html wake.html
+  takt-latency wake --stress all --limits inside
   takt-latency cycle --json cycle.json         a cycle of 1 to 200 turbines and 10 to 1000 vehicles
   takt-latency bus --html bus.html             the guarded Modbus master beside tokio-modbus, libmodbus and pymodbus
   takt-latency controllers --discon libdiscon.so --discon-config DISCON.IN
   takt-latency command --rounds 10             an agent in a demo of its own
+  takt-latency storm                           the agent's wake-ups while its other doors are stormed
+  takt-latency plan                            until both nodes of a pair run a plan
+  takt-latency failover --rounds 20            takeovers, by `takt drill`; as root
   takt-latency instructions                    the same number in every run, whatever the machine does
   takt-latency all --quick --html report.html
 
@@ -55,6 +64,12 @@ enum Probe {
     Controllers(Options),
     /// From a command over MQTT until a device carries it out, and a message to the broker and back
     Command(Options),
+    /// Wake-ups of an agent while plans, refusals and requests for metrics storm it, and without
+    Storm(Options),
+    /// From the offer of a plan until both nodes of a pair run it, and a question to both
+    Plan(Options),
+    /// Takeovers as devices see them: killed, stopped and planned
+    Failover(Options),
     /// Instructions of a controller's step and of a cycle, counted by callgrind
     Instructions(Options),
     /// All of them
@@ -87,6 +102,9 @@ struct Options {
     /// Load beside all turns
     #[arg(long, value_name = "NAME", default_value = "idle", value_parser = load_name)]
     stress: String,
+    /// Limits as of a pod around whoever is measured, and where the load is then; as root
+    #[arg(long, value_enum, value_name = "PLACE", default_value_t = Limits::None)]
+    limits: Limits,
     #[command(flatten)]
     library: controllers::Library,
     /// Write the figures to this file, as JSON
@@ -95,6 +113,26 @@ struct Options {
     /// Write a report for people to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Limits {
+    /// Nobody is limited
+    None,
+    /// The load is inside: what helpers of the agent could do to its loops
+    Inside,
+    /// The load is outside: another pod on the node
+    Beside,
+}
+
+impl Limits {
+    const fn place(self) -> Place {
+        match self {
+            Self::None => Place::Unlimited,
+            Self::Inside => Place::Inside,
+            Self::Beside => Place::Beside,
+        }
+    }
 }
 
 fn load_name(text: &str) -> Result<String, String> {
@@ -130,6 +168,9 @@ fn run(probe: &Probe) -> Result<(), String> {
         | Probe::Bus(options)
         | Probe::Controllers(options)
         | Probe::Command(options)
+        | Probe::Storm(options)
+        | Probe::Plan(options)
+        | Probe::Failover(options)
         | Probe::Instructions(options)
         | Probe::All(options) => options.settled(),
     };
@@ -153,6 +194,15 @@ fn run(probe: &Probe) -> Result<(), String> {
     if matches!(probe, Probe::Command(_) | Probe::All(_)) {
         command(&options, &mut found)?;
     }
+    if matches!(probe, Probe::Storm(_) | Probe::All(_)) {
+        storm(&options, &mut found)?;
+    }
+    if matches!(probe, Probe::Plan(_) | Probe::All(_)) {
+        plan(&options, &mut found)?;
+    }
+    if matches!(probe, Probe::Failover(_) | Probe::All(_)) {
+        failover(probe, &options, &mut found)?;
+    }
     if matches!(probe, Probe::Instructions(_) | Probe::All(_)) {
         instructions(probe, &mut found)?;
     }
@@ -169,8 +219,8 @@ fn run(probe: &Probe) -> Result<(), String> {
 
 /// Measures beside the load that is asked for.
 fn under_load<T>(options: &Options, measure: impl FnOnce(&str) -> Result<T, String>) -> Result<T, String> {
-    let load = Load::start(&options.stress).map_err(|error| error.to_string())?;
-    measure(load.words())
+    let load = Placed::start(&options.stress, options.limits.place()).map_err(|error| error.to_string())?;
+    measure(&load.words())
 }
 
 fn wake(options: &Options, found: &mut Found) -> Result<(), String> {
@@ -225,6 +275,51 @@ fn command(options: &Options, found: &mut Found) -> Result<(), String> {
     }
     found.json.insert("command".to_owned(), json!({ "way": comparison.compared(), "added": added }));
     found.comparisons.push(comparison);
+    Ok(())
+}
+
+fn storm(options: &Options, found: &mut Found) -> Result<(), String> {
+    let (comparison, strength) = under_load(options, |load| storm::compare(options, load))?;
+    println!("{}", report::table(&comparison));
+    let finding = storm::finding(strength);
+    println!("{}", report::finding(&finding));
+    found.findings.push(finding);
+    if let Some(why) = comparison.contenders.iter().find_map(|contender| contender.absent.as_ref()) {
+        return Err(format!("a storm could not be measured: {why}"));
+    }
+    found.json.insert("storm".to_owned(), json!({ "wake_up": comparison.compared(), "strength": strength }));
+    found.comparisons.push(comparison);
+    Ok(())
+}
+
+fn plan(options: &Options, found: &mut Found) -> Result<(), String> {
+    let (comparison, skew_max) = under_load(options, |load| plan::compare(options, load))?;
+    println!("{}", report::table(&comparison));
+    let finding = plan::finding(&comparison, skew_max);
+    println!("{}", report::finding(&finding));
+    found.findings.push(finding);
+    if let Some(why) = comparison.contenders.first().and_then(|subject| subject.absent.as_ref()) {
+        return Err(format!("plans could not be measured: {why}"));
+    }
+    let way = comparison.compared();
+    found.json.insert("plan".to_owned(), json!({ "way": way, "skew_cycles_max": skew_max }));
+    found.comparisons.push(comparison);
+    Ok(())
+}
+
+/// A drill needs root; where all is measured, it is named as absent.
+fn failover(probe: &Probe, options: &Options, found: &mut Found) -> Result<(), String> {
+    let drills = match (failover::measure(options), probe) {
+        (Err(why), Probe::All(_)) => {
+            println!("failover: absent: {why}\n");
+            return Ok(());
+        }
+        (drills, _) => drills?,
+    };
+    let finding = failover::finding(&drills);
+    println!("{}", report::finding(&finding));
+    found.findings.push(finding);
+    found.json.insert("failover".to_owned(), Value::Object(drills));
     Ok(())
 }
 

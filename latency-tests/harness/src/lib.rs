@@ -10,7 +10,7 @@
 //! [`rounds`] lets subject and peers take turns, in one order and then in the other (ABBA), so that a slow drift
 //! of the machine hits all alike. Each turn gives a distribution; [`figures`] compares the subject's with each peer's,
 //! round by round, and says the median, the least and the greatest of these ratios. [`stalls`] watches the host
-//! meanwhile, [`load`] keeps the machine busy if that is wanted, and [`report`] shows all of it to people and programs.
+//! meanwhile, [`load`] keeps the machine busy if that is wanted, [`limits`] puts a pod's limits around it, and [`report`] shows all of it to people and programs.
 //!
 //! # Terms
 //!
@@ -19,6 +19,7 @@
 //! - stall: a time in which the host ran nothing on a core, however urgent.
 
 pub mod figures;
+pub mod limits;
 pub mod load;
 pub mod report;
 pub mod rounds;

@@ -7,12 +7,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 /// Kinds of load by name, and what stress-ng is told. Each keeps all cores busy, but for `idle`.
-const PROFILES: [(&str, &[&str]); 6] = [
+const PROFILES: [(&str, &[&str]); 7] = [
     ("idle", &[]),
     ("cpu", &["--cpu", "0"]),
     ("cache", &["--cache", "0"]),
     ("memory", &["--vm", "2", "--vm-bytes", "256M"]),
     ("io", &["--hdd", "1", "--hdd-bytes", "64M", "--iomix", "1"]),
+    ("network", &["--sock", "1", "--udp", "1"]),
     (
         "all",
         &[
@@ -27,6 +28,10 @@ const PROFILES: [(&str, &[&str]); 6] = [
             "--hdd-bytes",
             "64M",
             "--iomix",
+            "1",
+            "--sock",
+            "1",
+            "--udp",
             "1",
         ],
     ),

@@ -5,6 +5,7 @@
 //! operator's script sends a few commands over MQTT, so that the table has something to show; anybody else
 //! may send more, and Enter kills the active agent.
 
+mod centre;
 mod fleet;
 mod nodes;
 mod operator;
@@ -284,6 +285,11 @@ fn introduce(broker: &str, nodes: &Nodes, folder: &Path, arguments: &Args) {
         mosquitto_pub(broker, site::SITE, "WT01", "derate", &json!({ "power_limit_kw": 2000 }))
     );
     println!("        {}", mosquitto_pub(broker, site::SITE, "WT01", "stop", &json!({})));
+    let key = folder.join(centre::PRIVATE_KEY);
+    println!("plans:  takt plan sign examples/demo-plan.toml --key {} --output plan.json", key.display());
+    for socket in nodes.plan_sockets() {
+        println!("        takt plan publish plan.json --socket {}", socket.display());
+    }
     if arguments.keep.is_some() {
         println!("files:  {}", folder.display());
     }

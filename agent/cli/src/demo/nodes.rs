@@ -1,7 +1,7 @@
 //! The agents of the demo: one, or two that are a pair.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use agent_status::{Phase, Report};
@@ -9,8 +9,8 @@ use hal_linux_rt::thread::Found;
 use sim_lab::kick::{Kick, family, signal};
 use sim_lab::process::{EndBy, Process};
 
-use super::site;
 use super::{DemoError, READY_WITHIN, read_report};
+use super::{centre, site};
 use crate::client;
 use sim_lab::site::{self as simulated_site, Drive, Law, NodeFiles, NodeSpec, Places};
 
@@ -38,9 +38,11 @@ impl Nodes {
         let cores = Found::of_current_thread().map(|found| found.cores).unwrap_or_default();
         let cores: Vec<usize> = cores.iter().collect();
         let places = if alone { vec![None] } else { site::pair()?.into_iter().map(Some).collect() };
+        let keys = centre::make_keys(folder)?.display().to_string();
         let mut nodes = Vec::with_capacity(places.len());
         for (at, pair) in places.into_iter().enumerate() {
-            let folder = folder.join(pair.map_or("agent", |pair| pair.node));
+            let name = pair.map_or("agent", |pair| pair.node);
+            let folder = folder.join(name);
             // Each node of a pair has a core of its own, as far as there are.
             let core = cores.get(cores.len().saturating_sub(1 + at)).copied();
             let listen = Some("127.0.0.1:0");
@@ -54,7 +56,7 @@ impl Nodes {
                 pair,
                 vehicles,
                 drives,
-                places: Places::BESIDE,
+                places: Places { plans: Some((name, &keys, centre::SOCKET)), ..Places::BESIDE },
             };
             let files = simulated_site::write(&folder, &node)?;
             let (config, report) = (files.config.display().to_string(), files.report.display().to_string());
@@ -112,6 +114,11 @@ impl Nodes {
     /// The admin sockets, in the order of the nodes.
     pub(super) fn sockets(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|node| node.files.socket.as_path())
+    }
+
+    /// The sockets for plans, in the order of the nodes.
+    pub(super) fn plan_sockets(&self) -> impl Iterator<Item = PathBuf> {
+        self.sockets().map(|admin| admin.with_file_name(centre::SOCKET))
     }
 
     /// Kills the agent of the active node, as a fault would; its parent stays. Returns the node and its epoch.

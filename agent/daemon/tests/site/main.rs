@@ -121,6 +121,25 @@ fn an_operators_stop_outlives_a_kill_of_the_agent() {
 }
 
 #[test]
+fn a_command_whose_effect_cannot_be_stored_is_told_to_be_carried_out_and_not_to_last() {
+    let (field, broker) = (Field::in_wind(1, WIND_MPS), broker());
+    let site = Site::over(&field.addresses()).with_broker(&broker.url());
+    let agent = site.start();
+    agent.until_all_run();
+    let mut operator = Operator::at(&broker);
+    agent.until("the agent is connected", |report| report.mqtt.as_ref().is_some_and(|mqtt| mqtt.connected));
+    // In the way of the file that would replace the stored one.
+    std::fs::create_dir(site.folder().join("state/overrides.new")).unwrap();
+
+    let id = operator.command("WT01", "derate", &json!({ "power_limit_kw": 2000 }), 30);
+    operator.expect(&id, &["accepted"]);
+    let answer = operator.answer();
+    assert_eq!((&answer["id"], &answer["status"]), (&json!(id), &json!("failed")), "{answer}");
+    assert!(answer["text"].as_str().unwrap().contains("forgotten when this node restarts"), "{answer}");
+    agent.until("the limit is in force", |report| report.units[0].power_limit_kw == 2000.0);
+}
+
+#[test]
 fn a_restarted_agent_goes_on_with_a_producing_turbine_without_a_jolt() {
     let field = Field::in_wind(1, WIND_MPS);
     let tap = Tap::before(field.addresses()[0]);

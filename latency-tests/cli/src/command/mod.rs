@@ -10,7 +10,7 @@
 //!
 //! # Map
 //!
-//! - [`site`]: the demo, and what its devices saw.
+//! - [`site`]: what the devices of a demo saw.
 //! - [`broker`]: a client.
 
 mod broker;
@@ -27,7 +27,7 @@ use latency_tests_harness::rounds::{self, Comparison, Contender};
 use serde::Serialize;
 
 use self::broker::Client;
-use self::site::Demo;
+use self::site::Site;
 use crate::Options;
 
 /// The loop's period in the demo.
@@ -45,7 +45,7 @@ const PHASES: u32 = 10;
 
 /// What both contenders use.
 struct Shared {
-    demo: Demo,
+    site: Site,
     client: Client,
     per_turn: u32,
 }
@@ -73,9 +73,9 @@ impl Contender for Command {
         for at in 0..shared.per_turn {
             shared.pause(at);
             self.running = !self.running;
-            shared.demo.skip()?;
+            shared.site.skip()?;
             let published = shared.client.command(site::UNIT, if self.running { "start" } else { "stop" })?;
-            times.add(shared.demo.brake_becomes(!self.running, published, CARRIED_OUT_WITHIN)?);
+            times.add(shared.site.brake_becomes(!self.running, published, CARRIED_OUT_WITHIN)?);
         }
         Ok(times)
     }
@@ -112,15 +112,15 @@ pub(crate) struct Added {
 
 /// Compares commands with bare messages.
 pub(crate) fn compare(options: &Options, load: &str) -> Result<Comparison, String> {
-    let demo = Demo::start()?;
-    let client = Client::connect(demo.broker)?;
+    let site = Site::start()?;
+    let client = Client::connect(site.demo.broker)?;
     let per_turn = if options.quick { 10 } else { options.seconds.saturating_mul(20) };
-    let mut shared = Shared { demo, client, per_turn };
+    let mut shared = Shared { site, client, per_turn };
     // From whatever it was to a unit that stands.
-    shared.demo.skip()?;
+    shared.site.skip()?;
     let published = shared.client.command(site::UNIT, "stop")?;
     eprintln!("a turbine comes to rest");
-    shared.demo.stands(published, AT_REST_WITHIN)?;
+    shared.site.stands(published, AT_REST_WITHIN)?;
     let shared = Rc::new(RefCell::new(shared));
     let mut contenders: Vec<Box<dyn Contender>> =
         vec![Box::new(Command { shared: Rc::clone(&shared), running: false }), Box::new(Echo(shared))];

@@ -1,24 +1,19 @@
-//! A demo of its own: the programs that are built beside this one.
+//! The turbine that obeys, in a demo of its own.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 
 use hal_units::{Duration, Instant};
-use rustix::process::{Pid, Signal, kill_process};
+
+use crate::demo::Demo;
 
 /// The demo's last turbine: its own operator lets it be.
 pub(super) const UNIT: &str = "WT04";
 const DEVICE: &str = "4";
-/// The demo says where its broker is, in such a line.
-const BROKER_LINE: &str = "broker: mqtt://";
 /// Too weak a wind to start in.
 const WIND: &str = "const:2";
-/// A day: it is ended long before.
-const SECONDS: &str = "86400";
 const LOG_POLL: Duration = Duration::from_millis(2);
 
 /// Blades beyond this count as feathered, rad: the controller goes on from a standstill only then.
@@ -31,42 +26,21 @@ struct Write {
     brake: bool,
 }
 
-/// A running demo.
-pub(super) struct Demo {
-    child: Child,
-    pub(super) broker: SocketAddr,
+/// The demo, and what the unit's device saw.
+pub(super) struct Site {
+    pub(super) demo: Demo,
     log: BufReader<File>,
     /// Zero of the log's times.
     zero: Instant,
     /// A line that is not complete.
     part: String,
-    _folder: tempfile::TempDir,
 }
 
-impl Demo {
+impl Site {
     pub(super) fn start() -> Result<Self, String> {
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let takt = own.with_file_name("takt");
-        let mut child = Command::new(&takt)
-            .args(["demo", "--alone", "--turbines", "4", "--agvs", "0", "--modbus-agvs", "0"])
-            .args(["--wind", WIND, "--seconds", SECONDS, "--keep"])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}; build the whole workspace", takt.display()))?;
-        let broker = broker_of(&mut child);
-        let log = first_line(&folder.path().join("writes.log"));
-        match (broker, log) {
-            (Ok(broker), Ok((log, zero))) => {
-                Ok(Self { child, broker, log, zero, part: String::new(), _folder: folder })
-            }
-            (Err(why), _) | (_, Err(why)) => {
-                end(&mut child);
-                Err(why)
-            }
-        }
+        let demo = Demo::start(&["--alone", "--turbines", "4", "--agvs", "0", "--wind", WIND])?;
+        let (log, zero) = first_line(&demo.folder().join("writes.log"))?;
+        Ok(Self { demo, log, zero, part: String::new() })
     }
 
     /// Passes over all that the devices have seen.
@@ -122,38 +96,6 @@ impl Demo {
                 let at = self.zero + Duration::from_nanos(ns);
                 return Ok(Some(Write { at, pitch_rad, brake: *brake == "1" }));
             }
-        }
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
-/// The demo ends what it has started.
-fn end(child: &mut Child) {
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::TERM);
-    }
-    let _ = child.wait();
-}
-
-/// Reads what the demo says until it has told the broker; the rest is read and forgotten, so that it is never held up.
-fn broker_of(child: &mut Child) -> Result<SocketAddr, String> {
-    let stdout = child.stdout.take().ok_or("the demo has no output")?;
-    let mut lines = BufReader::new(stdout);
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if lines.read_line(&mut line).map_err(|error| error.to_string())? == 0 {
-            return Err("the demo ended before it had begun".to_owned());
-        }
-        if let Some(address) = line.trim().strip_prefix(BROKER_LINE) {
-            let address = address.parse().map_err(|error| format!("`{address}`: {error}"))?;
-            std::thread::spawn(move || std::io::copy(&mut lines.by_ref(), &mut std::io::sink()));
-            return Ok(address);
         }
     }
 }
