@@ -5,7 +5,6 @@
 //! wrong command line, other numbers are explained in the command's own help.
 
 mod client;
-mod commander;
 mod completion;
 mod demo;
 mod doctor;

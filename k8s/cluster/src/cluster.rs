@@ -132,6 +132,16 @@ impl Cluster {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn turbines(&self) -> u16 {
+        self.parts.turbines
+    }
+
+    /// From which random things are drawn.
+    pub(crate) fn seed(&self) -> u64 {
+        self.parts.seed
+    }
+
     /// What the turbines were written.
     pub(crate) fn write_log(&self) -> PathBuf {
         self.folder.join("plant").join(plant::WRITE_LOG)

@@ -7,11 +7,15 @@ use failover_witness::takeover::{Gaps, epoch_at, examine, gaps};
 use hal_linux_rt::clock::now;
 use latency_tests_harness::stalls::HostProbe;
 use serde::Serialize;
+use sim_lab::commands::{Destination, Load, Tally};
+use sim_lab::site::unit_name;
 
 use crate::ClusterError;
 use crate::cluster::Cluster;
+use crate::deployment::SITE;
+use crate::kills::{KillFindings, kill_sidecars};
 use crate::kubectl::NAMESPACE;
-use crate::network::Cable;
+use crate::network::{BROKER, Cable};
 use crate::pair::{Agent, Pair, whole};
 
 /// What is done.
@@ -33,6 +37,17 @@ pub(crate) enum Fault {
     Containerd,
     /// The API server is killed
     ApiServer,
+    /// The sidecars are killed while plans are applied
+    Sidecar,
+}
+
+/// What belongs to trials beside the fault.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Todo {
+    /// Kills in a trial of [`Fault::Sidecar`].
+    pub(crate) kills: u32,
+    /// Whether commands are sent meanwhile.
+    pub(crate) commands: bool,
 }
 
 /// What the devices may see.
@@ -57,15 +72,19 @@ impl Fault {
             Self::Kubelet => "kubelet",
             Self::Containerd => "containerd",
             Self::ApiServer => "api-server",
+            Self::Sidecar => "sidecar",
         }
     }
 
     /// A handover costs at most one extra cycle of 10 ms; a takeover is that of the pair's own drills.
     pub(crate) const fn promise(self) -> Promise {
         match self {
-            Self::None | Self::CutApi | Self::Kubelet | Self::Containerd | Self::ApiServer => {
-                Promise::Untouched
-            }
+            Self::None
+            | Self::CutApi
+            | Self::Kubelet
+            | Self::Containerd
+            | Self::ApiServer
+            | Self::Sidecar => Promise::Untouched,
             Self::Roll => Promise::HandedOver(25.0),
             Self::Delete | Self::CutOff => Promise::TakenOver(60.0),
         }
@@ -74,7 +93,7 @@ impl Fault {
     /// How long the devices are watched before the fault is undone.
     const fn watched_for(self) -> Duration {
         match self {
-            Self::Roll | Self::Delete => Duration::from_secs(2),
+            Self::Roll | Self::Delete | Self::Sidecar => Duration::from_secs(2),
             Self::CutOff => Duration::from_secs(5),
             Self::None | Self::CutApi | Self::Kubelet | Self::Containerd | Self::ApiServer => {
                 Duration::from_secs(20)
@@ -101,6 +120,10 @@ pub(crate) struct Trial {
     pub(crate) host_stall_ms: f64,
     /// Until the pair was whole again.
     pub(crate) whole_after_s: f64,
+    /// What became of the commands that were sent meanwhile.
+    pub(crate) commands: Option<Tally>,
+    /// What became of the plans that were applied meanwhile.
+    pub(crate) kills: Option<KillFindings>,
     /// What was promised and is not so.
     pub(crate) broken: Vec<String>,
 }
@@ -115,6 +138,7 @@ pub(crate) fn run(
     cluster: &mut Cluster,
     evidence: &mut Evidence,
     host: &HostProbe,
+    todo: &Todo,
     fault: Fault,
     usual: Option<&Gaps>,
 ) -> Result<Trial, ClusterError> {
@@ -125,13 +149,15 @@ pub(crate) fn run(
     let from_ns = now().as_nanos();
     evidence.forget_before(from_ns.saturating_sub(1_000_000_000));
     let old_epoch = epoch_at(&evidence.writes, from_ns).ok_or(ClusterError::NoWrites)?;
+    let load = todo.commands.then(|| Load::start(destination(cluster))).transpose()?;
     let mut log = || -> Result<(), ClusterError> { Ok(evidence.take()?) };
-    inject(cluster, &pair, fault, &mut log)?;
+    let kills = inject(cluster, &pair, fault, todo, &mut log)?;
     cluster.watch(fault.watched_for(), &mut log)?;
     heal(cluster, &pair.active, fault)?;
     cluster.whole(evidence)?;
     let to_ns = now().as_nanos();
     evidence.take()?;
+    let commands = load.map(Load::end).transpose()?;
     let stalls = host.take();
     let longest = stalls.iter().map(|span| span.to_ns.saturating_sub(span.from_ns) as f64 / 1e6);
     let mut trial = Trial {
@@ -143,11 +169,24 @@ pub(crate) fn run(
         gaps: gaps(&evidence.writes, from_ns, to_ns, PERIOD_NS),
         host_stall_ms: longest.fold(0.0, f64::max),
         whole_after_s: (to_ns - from_ns) as f64 / 1e9,
+        commands,
+        kills,
         broken: Vec::new(),
     };
     takeovers(evidence, old_epoch, &mut trial);
     judge(&mut trial, fault, usual);
     Ok(trial)
+}
+
+/// Where the commands go.
+fn destination(cluster: &Cluster) -> Destination {
+    Destination {
+        broker: format!("mqtt://{BROKER}"),
+        site: SITE.to_owned(),
+        units: (0..usize::from(cluster.turbines())).map(unit_name).collect(),
+        issuer: "takt-cluster",
+        namespace: Some(cluster.network.plant()),
+    }
 }
 
 /// Follows the changes of office from one epoch to the next.
@@ -170,6 +209,15 @@ fn judge(trial: &mut Trial, fault: Fault, usual: Option<&Gaps>) {
     if trial.dual_writes > 0 {
         broken.push(format!("{} dual writes", trial.dual_writes));
     }
+    if let Some(commands) = trial.commands.as_ref().filter(|tally| tally.lost + tally.duplicated > 0) {
+        broken.push(format!(
+            "{} commands lost, {} carried out twice: {}",
+            commands.lost,
+            commands.duplicated,
+            commands.examples.join("; ")
+        ));
+    }
+    broken.extend(trial.kills.iter().flat_map(KillFindings::broken));
     match (fault.promise(), trial.takeover_ms) {
         (Promise::Untouched, Some(_)) => broken.push("the office changed hands".to_owned()),
         (Promise::Untouched, None) => {
@@ -197,8 +245,9 @@ fn inject(
     cluster: &mut Cluster,
     pair: &Pair,
     fault: Fault,
+    todo: &Todo,
     log: &mut dyn FnMut() -> Result<(), ClusterError>,
-) -> Result<(), ClusterError> {
+) -> Result<Option<KillFindings>, ClusterError> {
     let edge = pair.active.pod.edge;
     match fault {
         Fault::None => {}
@@ -216,14 +265,15 @@ fn inject(
         Fault::Kubelet => cluster.node_mut(edge).kill_kubelet(),
         Fault::Containerd => cluster.node_mut(edge).kill_containerd(),
         Fault::ApiServer => cluster.plane.kill_api_server(),
+        Fault::Sidecar => return kill_sidecars(cluster, pair, todo.kills, log).map(Some),
     }
-    Ok(())
+    Ok(None)
 }
 
 fn heal(cluster: &mut Cluster, active: &Agent, fault: Fault) -> Result<(), ClusterError> {
     let edge = active.pod.edge;
     match fault {
-        Fault::None | Fault::Roll | Fault::Delete => Ok(()),
+        Fault::None | Fault::Roll | Fault::Delete | Fault::Sidecar => Ok(()),
         Fault::CutOff => {
             Ok(cluster.network.set(edge, &[Cable::Links, Cable::Field, Cable::Management], true)?)
         }
@@ -275,6 +325,8 @@ mod tests {
             gaps: Gaps { count: 8000, late: 0, max_ms: 11.0 },
             host_stall_ms: 0.0,
             whole_after_s: 20.0,
+            commands: None,
+            kills: None,
             broken: Vec::new(),
         }
     }
@@ -291,6 +343,14 @@ mod tests {
         assert_eq!(broken(Fault::Kubelet, None, |trial| trial.gaps.late = 4), [""; 0]);
         assert_eq!(broken(Fault::Kubelet, None, |trial| trial.gaps.late = 5), ["5 late writes, 4 are usual"]);
         assert_eq!(broken(Fault::Kubelet, Some(12.0), |_| ()), ["the office changed hands"]);
+    }
+
+    #[test]
+    fn a_command_that_is_lost_or_carried_out_twice_breaks_a_promise() {
+        let tally = |lost, duplicated| Some(Tally { lost, duplicated, ..Tally::default() });
+        assert_eq!(broken(Fault::None, None, |trial| trial.commands = tally(0, 0)), [""; 0]);
+        let lost = broken(Fault::None, None, |trial| trial.commands = tally(1, 2));
+        assert_eq!(lost, ["1 commands lost, 2 carried out twice: "]);
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //!
 //! - [`network`], [`control_plane`], [`node`], [`image`], [`plant`]: what the cluster is made of.
 //! - [`kubectl`], [`deployment`], [`pair`]: Takt in it.
-//! - [`plans`], [`faults`]: what is done.
+//! - [`plans`], [`faults`], [`kills`]: what is done.
 //! - [`report`]: what was found.
 
 mod cluster;
@@ -24,6 +24,7 @@ mod control_plane;
 mod deployment;
 mod faults;
 mod image;
+mod kills;
 mod kubectl;
 mod network;
 mod node;
@@ -44,7 +45,7 @@ use hal_linux_rt::thread::pin_current_thread;
 use latency_tests_harness::stalls::HostProbe;
 
 use cluster::{Cluster, Interruption, Parts};
-use faults::{Fault, Trial};
+use faults::{Fault, Todo, Trial};
 use pair::PodFacts;
 use plans::PlanFindings;
 use report::{Report, line};
@@ -72,7 +73,13 @@ struct Arguments {
     /// How often each
     #[arg(long, value_name = "N", default_value_t = 1)]
     trials: u32,
-    /// Seed of the plant
+    /// Kills of a sidecar in each trial of `sidecar`
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    kills: u32,
+    /// Send no commands during faults
+    #[arg(long)]
+    no_commands: bool,
+    /// Seed of the plant, and of the moments of kills
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Write the findings to this file, as JSON
@@ -99,6 +106,8 @@ const AFTER_HELP: &str = "\
 Examples:
   cargo xtask cluster --json cluster.json
   cargo xtask cluster --plans 0 --fault cut-off --trials 20
+  cargo xtask cluster --plans 1000 --fault none
+  cargo xtask cluster --plans 0 --fault none --fault sidecar --kills 1000
   cargo xtask cluster --plans 0 --fault none --stay
 
 Exit codes:
@@ -113,6 +122,9 @@ pub(crate) enum ClusterError {
     /// Namespaces and programs.
     #[error("{0}")]
     Lab(#[from] sim_lab::LabError),
+    /// Commands.
+    #[error("{0}")]
+    Commands(#[from] sim_lab::commands::CommandsError),
     /// The devices' log.
     #[error("{0}")]
     Log(#[from] failover_witness::LogError),
@@ -184,7 +196,7 @@ fn run(arguments: &Arguments) -> Result<Report, ClusterError> {
     let plans = if arguments.plans == 0 {
         PlanFindings::default()
     } else {
-        plans::run(&mut cluster, &pair, arguments.plans, arguments.turbines, &tell)?
+        plans::run(&mut cluster, &pair, arguments.plans, &tell)?
     };
     let trials = campaign(arguments, &mut cluster, &mut evidence, &tell)?;
     let report = Report::new(arguments.turbines, arguments.agvs, pods, plans, trials);
@@ -231,10 +243,11 @@ fn campaign(
     let host = HostProbe::start(cores);
     let all = Fault::value_variants().to_vec();
     let faults = if arguments.fault.is_empty() { all } else { arguments.fault.clone() };
+    let todo = Todo { kills: arguments.kills, commands: !arguments.no_commands };
     let (mut trials, mut usual) = (Vec::new(), None::<Gaps>);
     for _ in 0..arguments.trials {
         for fault in &faults {
-            let trial = faults::run(cluster, evidence, &host, *fault, usual.as_ref())?;
+            let trial = faults::run(cluster, evidence, &host, &todo, *fault, usual.as_ref())?;
             tell(&line(&trial, *fault));
             if *fault == Fault::None {
                 let before = usual.unwrap_or_default();

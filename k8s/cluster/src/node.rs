@@ -206,6 +206,9 @@ impl NodePlan {
              cpuManagerPolicy: static\nkubeReserved: {{ cpu: 500m }}\n\
              makeIPTablesUtilChains: false\nlocalStorageCapacityIsolation: false\n\
              podLogsDir: {folder}/pod-logs\n\
+             # A container that is killed often starts again soon.\n\
+             featureGates: {{ KubeletCrashLoopBackOffMax: true }}\n\
+             crashLoopBackOff: {{ maxContainerRestartPeriod: 1s }}\n\
              evictionHard: {{ memory.available: 50Mi }}\nimageGCHighThresholdPercent: 100\n",
             self.edge.name(),
             self.socket().display(),
@@ -256,6 +259,19 @@ fn tree(group: &Path) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = below.flat_map(|entry| tree(&entry.path())).collect();
     all.push(group.to_path_buf());
     all
+}
+
+/// The processes with this name in a pod's containers.
+pub(crate) fn processes_of_pod(edge: Edge, pod_uid: &str, name: &str) -> Vec<u32> {
+    let groups = tree(&Path::new(CGROUPS).join("pids").join(edge.name()));
+    let of_pod = groups.iter().filter(|group| group.to_string_lossy().contains(pod_uid));
+    let processes = of_pod.flat_map(|group| {
+        let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        processes.lines().filter_map(|line| line.parse().ok()).collect::<Vec<u32>>()
+    });
+    let is_named =
+        |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name);
+    processes.filter(is_named).collect()
 }
 
 /// Kills what is left in a node's groups: all of it was started by the node.

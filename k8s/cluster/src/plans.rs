@@ -11,7 +11,7 @@ use agent_plan::document::{
 use agent_plan::wire::Stage;
 use k8s_crd::{SchedulingPlan as PlanObject, SchedulingPlanSpec};
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde::Serialize;
 use sim_lab::site::unit_name;
@@ -28,6 +28,8 @@ const ACTIVE_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// The trial of a plan: the next one comes after it.
 const SOAK_MS: u64 = 200;
+/// Plans that stay in the API server.
+const PLANS_KEPT: u32 = 20;
 /// Points of a unit's schedule: every quarter of an hour of a day.
 const POINTS: u64 = 96;
 /// From one point to the next.
@@ -115,48 +117,88 @@ fn moves(epoch: u32, turbine: u64, point: u64, turbines: u16) -> bool {
     epoch % u64::from(turbines.max(1)) == turbine && (first..first + 4).contains(&point)
 }
 
-/// Applies plans one after the other, and watches both agents.
-pub(crate) fn run(
-    cluster: &mut Cluster,
-    pair: &Pair,
-    count: u32,
+/// An administrator who applies one plan of the trace after the other.
+pub(crate) struct Planner {
+    runtime: tokio::runtime::Runtime,
+    api: Api<PlanObject>,
     turbines: u16,
-    tell: &dyn Fn(&str),
-) -> Result<PlanFindings, ClusterError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| ClusterError::Machine { why: error.to_string() })?;
-    let kubeconfig = cluster.plane.kubeconfig();
-    let api = runtime.block_on(async { api(&kubeconfig).await })?;
-    let agents = [&pair.active, &pair.standby];
-    let mut epoch = 0;
-    for agent in agents {
-        epoch = epoch.max(agent.plans()?.highest_epoch);
+    day_ms: u64,
+    epoch: u32,
+}
+
+impl Planner {
+    /// One whose next plan is newer than all that both agents had.
+    pub(crate) fn new(cluster: &Cluster, pair: &Pair) -> Result<Self, ClusterError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| ClusterError::Machine { why: error.to_string() })?;
+        let kubeconfig = cluster.plane.kubeconfig();
+        let api = runtime.block_on(async { api(&kubeconfig).await })?;
+        let mut epoch = 0;
+        for agent in [&pair.active, &pair.standby] {
+            epoch = epoch.max(agent.plans()?.highest_epoch);
+        }
+        let day_ms = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .ok()
+            .and_then(|now| u64::try_from(now.as_millis()).ok())
+            .unwrap_or(0);
+        Ok(Self { runtime, api, turbines: cluster.turbines(), day_ms, epoch })
     }
-    let day_ms = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|now| u64::try_from(now.as_millis()).ok())
-        .unwrap_or(0);
-    let mut findings = PlanFindings::default();
-    let (mut times, mut last): (Vec<f64>, Option<SignedPlan>) = (Vec::new(), None);
-    for number in 1..=count {
-        cluster.check()?;
-        epoch += 1;
-        let signed = signer().sign(plan(epoch, turbines, day_ms));
-        measure_bytes(&mut findings, &signed, last.as_ref());
+
+    /// The next plan, signed.
+    pub(crate) fn sign_next(&mut self) -> SignedPlan {
+        self.epoch += 1;
+        signer().sign(plan(self.epoch, self.turbines, self.day_ms))
+    }
+
+    /// Writes a plan to the API server, and removes one that is old by now, as whoever cares for a cluster does.
+    pub(crate) fn apply(&self, signed: &SignedPlan) -> Result<(), ClusterError> {
+        let epoch = signed.plan.epoch;
         let spec = SchedulingPlanSpec {
             plan: signed.plan.clone(),
             digest: signed.digest,
             signature: signed.signature.clone(),
         };
-        let object = PlanObject::new(&format!("day-ahead-{epoch}"), spec);
+        let object = PlanObject::new(&object_name(epoch), spec);
+        self.runtime.block_on(async { self.api.create(&PostParams::default(), &object).await }).map_err(
+            |error| ClusterError::Tool {
+                command: format!("create schedulingplan {epoch}"),
+                why: error.to_string(),
+            },
+        )?;
+        if let Some(old) = epoch.checked_sub(PLANS_KEPT) {
+            let name = object_name(old);
+            // The first ones are not there.
+            let _ = self.runtime.block_on(async { self.api.delete(&name, &DeleteParams::default()).await });
+        }
+        Ok(())
+    }
+}
+
+fn object_name(epoch: u32) -> String {
+    format!("day-ahead-{epoch}")
+}
+
+/// Applies plans one after the other, and watches both agents.
+pub(crate) fn run(
+    cluster: &mut Cluster,
+    pair: &Pair,
+    count: u32,
+    tell: &dyn Fn(&str),
+) -> Result<PlanFindings, ClusterError> {
+    let mut planner = Planner::new(cluster, pair)?;
+    let agents = [&pair.active, &pair.standby];
+    let mut findings = PlanFindings::default();
+    let (mut times, mut last): (Vec<f64>, Option<SignedPlan>) = (Vec::new(), None);
+    for number in 1..=count {
+        cluster.check()?;
+        let signed = planner.sign_next();
+        measure_bytes(&mut findings, &signed, last.as_ref());
         let begin = Instant::now();
-        runtime.block_on(async { api.create(&PostParams::default(), &object).await }).map_err(|error| {
-            ClusterError::Tool { command: format!("create schedulingplan {epoch}"), why: error.to_string() }
-        })?;
-        let cycles = wait_until_active(agents, epoch, begin)?;
+        planner.apply(&signed)?;
+        let cycles = wait_until_active(agents, signed.plan.epoch, begin)?;
         times.push(begin.elapsed().as_secs_f64() * 1e3);
         if let [Some(one), Some(other)] = cycles {
             findings.skew_cycles_max = findings.skew_cycles_max.max(one.abs_diff(other));
@@ -164,7 +206,11 @@ pub(crate) fn run(
         findings.applied += 1;
         last = Some(signed);
         if number % 20 == 0 {
-            tell(&format!("plan {number} of {count}"));
+            let quantiles = Quantiles::of(&times);
+            tell(&format!(
+                "plan {number} of {count}: {:.0} ms so far (median), {:.0} at most, skew at most {} cycles",
+                quantiles.p50, quantiles.max, findings.skew_cycles_max
+            ));
         }
         // Not before its trial is over: it would only be superseded.
         std::thread::sleep(Duration::from_millis(SOAK_MS + 100));
@@ -195,7 +241,7 @@ async fn api(kubeconfig: &std::path::Path) -> Result<Api<PlanObject>, ClusterErr
 }
 
 /// The cycles on which both activated it.
-fn wait_until_active(
+pub(crate) fn wait_until_active(
     agents: [&Agent; 2],
     epoch: u32,
     begin: Instant,

@@ -38,6 +38,32 @@ pub(crate) struct FaultFindings {
     pub(crate) gaps: u64,
     pub(crate) gap_ms_max: f64,
     pub(crate) host_stall_ms_max: f64,
+    /// Commands that were sent meanwhile, and what became of them.
+    pub(crate) commands: CommandCounts,
+}
+
+/// Commands of all trials of a fault.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct CommandCounts {
+    pub(crate) sent: u64,
+    pub(crate) accepted: u64,
+    pub(crate) executed: u64,
+    /// Accepted and never executed.
+    pub(crate) lost: u64,
+    /// Executed under two identities.
+    pub(crate) twice: u64,
+}
+
+impl CommandCounts {
+    fn of(trials: &[&Trial]) -> Self {
+        trials.iter().filter_map(|trial| trial.commands.as_ref()).fold(Self::default(), |all, tally| Self {
+            sent: all.sent + tally.sent,
+            accepted: all.accepted + tally.accepted,
+            executed: all.executed + tally.executed,
+            lost: all.lost + tally.lost,
+            twice: all.twice + tally.duplicated,
+        })
+    }
 }
 
 impl Report {
@@ -102,6 +128,14 @@ impl Report {
         }
         if !self.faults.is_empty() {
             let _ = writeln!(text, "{}", self.faults_table());
+            for kills in self.trials.iter().filter_map(|trial| trial.kills.as_ref()) {
+                let _ = writeln!(
+                    text,
+                    "sidecar killed {} times, {} plans: {} activations missing, {} too many, {} stored plans torn, \
+                     {} rolled back",
+                    kills.kills, kills.plans, kills.lost, kills.twice, kills.torn, kills.rollbacks
+                );
+            }
         }
         for why in &self.broken {
             let _ = writeln!(text, "broken: {why}");
@@ -142,6 +176,9 @@ impl Report {
             "of",
             "longest gap ms",
             "host stall ms",
+            "commands",
+            "lost",
+            "twice",
         ];
         let mut table = new_table(&header);
         for at in 1..header.len() {
@@ -162,6 +199,9 @@ impl Report {
                 fault.gaps.to_string(),
                 format!("{:.1}", fault.gap_ms_max),
                 format!("{:.1}", fault.host_stall_ms_max),
+                fault.commands.accepted.to_string(),
+                fault.commands.lost.to_string(),
+                fault.commands.twice.to_string(),
             ]);
         }
         table
@@ -204,6 +244,7 @@ fn summarised(trials: &[Trial]) -> Vec<FaultFindings> {
             gaps: trials.iter().map(|trial| trial.gaps.count).sum(),
             gap_ms_max: trials.iter().map(|trial| trial.gaps.max_ms).fold(0.0, f64::max),
             host_stall_ms_max: trials.iter().map(|trial| trial.host_stall_ms).fold(0.0, f64::max),
+            commands: CommandCounts::of(&trials),
         })
     });
     findings.collect()

@@ -57,6 +57,11 @@ impl Cluster {
         self.with(|seen| seen.plans.values().cloned().collect())
     }
 
+    /// Forgets plans below an epoch: no agent that keeps a newer one ever takes them, and a cluster may hold thousands.
+    pub(crate) fn forget_plans_below(&self, epoch: u32) {
+        self.with(|seen| seen.plans.retain(|_, spec| spec.plan.epoch >= epoch));
+    }
+
     pub(crate) fn nodes(&self) -> BTreeMap<String, PlanStatus> {
         self.with(|seen| seen.nodes.clone())
     }

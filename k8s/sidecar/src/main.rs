@@ -181,6 +181,9 @@ impl Beside {
         };
         let mut others = clusters.iter().map(Cluster::nodes).next().unwrap_or_default();
         others.remove(&self.place.node);
+        if let Some(agent) = &agent {
+            clusters.iter().for_each(|cluster| cluster.forget_plans_below(agent.last_known_good.epoch));
+        }
         let plans = clusters.iter().flat_map(Cluster::plans).collect();
         let view = View { plans, others, agent };
         // The last cluster is the centre.

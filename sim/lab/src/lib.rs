@@ -6,8 +6,11 @@
 //! - [`namespace`]: network namespaces, by the `ip` program.
 //! - [`process`]: programs, ended in the way that each wants.
 //! - [`kick`]: signals to processes and their families.
+//! - [`commander`]: an operator at the site's broker; [`commands`]: one that sends all the time, and counts.
 //! - [`site`], [`hall`]: the files of agents over the simulated plant.
 
+pub mod commander;
+pub mod commands;
 pub mod hall;
 pub mod kick;
 pub mod namespace;

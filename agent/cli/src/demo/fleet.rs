@@ -12,7 +12,7 @@ use sim_lab::process::{EndBy, Process};
 
 use super::site::SITE;
 use super::{Args, DemoError, READY_WITHIN, SIMULATOR_ENDS_WITHIN};
-use crate::commander::Commander;
+use sim_lab::commander::Commander;
 use sim_lab::hall;
 use sim_lab::site::Drive;
 

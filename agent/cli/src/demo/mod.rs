@@ -26,11 +26,11 @@ use serde::Deserialize;
 use serde_json::json;
 use sim_lab::process::{EndBy, Process};
 
-use crate::commander::{CommanderError, mosquitto_pub};
 use crate::view::View;
 use fleet::DemoFleet;
 use nodes::Nodes;
 use operator::Operator;
+use sim_lab::commander::{CommanderError, mosquitto_pub};
 use sim_lab::site::Law;
 use takeover::Takeovers;
 

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::site::SITE;
-use crate::commander::{Commander, CommanderError};
+use sim_lab::commander::{Commander, CommanderError};
 use sim_lab::site::unit_name;
 
 /// How long the last answers may take.

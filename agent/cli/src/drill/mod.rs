@@ -17,7 +17,6 @@
 //! - [`trial`], [`report`]: one trial, and all of them.
 
 mod admin;
-mod commands;
 mod fault;
 mod inject;
 mod lab;
@@ -38,15 +37,14 @@ use hal_linux_rt::signal::{Signal, Signals};
 use latency_tests_harness::load::Load as MachineLoad;
 use latency_tests_harness::stalls::HostProbe;
 
-use crate::commander::CommanderError;
 use crate::demo::DemoError;
-use commands::{Destination, Load};
 use failover_witness::evidence::Evidence;
 use failover_witness::write_log::LogReader;
 use fault::Fault;
 use lab::{Lab, Plant};
 use report::{Circumstances, Report};
 use rig::Rig;
+use sim_lab::commands::{CommandsError, Destination, Load};
 use sim_lab::site::Law;
 use site::PairOptions;
 use trial::Bench;
@@ -184,14 +182,8 @@ pub(crate) enum DrillError {
         why: String,
     },
     /// The commands.
-    #[error("commands: {why}")]
-    Commands {
-        /// What happened.
-        why: String,
-    },
-    /// The broker.
     #[error("{0}")]
-    Broker(#[from] CommanderError),
+    Commands(#[from] CommandsError),
     /// Signals.
     #[error("signals cannot be watched: {0}")]
     Signals(#[from] hal_linux_rt::CallError),
@@ -390,9 +382,10 @@ fn start_commands(arguments: &Args, rig: &Rig) -> Result<Option<Load>, DrillErro
         broker: format!("mqtt://{}", site::BROKER),
         site: site::SITE.to_owned(),
         units: (0..arguments.turbines).map(site::unit_name).collect(),
+        issuer: "takt-drill",
         namespace: Some(lab.field_namespace()),
     };
-    Load::start(destination).map(Some)
+    Ok(Some(Load::start(destination)?))
 }
 
 fn progress(trial: &trial::Trial, of: u32) {

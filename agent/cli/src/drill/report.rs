@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::commands::Tally;
 use super::fault::{Fault, Limits, Office};
 use super::stats::{Quantiles, histogram, quantiles};
 use super::trial::{Outcome, Step, Trial};
 use failover_witness::takeover::{Bump, worse};
+use sim_lab::commands::Tally;
 
 /// The whole finding, as it is written.
 #[derive(Debug, Serialize)]

@@ -18,7 +18,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Why commands cannot be sent.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CommanderError {
+pub enum CommanderError {
     /// The broker's address.
     #[error("`{broker}` is no broker\n  remedy: give mqtt://HOST:PORT")]
     Address {
@@ -42,23 +42,23 @@ pub(crate) enum CommanderError {
 
 /// An answer to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// The command's id.
-    pub(crate) id: Option<String>,
+    pub id: Option<String>,
     /// `accepted`, `executed`, `refused`, `failed` or `expired`.
-    pub(crate) status: String,
+    pub status: String,
     /// Why, in a word.
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
     /// Why, in a sentence.
-    pub(crate) text: Option<String>,
+    pub text: Option<String>,
     /// The term of office under which it was executed.
-    pub(crate) epoch: Option<u32>,
+    pub epoch: Option<u32>,
     /// The cycle that executed it.
-    pub(crate) cycle: Option<u64>,
+    pub cycle: Option<u64>,
 }
 
 /// A connection to the broker that sends commands to one site.
-pub(crate) struct Commander {
+pub struct Commander {
     client: Client,
     answers: Receiver<Answer>,
     site: String,
@@ -69,12 +69,10 @@ pub(crate) struct Commander {
 
 impl Commander {
     /// Connects as `issuer` and waits until answers can arrive.
-    pub(crate) fn connect(
-        broker: &str,
-        site: &str,
-        issuer: &str,
-        within: Duration,
-    ) -> Result<Self, CommanderError> {
+    ///
+    /// # Errors
+    /// If the address is none, or no broker answers there.
+    pub fn connect(broker: &str, site: &str, issuer: &str, within: Duration) -> Result<Self, CommanderError> {
         let (host, port) = parse(broker).ok_or(CommanderError::Address { broker: broker.to_owned() })?;
         let client_id = format!("{issuer}-{}", std::process::id());
         // Topics under takt/ are the agent's own.
@@ -105,7 +103,10 @@ impl Commander {
     }
 
     /// Sends a command that is good for `lifetime` from now; returns its id.
-    pub(crate) fn send(
+    ///
+    /// # Errors
+    /// If the client's queue is full.
+    pub fn send(
         &self,
         unit: &str,
         name: &str,
@@ -137,7 +138,8 @@ impl Commander {
     }
 
     /// The next answer, if one comes within `timeout`.
-    pub(crate) fn answer(&self, timeout: Duration) -> Option<Answer> {
+    #[must_use]
+    pub fn answer(&self, timeout: Duration) -> Option<Answer> {
         self.answers.recv_timeout(timeout).ok()
     }
 }
@@ -190,7 +192,8 @@ impl Listener {
 }
 
 /// A line for the shell that sends the same command with Mosquitto's client.
-pub(crate) fn mosquitto_pub(broker: &str, site: &str, unit: &str, name: &str, body: &Value) -> String {
+#[must_use]
+pub fn mosquitto_pub(broker: &str, site: &str, unit: &str, name: &str, body: &Value) -> String {
     let (host, port) = parse(broker).unwrap_or_else(|| ("127.0.0.1".to_owned(), 1883));
     format!(
         "mosquitto_pub -h {host} -p {port} -q 1 -t takt/v1/{site}/{unit}/cmd/{name} -m \"{{\\\"id\\\":\\\"$(date +%s%N)\\\",\

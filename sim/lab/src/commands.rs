@@ -16,10 +16,9 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::json;
-use sim_lab::namespace::enter;
 
-use super::DrillError;
-use crate::commander::{Answer, Commander};
+use crate::commander::{Answer, Commander, CommanderError};
+use crate::namespace::enter;
 
 const INTERVAL: Duration = Duration::from_millis(50);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
@@ -28,21 +27,41 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// A node remembers so many of an issuer until they have expired, and refuses more: a short life leaves room.
 const LIFETIME: SignedDuration = SignedDuration::from_secs(10);
 
+/// Why commands are not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandsError {
+    /// The broker.
+    #[error("{0}")]
+    Broker(#[from] CommanderError),
+    /// The sending thread.
+    #[error("commands: {why}")]
+    Thread {
+        /// What happened.
+        why: String,
+    },
+}
+
 /// What became of the commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Tally {
-    pub(super) sent: u64,
-    pub(super) accepted: u64,
-    pub(super) executed: u64,
-    pub(super) refused: u64,
+pub struct Tally {
+    /// Handed to the broker.
+    pub sent: u64,
+    /// Answered: a node has taken it.
+    pub accepted: u64,
+    /// A cycle has carried it out.
+    pub executed: u64,
+    /// Answered: no node will carry it out.
+    pub refused: u64,
     /// Why, in a word, and how often.
-    pub(super) refused_by_reason: BTreeMap<String, u64>,
+    pub refused_by_reason: BTreeMap<String, u64>,
     /// Sent, and neither accepted nor refused: the broker or a dying node had it. No promise was made.
-    pub(super) unanswered: u64,
-    pub(super) lost: u64,
-    pub(super) duplicated: u64,
+    pub unanswered: u64,
+    /// See the module's head.
+    pub lost: u64,
+    /// See the module's head.
+    pub duplicated: u64,
     /// The first that were lost or duplicated.
-    pub(super) examples: Vec<String>,
+    pub examples: Vec<String>,
 }
 
 /// The fate of each command.
@@ -111,48 +130,59 @@ fn shown(number: Option<impl std::fmt::Display>) -> String {
 }
 
 /// Where commands go.
-pub(super) struct Destination {
-    pub(super) broker: String,
-    pub(super) site: String,
-    pub(super) units: Vec<String>,
+pub struct Destination {
+    /// `mqtt://HOST:PORT`.
+    pub broker: String,
+    /// The site's name.
+    pub site: String,
+    /// In turn each of these gets a command.
+    pub units: Vec<String>,
+    /// Who sends them.
+    pub issuer: &'static str,
     /// The network namespace from which the broker is reached; `None` for this one.
-    pub(super) namespace: Option<PathBuf>,
+    pub namespace: Option<PathBuf>,
 }
 
 /// A thread that sends commands until it is ended.
-pub(super) struct Load {
+pub struct Load {
     end: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Tally, DrillError>>,
+    thread: JoinHandle<Result<Tally, CommandsError>>,
 }
 
 impl Load {
     /// Begins to send.
-    pub(super) fn start(destination: Destination) -> Result<Self, DrillError> {
+    ///
+    /// # Errors
+    /// If there is no thread. What fails later is told by [`Load::end`].
+    pub fn start(destination: Destination) -> Result<Self, CommandsError> {
         let end = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&end);
         let thread = std::thread::Builder::new()
             .name("takt-commands".to_owned())
             .spawn(move || run(&destination, &until))
-            .map_err(|error| DrillError::Commands { why: error.to_string() })?;
+            .map_err(|error| CommandsError::Thread { why: error.to_string() })?;
         Ok(Self { end, thread })
     }
 
     /// Stops sending, waits for what is open, and says what became of all.
-    pub(super) fn end(self) -> Result<Tally, DrillError> {
+    ///
+    /// # Errors
+    /// If the broker's network or the broker could not be reached.
+    pub fn end(self) -> Result<Tally, CommandsError> {
         self.end.store(true, Ordering::Relaxed);
-        let died = DrillError::Commands { why: "the thread died".to_owned() };
+        let died = CommandsError::Thread { why: "the thread died".to_owned() };
         self.thread.join().unwrap_or(Err(died))
     }
 }
 
-fn run(destination: &Destination, end: &AtomicBool) -> Result<Tally, DrillError> {
+fn run(destination: &Destination, end: &AtomicBool) -> Result<Tally, CommandsError> {
     if let Some(path) = &destination.namespace {
-        enter(path).map_err(|error| DrillError::Commands {
+        enter(path).map_err(|error| CommandsError::Thread {
             why: format!("cannot enter {}: {error}", path.display()),
         })?;
     }
     let commander =
-        Commander::connect(&destination.broker, &destination.site, "takt-drill", CONNECTED_WITHIN)?;
+        Commander::connect(&destination.broker, &destination.site, destination.issuer, CONNECTED_WITHIN)?;
     let mut ledger = Ledger::default();
     let mut next = Instant::now();
     for (unit, at) in destination.units.iter().cycle().zip(0_u64..) {
