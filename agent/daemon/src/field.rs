@@ -66,7 +66,7 @@ impl FieldThread {
             name: "takt-field".to_owned(),
             core: io.core.map(usize::from),
             priority: io.priority.and_then(Priority::new),
-            stack_bytes: 2 << 20,
+            stack_bytes: 512 << 10,
             stack_prefault_bytes: 256 << 10,
             realtime,
         };

@@ -230,7 +230,7 @@ fn watch(
         name: "takt-keeper".to_owned(),
         core: pair.core.map(usize::from),
         priority: pair.priority.and_then(Priority::new),
-        stack_bytes: 512 << 10,
+        stack_bytes: 256 << 10,
         stack_prefault_bytes: 64 << 10,
         realtime: Realtime::Preferred,
     };

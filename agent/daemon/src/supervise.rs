@@ -299,6 +299,7 @@ fn open_admin(
     }
     std::thread::Builder::new()
         .name("takt-admin".to_owned())
+        .stack_size(thread::ORDINARY_STACK_BYTES)
         .spawn(move || runtime.block_on(admin::serve(listeners, report, requests)))
         .map_err(failed)
 }

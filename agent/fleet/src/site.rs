@@ -170,6 +170,20 @@ impl SiteFleet {
         })
     }
 
+    /// Forgets all vehicles and orders, as if it had just been made.
+    ///
+    /// # Errors
+    /// See [`FleetError`]; none is known, because there was a controller before. Nothing is forgotten then.
+    pub fn forget(&mut self) -> Result<(), FleetError> {
+        let nobody = vec![None; self.talks.len()];
+        self.controller = controller(&self.places, &nobody, self.size).map_err(FleetError::Setup)?;
+        self.talks = self.links.iter().map(Talk::new).collect();
+        (self.figures, self.way, self.settling) = (Figures::default(), Way::default(), None);
+        self.timed.clear();
+        self.degraded.clear();
+        Ok(())
+    }
+
     /// Topics that have to be heard, as filters.
     #[must_use]
     pub fn filters(interface: &str) -> Vec<String> {

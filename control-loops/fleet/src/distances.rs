@@ -17,9 +17,8 @@ struct Slot {
 /// asked for last is kept, and all of it follows from the layout and from what is closed.
 #[derive(Debug, Clone)]
 pub struct Distances {
+    /// One for each slot, and a last one for questions beyond what is closed because of vehicles.
     fields: Fields,
-    /// One field for questions beyond what is closed because of vehicles.
-    open: Fields,
     slots: Store<Slot>,
     clock: u32,
 }
@@ -29,10 +28,9 @@ impl Distances {
     #[must_use]
     pub fn new(planner: &Planner, count: usize) -> Self {
         let empty = Slot { to: None, closings: 0, used: 0 };
-        let count = count.clamp(1, u16::MAX as usize);
-        let fields = Fields::new(&planner.graph, planner.setup.motion, count);
-        let open = Fields::new(&planner.graph, planner.setup.motion, 1);
-        Self { fields, open, slots: Store::new(count, empty), clock: 0 }
+        let count = count.clamp(1, u16::MAX as usize - 1);
+        let fields = Fields::new(&planner.graph, planner.setup.motion, count + 1);
+        Self { fields, slots: Store::new(count, empty), clock: 0 }
     }
 
     /// Steps from where a vehicle will be at the end of its released way to a node; `None` if no way leads
@@ -59,11 +57,13 @@ impl Distances {
         if to.0 as usize >= planner.graph.nodes() {
             return false;
         }
-        self.open.compute(&planner.graph, 0, to, |arc, end| planner.cost_without_vehicles(arc, end));
+        let open = self.slots.len() as u16;
+        self.fields.compute(&planner.graph, open, to, |arc, end| planner.cost_without_vehicles(arc, end));
         from.any(|from| {
             let first = from.0 * planner.headings;
             let inside = (from.0 as usize) < planner.graph.nodes();
-            inside && (first..first + planner.headings).any(|state| self.open.at(0, state) != UNREACHABLE)
+            inside
+                && (first..first + planner.headings).any(|state| self.fields.at(open, state) != UNREACHABLE)
         })
     }
 

@@ -1,8 +1,12 @@
 //! Memory that is present before it is needed.
 //!
 //! A page fault costs a control cycle anything from a microsecond to a disk access. So before the first
-//! cycle all pages are locked, the heap and the stacks are touched, and the allocator is told never to
-//! give memory back to the kernel, from which it would have to be faulted in again.
+//! cycle all pages are locked, the heap and the stacks are touched, and the allocator is told not to give
+//! memory back to the kernel, from which it would have to be faulted in again.
+//!
+//! One exception: a block of [`OWN_MAPPING_BYTES`] or more has a mapping of its own, and goes back to the kernel when
+//! it is freed. Such blocks are tables that live long; kept in the heap they leave holes that stay locked for ever.
+//! Whoever asks for one waits until the kernel has made it present: nobody faults on it later.
 //!
 //! Trap: after [`lock`], each new mapping counts against the memory-lock limit unless the process holds
 //! `CAP_IPC_LOCK`. A process that drops the capability with a limit of 8 MiB, the default in many
@@ -15,10 +19,14 @@ use crate::errno::CallError;
 use crate::procfs;
 use crate::sys;
 
+/// From this size on, in bytes, a block has a mapping of its own. No message, report or state is so large.
+pub const OWN_MAPPING_BYTES: usize = 512 << 10;
+
 /// What to prepare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// Heap to touch, in bytes: the largest that the steady state will hold above what is in use now.
+    /// Heap to touch, in bytes: what the steady state takes and gives back. What is taken beyond it is made present
+    /// and locked by the kernel, in the call of whoever takes it.
     pub heap_bytes: usize,
     /// Stack of the calling thread to touch, in bytes. Threads of [`crate::thread`] touch their own.
     pub stack_bytes: usize,
@@ -29,7 +37,7 @@ pub struct MemoryPlan {
 
 impl Default for MemoryPlan {
     fn default() -> Self {
-        Self { heap_bytes: 16 << 20, stack_bytes: 256 << 10, arenas_max: Some(2) }
+        Self { heap_bytes: 1 << 20, stack_bytes: 256 << 10, arenas_max: Some(2) }
     }
 }
 
@@ -195,10 +203,11 @@ fn with_limits(error: CallError) -> MemoryError {
 
 #[cfg(target_env = "gnu")]
 fn keep_memory_in_allocator(plan: &MemoryPlan) -> Result<bool, CallError> {
-    // -1 never gives the top of the heap back; no mapping of its own for a large block, since freeing
-    // that would unmap it (mallopt(3)).
+    // -1 never gives the top of the heap back; the threshold of a mapping of its own stays as it is once it
+    // was set (mallopt(3)).
     sys::malloc_option("mallopt(M_TRIM_THRESHOLD)", libc::M_TRIM_THRESHOLD, -1)?;
-    sys::malloc_option("mallopt(M_MMAP_MAX)", libc::M_MMAP_MAX, 0)?;
+    let threshold = i32::try_from(OWN_MAPPING_BYTES).unwrap_or(i32::MAX);
+    sys::malloc_option("mallopt(M_MMAP_THRESHOLD)", libc::M_MMAP_THRESHOLD, threshold)?;
     if let Some(arenas) = plan.arenas_max {
         sys::malloc_option("mallopt(M_ARENA_MAX)", libc::M_ARENA_MAX, i32::from(arenas.max(1)))?;
     }
@@ -213,9 +222,10 @@ fn keep_memory_in_allocator(_plan: &MemoryPlan) -> Result<bool, CallError> {
 /// Takes `bytes` from the allocator, touches each page and gives them back to the allocator, which keeps
 /// them. Belongs to the calling thread's arena.
 pub fn prefault_heap(bytes: usize) {
-    let mut block: Vec<u8> = Vec::with_capacity(bytes);
-    block.resize(bytes, 1);
-    black_box(&block);
+    // A larger one would get a mapping of its own, and the heap would not grow.
+    const BLOCK_BYTES: usize = OWN_MAPPING_BYTES / 4;
+    let blocks: Vec<Vec<u8>> = (0..bytes.div_ceil(BLOCK_BYTES)).map(|_| vec![1; BLOCK_BYTES]).collect();
+    black_box(&blocks);
 }
 
 /// One step of the stack that is touched at a time, in bytes.

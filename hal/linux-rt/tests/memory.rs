@@ -42,7 +42,7 @@ fn the_steady_state_faults_nothing_though_it_allocates() {
     in_own_process("the_steady_state_faults_nothing_though_it_allocates", || {
         memory::lock(&PLAN).unwrap();
         let round = || {
-            for bytes in [64, 4 << 10, 300 << 10, 2 << 20] {
+            for bytes in [64, 4 << 10, 300 << 10, memory::OWN_MAPPING_BYTES - 64] {
                 black_box(vec![1_u8; bytes]);
             }
             memory::prefault_stack(64 << 10);
@@ -54,6 +54,20 @@ fn the_steady_state_faults_nothing_though_it_allocates() {
         }
         let used = counters::of_current_thread().unwrap().since(&before);
         assert_eq!((used.faults_minor, used.faults_major), (0, 0));
+    });
+}
+
+#[test]
+#[cfg_attr(not(takt_lock_memory), ignore = "needs CAP_IPC_LOCK")]
+fn a_large_block_is_present_when_it_comes_and_gone_when_it_goes() {
+    in_own_process("a_large_block_is_present_when_it_comes_and_gone_when_it_goes", || {
+        let resident = || memory::read_back().unwrap().resident_bytes;
+        let before = memory::lock(&PLAN).unwrap().resident_bytes;
+        let untouched: Vec<u8> = Vec::with_capacity(32 << 20);
+        black_box(&untouched);
+        assert!(resident() >= before + (32 << 20), "{} after {before}", resident());
+        drop(untouched);
+        assert!(resident() < before + (1 << 20), "{} after {before}", resident());
     });
 }
 

@@ -97,6 +97,7 @@ impl PlainLink {
         let (events_in, events) = bounded(options.queue.max(1));
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
+            .thread_stack_size(crate::STACK_BYTES)
             .thread_name("takt-plain-net")
             .enable_io()
             .enable_time()

@@ -60,24 +60,6 @@ pub enum FleetStartError {
     Thread(#[from] std::io::Error),
 }
 
-/// What a fleet without a memory is made from.
-#[derive(Debug, Clone)]
-pub(crate) struct Blank {
-    hall: Hall,
-    map_id: String,
-    vehicles: Vec<VehicleSpec>,
-    config: FleetConfig,
-}
-
-impl Blank {
-    /// A fleet that knows nobody yet.
-    pub(crate) fn build(self) -> Result<SiteFleet, FleetStartError> {
-        let Self { hall, map_id, vehicles, config } = self;
-        SiteFleet::new(hall, &map_id, &vehicles, config.orders_max, config.step)
-            .map_err(|error| FleetStartError::Fleet { path: config.layout, error })
-    }
-}
-
 /// How a vehicle is told what to do.
 fn link(site: &SiteConfig, config: &VehicleLinkConfig) -> VehicleLink {
     match config {
@@ -94,7 +76,6 @@ fn link(site: &SiteConfig, config: &VehicleLinkConfig) -> VehicleLink {
 /// A fleet under construction.
 pub(crate) struct FleetPlan {
     fleet: SiteFleet,
-    blank: Blank,
     keep: PathBuf,
     stations: Vec<Name>,
     options: PlainOptions,
@@ -132,8 +113,8 @@ impl FleetPlan {
         let stem =
             config.layout.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let map_id = if config.layout_id.is_empty() { stem } else { config.layout_id.clone() };
-        let blank = Blank { hall, map_id, vehicles, config: config.clone() };
-        let fleet = blank.clone().build()?;
+        let fleet = SiteFleet::new(hall, &map_id, &vehicles, config.orders_max, config.step)
+            .map_err(|error| FleetStartError::Fleet { path: path.clone(), error })?;
         let keep = site.state_dir.join("fleet.state");
         let broker = &config.broker;
         let options = PlainOptions {
@@ -149,7 +130,6 @@ impl FleetPlan {
         };
         Ok(Some(Self {
             fleet,
-            blank,
             keep,
             stations,
             options,
@@ -187,7 +167,6 @@ impl FleetPlan {
     pub(crate) fn start(self, office: Office) -> Result<FleetThread, FleetStartError> {
         let wiring = Wiring {
             fleet: self.fleet,
-            blank: self.blank,
             link: PlainLink::new(self.options)?,
             interface: self.config.interface,
             layout: self.config.layout.display().to_string(),

@@ -12,6 +12,7 @@ use agent_plan::CheckedTransport;
 use agent_status::Fleet;
 use crossbeam_channel::{Receiver, Select, Sender, bounded};
 use hal_linux_rt::clock::now;
+use hal_linux_rt::thread::ORDINARY_STACK_BYTES;
 use hal_modbus::{Office, Term};
 use hal_mqtt::command::{CommandKey, CommandNumber, Transport};
 use hal_mqtt::plain::{PlainEvent, PlainLink};
@@ -22,7 +23,6 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::drives::Drives;
-use super::plan::Blank;
 use crate::pair::{FleetNews, FleetWord};
 use crate::setup::drop_capabilities;
 
@@ -72,7 +72,6 @@ pub(crate) struct PairEnds {
 /// What the thread is made of.
 pub(crate) struct Wiring {
     pub(crate) fleet: SiteFleet,
-    pub(crate) blank: Blank,
     pub(crate) link: PlainLink,
     pub(crate) interface: String,
     pub(crate) layout: String,
@@ -100,7 +99,8 @@ impl FleetThread {
         let (answers_in, answers) = bounded(REQUESTS_MAX);
         let report = Arc::new(Mutex::new(wiring.fleet.report(&wiring.layout, false)));
         let shown = Arc::clone(&report);
-        let thread = std::thread::Builder::new().name("takt-fleet".to_owned()).spawn(move || {
+        let builder = std::thread::Builder::new().name("takt-fleet".to_owned());
+        let thread = builder.stack_size(ORDINARY_STACK_BYTES).spawn(move || {
             drop_capabilities();
             FleetLoop::new(wiring, requests_out, answers_in, shown).run();
         })?;
@@ -199,7 +199,6 @@ struct FleetLoop {
     report: Arc<Mutex<Fleet>>,
     /// The epoch under which this node leads the fleet.
     term: Option<u32>,
-    blank: Blank,
     /// The newest state of the other node, and when it came.
     peer: Option<(Instant, Vec<u8>)>,
     /// The newest step that the other node holds in this term, and when it said so.
@@ -223,8 +222,7 @@ impl FleetLoop {
         answers: Sender<FleetAnswer>,
         report: Arc<Mutex<Fleet>>,
     ) -> Self {
-        let Wiring { fleet, blank, link, interface, layout, step, office, epoch, pair, keep, drives } =
-            wiring;
+        let Wiring { fleet, link, interface, layout, step, office, epoch, pair, keep, drives } = wiring;
         Self {
             fleet,
             link,
@@ -238,7 +236,6 @@ impl FleetLoop {
             answers,
             report,
             term: None,
-            blank,
             peer: None,
             held: None,
             keep,
@@ -339,9 +336,8 @@ impl FleetLoop {
                 Err(error) => tracing::error!(?error, "the fleet's state cannot be continued"),
             }
         }
-        match self.blank.clone().build() {
-            Ok(fleet) => self.fleet = fleet,
-            Err(error) => tracing::error!(%error, "the fleet cannot begin anew"),
+        if let Err(error) = self.fleet.forget() {
+            tracing::error!(?error, "the fleet cannot begin anew");
         }
         let kept = peer.map(|(_, bytes)| bytes).or_else(|| std::fs::read(&self.keep).ok());
         let on_the_way = self.fleet.begin(at, kept.as_deref());

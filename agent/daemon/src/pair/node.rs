@@ -166,7 +166,7 @@ impl PairThread {
             name: "takt-pair".to_owned(),
             core: wiring.core.map(usize::from),
             priority: wiring.priority.and_then(Priority::new),
-            stack_bytes: 1 << 20,
+            stack_bytes: 512 << 10,
             stack_prefault_bytes: 128 << 10,
             realtime,
         };

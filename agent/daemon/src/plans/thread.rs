@@ -10,6 +10,7 @@ use agent_plan::inbox::{Clock, Inbox, Input, Output, PeerWord};
 use agent_plan::store::PlanStore;
 use agent_plan::wire::{Node, PlanStatus, Stage, Verdict};
 use agent_plan::{PlanId, Refusal, SiteFacts, TrustedKeys};
+use hal_linux_rt::thread::ORDINARY_STACK_BYTES;
 use hal_units::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -103,7 +104,8 @@ impl PlanThread {
         let mut plans = PlanLoop::new(wiring);
         let report = Arc::new(Mutex::new(plans.report(clock())));
         plans.shown = Some(Arc::clone(&report));
-        let thread = std::thread::Builder::new().name("takt-plans".to_owned()).spawn(move || {
+        let builder = std::thread::Builder::new().name("takt-plans".to_owned());
+        let thread = builder.stack_size(ORDINARY_STACK_BYTES).spawn(move || {
             drop_capabilities();
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async move {

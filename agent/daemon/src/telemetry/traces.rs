@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use agent_status::Traces;
 use agent_status::trace::Trace;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use hal_linux_rt::thread::ORDINARY_STACK_BYTES;
 
 /// Files that are kept; the oldest go.
 const FILES_MAX: usize = 32;
@@ -35,6 +36,7 @@ impl TraceFolder {
         let writer = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("takt-traces".to_owned())
+            .stack_size(ORDINARY_STACK_BYTES)
             .spawn(move || write_all(&folder, &arriving, &writer))?;
         Ok(Self { waiting, shared, refused: 0, thread })
     }

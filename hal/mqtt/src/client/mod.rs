@@ -143,6 +143,7 @@ impl Mqtt {
         worker.recover()?;
         let thread = thread::Builder::new()
             .name("takt-mqtt".to_owned())
+            .stack_size(crate::STACK_BYTES)
             .spawn(move || worker.run(inbox))
             .map_err(StartError::Thread)?;
         Ok(Self { shared, requests, wake, commands, worker: Mutex::new(Some(thread)) })

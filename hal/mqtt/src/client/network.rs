@@ -55,6 +55,7 @@ impl Network {
     pub(super) fn new(options: MqttOptions, events: Sender<Numbered>) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
+            .thread_stack_size(crate::STACK_BYTES)
             .thread_name("takt-mqtt-net")
             .enable_io()
             .enable_time()
