@@ -225,7 +225,7 @@ pub(crate) fn fleet(fleet: &Fleet) -> String {
     let orders = fleet.orders;
     format!(
         "  fleet: {} vehicles, {} orders waiting, {} under way, {} done, {} failed, {} cancelled, utilisation {:.0} %\n  \
-         fleet: dispatch ms p50/p99/max {:.0} / {:.0} / {:.0}, step us {}, {} steps\n",
+         fleet: dispatch ms p50/p99/max {:.0} / {:.0} / {:.0} (of that until a vehicle was found {:.0} / {:.0} / {:.0}), step us {}, {} steps\n",
         fleet.vehicles.len(),
         orders.waiting,
         orders.under_way,
@@ -236,6 +236,9 @@ pub(crate) fn fleet(fleet: &Fleet) -> String {
         fleet.dispatch.p50_us / 1e3,
         fleet.dispatch.p99_us / 1e3,
         fleet.dispatch.max_us / 1e3,
+        fleet.assignment_wait.p50_us / 1e3,
+        fleet.assignment_wait.p99_us / 1e3,
+        fleet.assignment_wait.max_us / 1e3,
         three(&fleet.step_time),
         fleet.steps,
     )

@@ -49,6 +49,9 @@ impl Times {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     pub(crate) dispatch: Times,
+    /// The two parts of a dispatch: until a vehicle was found, and from then on.
+    pub(crate) assignment_wait: Times,
+    pub(crate) echo: Times,
     pub(crate) step: Times,
     pub(crate) release: Times,
     pub(crate) done: u64,

@@ -40,6 +40,8 @@ impl SiteFleet {
             connected,
             orders,
             dispatch: figures.dispatch.distribution(),
+            assignment_wait: figures.assignment_wait.distribution(),
+            echo: figures.echo.distribution(),
             utilisation_percent: 100.0 * figures.working_steps as f64 / figures.vehicle_steps.max(1) as f64,
             vehicles: (0..self.names.len()).map(|at| self.vehicle(at)).collect(),
             refused: figures.refused.clone(),

@@ -105,6 +105,14 @@ pub enum NotRestored {
     OtherFleet(RestoreError),
 }
 
+/// When something happened to an order whose dispatch is timed.
+#[derive(Debug, Clone, Copy)]
+struct Timed {
+    accepted: Instant,
+    /// It was given to a vehicle for the first time.
+    assigned: Option<Instant>,
+}
+
 /// A fleet with its vehicles.
 #[derive(Debug)]
 pub struct SiteFleet {
@@ -116,8 +124,8 @@ pub struct SiteFleet {
     pub(crate) figures: Figures,
     /// Vehicles by the part of their topics before the last level.
     by_topic: HashMap<String, usize>,
-    /// Orders that no vehicle has echoed yet, and when they were accepted.
-    timed: HashMap<u64, Instant>,
+    /// Orders that no vehicle has echoed yet.
+    timed: HashMap<u64, Timed>,
     pub(crate) degraded: Vec<(Vehicle, Degradation)>,
     /// Most orders, and how often a step is made.
     size: (usize, Duration),
@@ -224,9 +232,12 @@ impl SiteFleet {
 
     fn take_echo(&mut self, now: Instant, found: Option<Found>) {
         if let Some(Found::Echo { order: Some(order), .. }) = found
-            && let Some(accepted) = self.timed.remove(&order)
+            && let Some(Timed { accepted, assigned }) = self.timed.remove(&order)
         {
+            let assigned = assigned.unwrap_or(now);
             self.figures.dispatch.add(now.since(accepted));
+            self.figures.assignment_wait.add(assigned.since(accepted));
+            self.figures.echo.add(now.since(assigned));
         }
     }
 
@@ -256,7 +267,7 @@ impl SiteFleet {
         }
     }
 
-    /// Takes a transport order in, named by a number of its own.
+    /// Takes a transport order in that was accepted at `now`, named by a number of its own.
     ///
     /// # Errors
     /// In words for whoever gave it; nothing has changed.
@@ -278,7 +289,7 @@ impl SiteFleet {
         };
         self.controller.submit(now, order).map_err(|error| self.words(error))?;
         if self.timed.len() < TIMED_MAX {
-            self.timed.insert(id, now);
+            self.timed.insert(id, Timed { accepted: now, assigned: None });
         }
         Ok(())
     }
@@ -331,7 +342,7 @@ impl SiteFleet {
         }
         self.controller.step(now);
         while let Some(event) = self.controller.next_event() {
-            self.take_event(event);
+            self.take_event(now, event);
         }
         let mut step = Step::default();
         for at in 0..self.talks.len() {
@@ -406,7 +417,7 @@ impl SiteFleet {
         }
     }
 
-    fn take_event(&mut self, event: Event) {
+    fn take_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Over { outcome, .. } => match outcome {
                 Outcome::Done => self.figures.done += 1,
@@ -420,8 +431,12 @@ impl SiteFleet {
             }
             Event::Recovered { vehicle, what } => self.degraded.retain(|known| *known != (vehicle, what)),
             Event::Left { vehicle } => self.degraded.retain(|(known, _)| *known != vehicle),
-            Event::Assigned { .. }
-            | Event::Returned { .. }
+            Event::Assigned { order, .. } => {
+                if let Some(timed) = self.timed.get_mut(&order.0) {
+                    timed.assigned.get_or_insert(now);
+                }
+            }
+            Event::Returned { .. }
             | Event::Picked { .. }
             | Event::Held { .. }
             | Event::Late { .. }

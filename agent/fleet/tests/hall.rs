@@ -84,9 +84,17 @@ impl Site {
 
     /// So many that speak VDA 5050, and so many on the field bus.
     fn with_mixed(speaking: usize, on_bus: usize) -> Self {
+        let version = |at: usize| if at.is_multiple_of(2) { Version::V2 } else { Version::V3 };
+        Self::with_mixed_of(speaking, on_bus, version)
+    }
+
+    fn with_vehicles_of(count: usize, version: impl Fn(usize) -> Version) -> Self {
+        Self::with_mixed_of(count, 0, version)
+    }
+
+    fn with_mixed_of(speaking: usize, on_bus: usize, version: impl Fn(usize) -> Version) -> Self {
         let count = speaking + on_bus;
         let hall = Hall::parse("hall.json", HALL, Selection::default()).unwrap();
-        let version = |at: usize| if at.is_multiple_of(2) { Version::V2 } else { Version::V3 };
         let specs: Vec<VehicleSpec> = (0..count)
             .map(|at| VehicleSpec {
                 name: format!("agv-{at}"),
@@ -483,4 +491,59 @@ fn vehicles_on_the_air_that_are_stopped_anywhere_are_not_driven_into_and_do_thei
     site.until_done(40, 1200);
     site.seconds(5);
     site.assert_in_order();
+}
+
+/// One vehicle over the air with one order is stopped again and again on its way, each time a little later, while
+/// the radio loses what it loses.
+fn stopped_all_along_on_the_air(version: Version, loss_percent: u64) {
+    use hal_vda5050::EmergencyStop;
+    let mut site =
+        Site::with_vehicles_of(1, |_| version).over_a_radio(Duration::from_millis(20), loss_percent);
+    site.seconds(3);
+    site.order();
+    let place = |site: &Site| [site.vehicles[0].truth().x, site.vehicles[0].truth().y];
+    for stops in 1..60 {
+        let from = place(&site);
+        let way = 0.3 * f64::from(stops);
+        for _ in 0..2_000 {
+            site.tick();
+            let [x, y] = place(&site);
+            if (x - from[0]).hypot(y - from[1]) > way {
+                break;
+            }
+        }
+        // What is stopped while it handles a load needs a person to look at it.
+        if site.vehicles[0].truth().speed < 0.2 {
+            continue;
+        }
+        site.vehicles[0].happen(Happening::EmergencyStop(EmergencyStop::Manual));
+        site.seconds(20);
+        site.vehicles[0].happen(Happening::EmergencyStop(EmergencyStop::None));
+        site.seconds(2);
+    }
+    site.until_done(1, 300);
+    site.seconds(5);
+    site.assert_in_order();
+    assert_eq!(site.fleet.report("hall.json", true).refused, std::collections::BTreeMap::new());
+}
+
+#[test]
+fn a_vehicle_on_the_air_that_was_stopped_on_the_way_to_its_task_does_it_afterwards() {
+    for (version, loss_percent) in [(Version::V2, 0), (Version::V3, 0), (Version::V2, 10), (Version::V3, 10)]
+    {
+        stopped_all_along_on_the_air(version, loss_percent);
+    }
+}
+
+#[test]
+fn what_an_order_waits_for_a_vehicle_and_what_its_echo_takes_are_told_apart() {
+    let mut site = Site::with_vehicles(1).over_a_radio(Duration::from_millis(20), 0);
+    site.seconds(3);
+    (0..2).for_each(|_| site.order());
+    site.until_done(2, 300);
+    let report = site.fleet.report("hall.json", true);
+    assert_eq!((report.dispatch.samples, report.assignment_wait.samples, report.echo.samples), (2, 2, 2));
+    assert!(report.assignment_wait.max_us > 5e6, "one had to wait for the other: {report:#?}");
+    assert!(report.echo.max_us < 3e6, "{:?}", report.echo);
+    assert!(report.dispatch.max_us >= report.assignment_wait.max_us);
 }

@@ -77,6 +77,10 @@ pub struct Fleet {
     pub orders: FleetOrders,
     /// From an order's acceptance until a vehicle has echoed it.
     pub dispatch: Distribution,
+    /// The part of it until a vehicle was found for the order.
+    pub assignment_wait: Distribution,
+    /// The part of it from then on.
+    pub echo: Distribution,
     /// Share of the vehicles' time in which they work on an order, in percent.
     pub utilisation_percent: f64,
     /// The vehicles, in the order of the configuration.

@@ -5,7 +5,9 @@
 //! The most urgent waiting orders, and those that a vehicle has and has not begun, are matched with all
 //! vehicles that could do them, so that the sum of costs is least (`matching.rs`). A pair costs the time that
 //! the vehicle needs to the load over the open ways. A loaded vehicle that is nearly there takes part with what
-//! it still has to drive; if it is the best one, the order waits for it.
+//! it still has to drive. If it is the best one, the nearest vehicle that is left free sets out instead of it, so
+//! that nothing waits while somebody is free; the best one takes the order over once it is free, if it is still
+//! nearer by then. Without a free vehicle the order waits for the best one.
 //! An order without a vehicle costs more than any way, and more the more urgent it is.
 //!
 //! Urgency is age, plus so much for each level of priority, plus what a near deadline adds. So a younger order
@@ -26,7 +28,11 @@ const SOON_STEPS: u32 = 20;
 impl FleetController {
     /// Gives orders to vehicles.
     pub(crate) fn assign(&mut self) {
-        if !self.book.iter().any(|(_, record)| record.state == OrderState::Waiting) {
+        let may_change =
+            |record: &Record| record.state.vehicle().is_some_and(|vehicle| self.is_free_to_change(vehicle));
+        let open =
+            |record: &Record| record.state == OrderState::Waiting || (record.bridged && may_change(record));
+        if !self.book.iter().any(|(_, record)| open(record)) {
             return;
         }
         self.list_rows();
@@ -46,14 +52,52 @@ impl FleetController {
         }
         for vehicle in self.all() {
             let Some(row) = self.matching.row_for(usize::from(vehicle.0)) else { continue };
-            let waits = self.book.at(row.slot).filter(|record| record.state == OrderState::Waiting).copied();
-            if let Some(record) = waits.filter(|_| !self.is_busy(vehicle)) {
-                self.give(vehicle, row.slot, &record);
+            if self.is_busy(vehicle) {
+                continue;
+            }
+            match self.waiting(row.slot) {
+                Some(record) => self.give(vehicle, row.slot, &record, false),
+                None => self.note_bridged(row.slot, false),
+            }
+        }
+        self.bridge();
+    }
+
+    /// Gives what would wait for a loaded vehicle to the nearest vehicle that is left free, the most urgent first.
+    fn bridge(&mut self) {
+        for index in 0..self.matching.len {
+            let row = self.matching.row(index);
+            let Some(record) = self.waiting(row.slot) else { continue };
+            let mut nearest: Option<(i64, Vehicle)> = None;
+            for vehicle in self.all() {
+                let at = usize::from(vehicle.0);
+                let Some(cost) = self.matching.cost(index, at) else { continue };
+                let free = self.matching.row_for(at).is_none()
+                    && self.look(vehicle).duty.order().is_none()
+                    && !self.is_busy(vehicle);
+                if free && nearest.is_none_or(|(least, _)| cost < least) {
+                    nearest = Some((cost, vehicle));
+                }
+            }
+            if let Some((_, vehicle)) = nearest {
+                self.give(vehicle, row.slot, &record, true);
             }
         }
     }
 
-    fn give(&mut self, vehicle: Vehicle, slot: u16, record: &Record) {
+    /// An order, if it waits.
+    fn waiting(&self, slot: u16) -> Option<Record> {
+        self.book.at(slot).filter(|record| record.state == OrderState::Waiting).copied()
+    }
+
+    fn note_bridged(&mut self, slot: u16, bridged: bool) {
+        if let Some(record) = self.book.at_mut(slot) {
+            record.bridged = bridged;
+        }
+    }
+
+    fn give(&mut self, vehicle: Vehicle, slot: u16, record: &Record, bridged: bool) {
+        self.note_bridged(slot, bridged);
         let duty = if record.pick.is_some() { Duty::ToPick(slot) } else { Duty::ToDrop(slot) };
         self.begin_duty(vehicle, duty);
         self.set_state(slot, OrderState::Assigned(vehicle));

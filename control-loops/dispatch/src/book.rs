@@ -26,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) late: bool,
     pub(crate) overdue: bool,
     pub(crate) blocked: bool,
+    /// The vehicle that has it is not the best one, but the best one still carries another load.
+    pub(crate) bridged: bool,
 }
 
 impl Record {

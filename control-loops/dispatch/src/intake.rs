@@ -46,6 +46,7 @@ impl FleetController {
             late: false,
             overdue: false,
             blocked: false,
+            bridged: false,
         };
         self.book.put(slot, record);
         Ok(())

@@ -110,6 +110,12 @@ impl Matching {
         }
     }
 
+    /// What it costs that a vehicle does the order of a row; `None` if it does not take part or cannot.
+    pub(crate) fn cost(&self, row: usize, vehicle: usize) -> Option<i64> {
+        let column = get(&self.column_of, vehicle).checked_sub(1)?;
+        self.cost.get(row * self.vehicles + column).copied().filter(|cost| *cost < NEVER)
+    }
+
     /// What a row and a column cost together, both counted from 1.
     fn pair(&self, row: usize, column: usize) -> i64 {
         if let Some(left) = (column - 1).checked_sub(self.columns) {
@@ -191,7 +197,7 @@ impl Matching {
     pub(crate) fn row_for(&self, vehicle: usize) -> Option<Row> {
         let column = get(&self.column_of, vehicle).checked_sub(1)?;
         let row = get(&self.row_of, column + 1).checked_sub(1)?;
-        (self.cost.get(row * self.vehicles + column).copied().unwrap_or(NEVER) < NEVER).then(|| self.row(row))
+        self.cost(row, vehicle).map(|_| self.row(row))
     }
 }
 

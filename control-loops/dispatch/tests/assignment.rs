@@ -41,6 +41,33 @@ fn an_order_changes_hands_before_the_pick_if_another_vehicle_is_clearly_nearer()
     assert!(site.events.contains(&change));
 }
 
+/// A loaded vehicle is nearly there, and another one that is free is far away.
+fn loaded_nearby_and_free_far_away() -> Site {
+    let mut site = Site::in_hall(20, 3, &[0, 59], setup(Motion::Pebble));
+    site.transport(1, 0, 5);
+    site.until(40, |site| site.picked.contains_key(&OrderId(1)));
+    site.transport(2, 6, 7);
+    site.step();
+    site
+}
+
+#[test]
+fn an_order_does_not_wait_for_a_loaded_vehicle_while_another_one_is_free() {
+    let site = loaded_nearby_and_free_far_away();
+    assert_eq!(owner(&site, 2), Some(1));
+}
+
+#[test]
+fn the_better_vehicle_takes_the_order_over_once_its_load_is_down() {
+    let mut site = loaded_nearby_and_free_far_away();
+    site.until(40, |site| site.is_over(1));
+    site.step();
+    assert_eq!(owner(&site, 2), Some(0), "it stands beside the load");
+    site.until(60, |site| site.is_over(2));
+    let given = |event: &&Event| matches!(event, Event::Assigned { order: OrderId(2), .. });
+    assert_eq!(site.events.iter().filter(given).count(), 2);
+}
+
 #[test]
 fn of_two_orders_at_one_place_the_one_of_higher_priority_is_first() {
     let mut site = Site::in_hall(6, 3, &[0], setup(Motion::Pebble));

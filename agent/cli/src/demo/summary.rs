@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use agent_status::{Device, Report};
+use agent_status::{Device, Distribution, Report};
 use serde_json::{Value, json};
 
 use super::fleet::Vehicles;
@@ -103,16 +103,21 @@ pub(super) struct Seen<'a> {
 /// The fleet in figures.
 fn fleet(report: &Report, vehicles: &Vehicles) -> Value {
     let Some(fleet) = &report.fleet else { return Value::Null };
-    let (orders, dispatch) = (fleet.orders, &fleet.dispatch);
+    let orders = fleet.orders;
+    let millis = |times: &Distribution| {
+        json!({
+            "p50": times.p50_us / 1e3,
+            "p99": times.p99_us / 1e3,
+            "max": times.max_us / 1e3,
+            "samples": times.samples,
+        })
+    };
     json!({
         "orders": orders.waiting + orders.under_way + orders.done + orders.failed + orders.cancelled,
         "orders_done": orders.done,
-        "dispatch_ms": {
-            "p50": dispatch.p50_us / 1e3,
-            "p99": dispatch.p99_us / 1e3,
-            "max": dispatch.max_us / 1e3,
-            "samples": dispatch.samples,
-        },
+        "dispatch_ms": millis(&fleet.dispatch),
+        "assignment_wait_ms": millis(&fleet.assignment_wait),
+        "echo_ms": millis(&fleet.echo),
         "step_us": { "p50": fleet.step_time.p50_us, "p99": fleet.step_time.p99_us, "max": fleet.step_time.max_us },
         "release_us": {
             "p50": fleet.release_time.p50_us,
