@@ -1,6 +1,6 @@
 //! What a cycle tells the other threads: fixed-size records on a ring.
 
-use control_loops_controllers::turbine::{ModeName, TripSet};
+use control_loops_controllers::turbine::{IndividualPitchStatus, ModeName, TripSet};
 use control_loops_drive::{Phase, Pose, StopSet};
 use hal_process_image::Quality;
 use hal_units::{Duration, Instant, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
@@ -77,14 +77,18 @@ pub struct TurbineRecord {
     pub rotor_speed: RadiansPerSecond,
     /// Electrical power.
     pub power: Watts,
-    /// Measured pitch.
+    /// Measured pitch, mean of the blades.
     pub pitch: Radians,
+    /// Of each blade.
+    pub blades: [Radians; 3],
     /// Commanded torque.
     pub torque_command: NewtonMeters,
     /// Commanded pitch.
     pub pitch_command: Radians,
     /// The power limit in force.
     pub power_limit: Watts,
+    /// Whether the blades are led one by one.
+    pub individual_pitch: IndividualPitchStatus,
 }
 
 /// A vehicle, as a cycle saw and commanded it.

@@ -104,7 +104,7 @@ impl Site {
         let profile = profile();
         let unit = Unit::turbine(
             0,
-            TurbineBinding::of(&profile).unwrap(),
+            TurbineBinding::of(&profile, false).unwrap(),
             TurbineController::new(TurbineParameters::NREL_5MW),
             Overrides::default(),
             profile.initial_outputs(),

@@ -106,7 +106,13 @@ fn build_unit(
     Ok(match &unit.plant {
         PlantConfig::Turbine(parameters) => {
             let controller = TurbineController::new(**parameters);
-            Unit::turbine(at, TurbineBinding::of(profile)?, controller, standing, initial)
+            Unit::turbine(
+                at,
+                TurbineBinding::of(profile, parameters.individual.is_some())?,
+                controller,
+                standing,
+                initial,
+            )
         }
         PlantConfig::Vehicle(parameters) => {
             let binding = VehicleBinding::of(profile, parameters.chassis)?;

@@ -66,7 +66,7 @@ impl Group {
         Self::of(text, &Field::AT_RATED_POWER, |profile, device| {
             Unit::turbine(
                 device,
-                TurbineBinding::of(profile).unwrap(),
+                TurbineBinding::of(profile, false).unwrap(),
                 TurbineController::new(parameters),
                 Overrides::default(),
                 profile.initial_outputs(),

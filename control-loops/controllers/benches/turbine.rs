@@ -39,6 +39,7 @@ fn inputs_around(speed_radps: f64, pitch_rad: f64, torque_nm: f64, wind_mps: f64
             tower_acceleration: good(swing - 1.0),
             grid_ok: good(1.0),
             plc_state: good(0.0),
+            blade_loads: None,
             outputs_unacknowledged_for: Duration::ZERO,
         }
     };

@@ -6,7 +6,7 @@
 mod support;
 
 use control_loops_controllers::turbine::{
-    RunRequest, SafetyInterlock, SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs,
+    PitchCommand, RunRequest, SafetyInterlock, SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs,
 };
 use hal_units::Duration;
 use support::{FEATHER, GEARBOX, TICK, bad, good, standing_inputs};
@@ -91,7 +91,7 @@ impl Guard {
     fn ticks(mut self, count: u32) -> Self {
         for _ in 0..count {
             let p = &SafetyParameters::NREL_5MW;
-            let sight = (&self.inputs, &self.demand, FEATHER);
+            let sight = (&self.inputs, &self.demand, PitchCommand::All(FEATHER));
             self.interlock.step(p, GEARBOX, sight, TICK);
         }
         self

@@ -5,7 +5,8 @@
 mod support;
 
 use control_loops_controllers::turbine::{
-    ModeName, RunRequest, TurbineController, TurbineDemand, TurbineInputs, TurbineParameters, TurbineStep,
+    BladeLoads, ModeName, RunRequest, TurbineController, TurbineDemand, TurbineInputs, TurbineParameters,
+    TurbineStep,
 };
 use hal_process_image::{Quality, Sample};
 use hal_units::{Duration, Instant, Watts};
@@ -37,18 +38,22 @@ fn any_inputs() -> impl Strategy<Value = TurbineInputs> {
     let electric = (any_sample(0.0, 5e4), any_sample(0.0, 6e6));
     let around = (any_sample(0.0, 40.0), any_sample(-3.2, 3.2), any_sample(-3.5, 3.5));
     let links = (any_sample(0.0, 1.0), any_sample(0.0, 2.0), 0_u64..1200);
-    (shaft, electric, around, links).prop_map(|(shaft, electric, around, links)| TurbineInputs {
-        generator_speed: shaft.0,
-        rotor_speed: shaft.1,
-        blades: [shaft.2; 3],
-        generator_torque: electric.0,
-        power: electric.1,
-        wind_speed: around.0,
-        yaw_error: around.1,
-        tower_acceleration: around.2,
-        grid_ok: links.0,
-        plc_state: links.1,
-        outputs_unacknowledged_for: Duration::from_millis(links.2),
+    let blades = (any_sample(-3.2, 6.3), any_sample(-1e7, 1e7), any_sample(-1e7, 1e7));
+    (shaft, electric, around, links, blades).prop_map(|(shaft, electric, around, links, blades)| {
+        TurbineInputs {
+            generator_speed: shaft.0,
+            rotor_speed: shaft.1,
+            blades: [shaft.2; 3],
+            generator_torque: electric.0,
+            power: electric.1,
+            wind_speed: around.0,
+            yaw_error: around.1,
+            tower_acceleration: around.2,
+            grid_ok: links.0,
+            plc_state: links.1,
+            blade_loads: Some(BladeLoads { azimuth: blades.0, root_moments: [blades.1, blades.2, blades.1] }),
+            outputs_unacknowledged_for: Duration::from_millis(links.2),
+        }
     })
 }
 
@@ -79,7 +84,7 @@ fn any_phases() -> impl Strategy<Value = Vec<Phase>> {
 }
 
 /// Number of [`starting_points`].
-const STARTING_POINTS: usize = 12;
+const STARTING_POINTS: usize = 13;
 
 /// Under the baseline law, under the Takt law, and under it without an estimate of the wind.
 fn starting_points() -> Vec<TurbineController> {
@@ -102,13 +107,17 @@ fn starting_points() -> Vec<TurbineController> {
     let features = "estimate_wind = false\ntower_damper_degspm = 2.0\nexcluded_speed_rpm = 9.0\nexcluded_half_width_rpm = 0.5";
     let plain = Bench::at_full_power().taken_over_by(takt_parameters_with(features)).controller;
     let new = [TurbineController::new(TurbineParameters::NREL_5MW), TurbineController::new(takt)];
-    baseline.into_iter().chain(under_takt).chain([plain]).chain(new).collect()
+    let one_by_one =
+        Bench::at_full_power().taken_over_by(takt_parameters_with("individual_pitch_radps = 0.2")).controller;
+    baseline.into_iter().chain(under_takt).chain([plain, one_by_one]).chain(new).collect()
 }
 
 fn outputs_are_finite_and_within_limits(p: &TurbineParameters, step: &TurbineStep) -> bool {
     let o = &step.outputs;
     (0.0..=p.law.torque_max.get()).contains(&o.generator_torque.get())
         && (p.law.pitch_min..=p.law.pitch_max).contains(&o.pitch)
+        && o.blades.iter().flatten().all(|blade| (p.law.pitch_min..=p.law.pitch_max).contains(blade))
+        && o.blades.is_some() == p.individual.is_some()
         && o.yaw_rate.abs() <= p.yaw.rate
         && (o.generator_connected || o.generator_torque.get() == 0.0)
         && (0.0..=p.rated_power.get()).contains(&step.power_limit.get())
@@ -119,7 +128,9 @@ fn rates_are_kept(p: &TurbineParameters, before: &TurbineStep, after: &TurbineSt
     let dt_s = dt.as_secs_f64();
     let pitch_moved = (after.outputs.pitch - before.outputs.pitch).abs().get();
     let torque_moved = (after.outputs.generator_torque - before.outputs.generator_torque).abs().get();
-    pitch_moved <= p.law.pitch_rate_max.get() * dt_s + 1e-9
+    let blades = before.outputs.blades.iter().flatten().zip(after.outputs.blades.iter().flatten());
+    let blade_moved = blades.map(|(before, after)| (*after - *before).abs().get()).fold(0.0, f64::max);
+    pitch_moved.max(blade_moved) <= p.law.pitch_rate_max.get() * dt_s + 1e-9
         && (!after.outputs.generator_connected || torque_moved <= p.law.torque_rate_max.get() * dt_s + 1e-6)
 }
 

@@ -22,13 +22,14 @@
 use std::path::{Path, PathBuf};
 
 use control_loops_controllers::turbine::{
-    Quality, Sample, TurbineController, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineParameters,
+    BladeLoads, Quality, Sample, TurbineController, TurbineDemand, TurbineInputs, TurbineOutputs,
+    TurbineParameters,
 };
 use control_loops_rotor::RotorTable;
 use control_loops_tuning::{TurbineDescription, tune};
 use hal_diagnostics::{Diagnostic, Document};
 use hal_linux_rt::bladed::DisconController;
-use hal_units::{Duration, Instant};
+use hal_units::{Duration, Instant, Radians};
 use serde::Deserialize;
 
 hal_linux_rt::export_discon!(crate::Discon);
@@ -114,6 +115,11 @@ pub fn inputs_from(records: &[f32], sequence: u32) -> TurbineInputs {
         tower_acceleration: sample(get(records, 53)),
         grid_ok: sample(1.0),
         plc_state: sample(0.0),
+        // Azimuth, and the blades' out-of-plane root moments; a rotor of two has no third.
+        blade_loads: (get(records, 61) != 2.0).then(|| BladeLoads {
+            azimuth: sample(get(records, 60)),
+            root_moments: [30, 31, 32].map(|record| sample(get(records, record))),
+        }),
         outputs_unacknowledged_for: Duration::ZERO,
     }
 }
@@ -122,14 +128,15 @@ pub fn inputs_from(records: &[f32], sequence: u32) -> TurbineInputs {
 pub fn put_outputs(records: &mut [f32], outputs: &TurbineOutputs) {
     let flag = |on: bool| if on { 1.0 } else { 0.0 };
     let pitch = outputs.pitch.get();
+    let [first, second, third] = outputs.blades.unwrap_or([outputs.pitch; 3]).map(Radians::get);
     let values = [
         // Contactor: main winding. Shaft brake.
         (35, flag(outputs.generator_connected)),
         (36, flag(outputs.brake)),
         // Blades 1, 2 and 3, and all of them.
-        (42, pitch),
-        (43, pitch),
-        (44, pitch),
+        (42, first),
+        (43, second),
+        (44, third),
         (45, pitch),
         (47, outputs.generator_torque.get()),
         (48, outputs.yaw_rate.get()),

@@ -61,7 +61,7 @@ fn actuation(records: &[f32]) -> Actuation {
     let number = |record: usize| f64::from(records[record - 1]);
     Actuation {
         generator_torque: NewtonMeters(number(47)),
-        pitch: Radians(number(42)),
+        pitch: [42, 43, 44].map(|record| Radians(number(record))),
         yaw_rate: RadiansPerSecond(number(48)),
         brake: number(36) > 0.5,
         generator_connected: number(35) > 0.5,

@@ -169,6 +169,10 @@ pub struct TuningText {
     pub tower_damper_degspm: f64,
     /// The most pitch that the tower damper may ask for.
     pub tower_pitch_max_deg: f64,
+    /// Individual pitch: how fast the load of once a turn is worked off, rad/s; 0 leaves all blades together.
+    pub individual_pitch_radps: f64,
+    /// Individual pitch: the largest offset of a blade.
+    pub individual_pitch_max_deg: f64,
 }
 
 impl Default for TuningText {
@@ -202,6 +206,8 @@ impl Default for TuningText {
             drivetrain_damping: 0.02,
             tower_damper_degspm: 0.0,
             tower_pitch_max_deg: 2.0,
+            individual_pitch_radps: 0.0,
+            individual_pitch_max_deg: 3.0,
         }
     }
 }
@@ -263,7 +269,7 @@ impl TurbineDescription {
 }
 
 impl TuningText {
-    fn ranges(&self) -> [(&'static str, f64, f64, f64); 24] {
+    fn ranges(&self) -> [(&'static str, f64, f64, f64); 26] {
         [
             ("tuning.turbulence_intensity", self.turbulence_intensity, 0.01, 1.0),
             ("tuning.speed_noise_share", self.speed_noise_share, 1e-6, 0.1),
@@ -289,6 +295,8 @@ impl TuningText {
             ("tuning.drivetrain_damping", self.drivetrain_damping, 0.0, 0.5),
             ("tuning.tower_damper_degspm", self.tower_damper_degspm, 0.0, 20.0),
             ("tuning.tower_pitch_max_deg", self.tower_pitch_max_deg, 0.0, 5.0),
+            ("tuning.individual_pitch_radps", self.individual_pitch_radps, 0.0, 0.5),
+            ("tuning.individual_pitch_max_deg", self.individual_pitch_max_deg, 0.1, 8.0),
         ]
     }
 }

@@ -1,9 +1,9 @@
 //! The rules by which a turbine's data become the numbers of its controller.
 
 use control_loops_controllers::turbine::{
-    AboveRated, Dampers, Estimate, LawParameters, OperatingLimits, PITCH_SCHEDULE_LINES, PitchLoop,
-    RotorModel, SafetyParameters, SupervisionParameters, TaktParameters, TorqueLoop, TurbineParameters,
-    WIND_LINES, WIND_STEP, YawParameters,
+    AboveRated, Dampers, Estimate, IndividualPitchParameters, LawParameters, OperatingLimits,
+    PITCH_SCHEDULE_LINES, PitchLoop, RotorModel, SafetyParameters, SupervisionParameters, TaktParameters,
+    TorqueLoop, TurbineParameters, WIND_LINES, WIND_STEP, YawParameters,
 };
 use control_loops_rotor::RotorTable;
 use hal_diagnostics::Diagnostic;
@@ -61,6 +61,7 @@ pub fn tune(file: &str, d: &TurbineDescription, table: &RotorTable) -> Result<Tu
         gearbox_ratio: d.generator.gearbox_ratio,
         law: baseline(&rotor, sensitivity),
         takt: Some(takt),
+        individual: individual(&rotor),
         supervision: supervision(d),
         safety: safety(d),
         yaw: YawParameters::NREL_5MW,
@@ -169,9 +170,7 @@ fn takt(rotor: &Rotor<'_>, sensitivity: (f64, Radians), fine: &[f64; WIND_LINES]
             sensitivity: core::array::from_fn(|entry| at_zero * (1.0 + along(entry) / doubled.get())),
             sensitivity_to: to,
             play: Radians::from_degrees(t.pitch_play_deg),
-            // A second-order lag holds a slow signal back by 2 zeta / wn.
-            lead_s: t.pitch_lead_share * 2.0 * d.pitch.damping
-                / (core::f64::consts::TAU * d.pitch.frequency_hz),
+            lead_s: t.pitch_lead_share * drive_lag_s(d),
             guard_from: t.guard_from,
             guard_ahead_s: t.guard_ahead_s,
             guard_per_s: t.guard_per_s,
@@ -219,6 +218,45 @@ fn dampers(rotor: &Rotor<'_>) -> Dampers {
         tower_frequency: RadiansPerSecond(core::f64::consts::TAU * d.tower.frequency_hz),
         tower_pitch_max: Radians::from_degrees(t.tower_pitch_max_deg),
     }
+}
+
+/// Individual pitch, if it is wished. A blade is a third of the rotor, and its thrust acts two thirds of the radius
+/// out. The offsets may take half of the drives' speed at rated speed, where they turn fastest.
+fn individual(rotor: &Rotor<'_>) -> Option<IndividualPitchParameters> {
+    let (d, t) = (rotor.description, &rotor.description.tuning);
+    if t.individual_pitch_radps == 0.0 {
+        return None;
+    }
+    let to = Radians::from_degrees(PITCH_DEG_MAX);
+    let half = Radians::from_degrees(1.0);
+    let arm = 2.0 / 3.0 * d.rotor.radius_m / 3.0;
+    let slope_at = |pitch: Radians| {
+        let wind = rotor.wind_at(pitch)?;
+        let thrust = |pitch| rotor.thrust(wind, rotor.rated_speed(), pitch);
+        let slope = (thrust(pitch - half) - thrust(pitch + half)) / (2.0 * half.get()) * arm;
+        (slope > 0.0).then_some(slope)
+    };
+    let mut last =
+        (1..=60).map(|k| rotor.fine() + Radians::from_degrees(f64::from(k) * 0.5)).find_map(slope_at)?;
+    let sensitivity_nmprad = core::array::from_fn(|entry| {
+        let pitch = Radians(to.get() * entry as f64 / (PITCH_SCHEDULE_LINES - 1) as f64);
+        // Where the rotor carries rated power in no wind, the last known one holds.
+        last = slope_at(pitch).unwrap_or(last);
+        last
+    });
+    let fastest = 0.5 * degrees_per_second(d.pitch.rate_degps).get() / rotor.rated_speed();
+    Some(IndividualPitchParameters {
+        bandwidth: RadiansPerSecond(t.individual_pitch_radps),
+        sensitivity_nmprad,
+        sensitivity_to: to,
+        amplitude_max: Radians::from_degrees(t.individual_pitch_max_deg).min(Radians(fastest)),
+        lead_s: drive_lag_s(d),
+    })
+}
+
+/// A second-order lag holds a slow signal back by 2 zeta / wn.
+fn drive_lag_s(d: &TurbineDescription) -> f64 {
+    2.0 * d.pitch.damping / (core::f64::consts::TAU * d.pitch.frequency_hz)
 }
 
 /// `k` of `k w^2` at the low-speed shaft.

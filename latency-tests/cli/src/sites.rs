@@ -104,7 +104,7 @@ impl Site {
         let (mut units, mut scans) = (Vec::new(), Vec::new());
         for device in 0..turbines {
             let controller = TurbineController::new(TurbineParameters::NREL_5MW);
-            let binding = TurbineBinding::of(&turbine).ok()?;
+            let binding = TurbineBinding::of(&turbine, false).ok()?;
             units.push(Unit::turbine(
                 device,
                 binding,

@@ -98,9 +98,9 @@ impl Peer {
         self.exchange()?;
         let number = |record: usize| f64::from(self.swap.get(record - 1).copied().unwrap_or(f32::NAN));
         Ok(Actuation {
-            // 47 demanded torque; 42 demanded pitch of blade 1, 45 collective; 48 demanded yaw rate.
+            // 47 demanded torque; 42 to 44 demanded pitch of each blade; 48 demanded yaw rate.
             generator_torque: NewtonMeters(number(47)),
-            pitch: Radians(number(42)),
+            pitch: [42, 43, 44].map(|record| Radians(number(record))),
             yaw_rate: RadiansPerSecond(number(48)),
             brake: false,
             generator_connected: true,

@@ -11,7 +11,7 @@ use sim_world::TurbineRow;
 /// Name, unit, and how to get it from a row.
 type Channel = (&'static str, &'static str, fn(&TurbineRow) -> f64);
 
-const CHANNELS: [Channel; 12] = [
+const CHANNELS: [Channel; 15] = [
     ("Time", "(s)", |row| row.t.as_secs_f64()),
     ("Wind1VelX", "(m/s)", |row| row.wind.get()),
     ("RotSpeed", "(rpm)", |row| row.rotor_speed.as_rpm()),
@@ -19,6 +19,9 @@ const CHANNELS: [Channel; 12] = [
     ("BldPitch1", "(deg)", |row| row.blades[0].as_degrees()),
     ("BldPitch2", "(deg)", |row| row.blades[1].as_degrees()),
     ("BldPitch3", "(deg)", |row| row.blades[2].as_degrees()),
+    ("RootMyc1", "(kN-m)", |row| row.root_moments[0].get() / 1e3),
+    ("RootMyc2", "(kN-m)", |row| row.root_moments[1].get() / 1e3),
+    ("RootMyc3", "(kN-m)", |row| row.root_moments[2].get() / 1e3),
     ("GenTq", "(kN-m)", |row| row.generator_torque.get() / 1e3),
     ("GenPwr", "(kW)", |row| row.power.as_kilowatts()),
     ("RotThrust", "(kN)", |row| row.thrust.get() / 1e3),

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use control_loops_tuning::{Tuned, TurbineDescription};
 use hal_diagnostics::Document;
 use hal_units::{Meters, NewtonMeters, Radians, RadiansPerSecond, Watts};
-use sim_plants::{NoiseLevels, RotorSurface, TurbinePlantParameters, Wind, WindSpec};
+use sim_plants::{Inflow, NoiseLevels, RotorSurface, TurbinePlantParameters, Wind, WindSpec};
 
 use crate::failure::Failure;
 use crate::text_file;
@@ -94,7 +94,9 @@ pub(crate) fn physics(d: &TurbineDescription) -> TurbinePlantParameters {
     let rated_power = Watts::from_kilowatts(d.generator.rated_power_kw);
     let rated_torque = rated_power / d.generator.efficiency / (rated_rotor_speed * d.generator.gearbox_ratio);
     let torque_max = NewtonMeters(rated_torque.get() * d.generator.torque_max_share);
+    let hub_height = reference.inflow.hub_height * (d.rotor.radius_m / reference.rotor_radius.get());
     TurbinePlantParameters {
+        inflow: Inflow { hub_height, ..Inflow::UNIFORM },
         rotor_radius: Meters(d.rotor.radius_m),
         air_density_kgpm3: d.rotor.air_density_kgpm3,
         gearbox_ratio: d.generator.gearbox_ratio,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use control_loops_controllers::turbine::TurbineParameters;
 use control_loops_tuning::TurbineDescription;
-use hal_units::{Duration, Meters};
+use hal_units::{Duration, Meters, Radians};
 use serde::Serialize;
 use sim_plants::{RotorSurface, WindSpec};
 use sim_world::{BusTrouble, RunFigures, Start, TimedFault, TurbineLoop, TurbineLoopSetup, TurbineRow};
@@ -34,7 +34,7 @@ Something breaks at a time; may be given several times. NAME@SECONDS with NAME o
   SIGNAL-nan                         shows no number
   SIGNAL-word-swapped                shows its two words in the wrong order
 SIGNAL: generator-speed, rotor-speed, pitch, wind-speed, power, generator-torque, yaw-error,
-tower-acceleration";
+tower-acceleration, azimuth, root-moment (of the first blade)";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,8 +51,9 @@ Columns: t_s, wind_mps, rotor_rpm, pitch_deg (mean of the blades), gen_torque_nm
 gen_power_kw (electrical), thrust_kn. They are the truth about the plant, not what its sensors show.
 
 Figures in JSON: mean_power_kw, rotor_speed_std_rpm, rotor_speed_max_rpm, pitch_travel_deg_per_s (way of
-the blades over time), tower_fa_std_m (fore-aft deflection of the tower top), torque_std_nm, shutdowns
-(causes for which the safety interlock stopped the turbine).
+the blades' mean over time), tower_fa_std_m (fore-aft deflection of the tower top), torque_std_nm,
+root_moment_std_knm (out-of-plane, first blade), blade_travel_deg_per_s (way of the first blade over time),
+shutdowns (causes for which the safety interlock stopped the turbine).
 
 Exit status: 0 done, 1 failed, 2 wrong usage or bad input.";
 
@@ -144,6 +145,14 @@ struct Off {
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = within(0.5, 1.5))]
     rotor_power_share: f64,
 
+    /// Wind shear: exponent of the power law of wind over height, 0.2 as IEC 61400-1 designs for
+    #[arg(long, value_name = "EXPONENT", default_value = "0", value_parser = within(0.0, 0.5))]
+    shear: f64,
+
+    /// How far the shaft points upwards
+    #[arg(long, value_name = "DEG", default_value = "0", value_parser = within(0.0, 10.0))]
+    tilt_deg: f64,
+
     /// Every command arrives so late
     #[arg(long, value_name = "MS", default_value = "0", value_parser = within(0.0, 5000.0))]
     delay_ms: f64,
@@ -218,6 +227,8 @@ struct Figures<'a> {
     pitch_travel_deg_per_s: f64,
     tower_fa_std_m: f64,
     torque_std_nm: f64,
+    root_moment_std_knm: f64,
+    blade_travel_deg_per_s: f64,
     shutdowns: &'a [String],
 }
 
@@ -229,6 +240,8 @@ fn figures_json(trial: &Trial) -> String {
         pitch_travel_deg_per_s,
         tower_fa_std_m,
         torque_std_nm,
+        root_moment_std_knm,
+        blade_travel_deg_per_s,
     } = trial.figures();
     let figures = Figures {
         mean_power_kw,
@@ -237,6 +250,8 @@ fn figures_json(trial: &Trial) -> String {
         pitch_travel_deg_per_s,
         tower_fa_std_m,
         torque_std_nm,
+        root_moment_std_knm,
+        blade_travel_deg_per_s,
         shutdowns: trial.shutdowns(),
     };
     // Numbers and texts: there is nothing in it that JSON cannot say.
@@ -255,6 +270,8 @@ fn set_up(arguments: &Arguments) -> Result<TurbineLoopSetup, Failure> {
     let mut plant = plant::physics(&description);
     plant.air_density_kgpm3 *= arguments.off.air_density_share;
     plant.rotor_power_factor = arguments.off.rotor_power_share;
+    plant.inflow.shear_exponent = arguments.off.shear;
+    plant.inflow.shaft_tilt = Radians::from_degrees(arguments.off.tilt_deg);
     let delay = Duration::from_secs_f64(arguments.off.delay_ms / 1e3);
     let bus = BusTrouble { delay, lost: arguments.off.writes_lost };
     Ok(TurbineLoopSetup { wind, rotor, period, start, noise, seed, plant, controller, bus })

@@ -74,7 +74,7 @@ fn write_request(watchdog: u16) -> Vec<u8> {
     registers::PITCH_CMD.set_f32(&mut words, 1.5);
     registers::WATCHDOG.set_u16(&mut words, watchdog);
     let mut frame = vec![0, 1, 0, 0, 0, 29, 1, 16, 0, 100, 0, 11, 22];
-    frame.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+    frame.extend(words[..registers::COMMANDS_TOGETHER_COUNT].iter().flat_map(|word| word.to_be_bytes()));
     frame
 }
 

@@ -170,7 +170,7 @@ impl TurbinePlc {
 
     fn safe_actuation(&self, brake: bool) -> Actuation {
         let feather = self.turbine.parameters().pitch_range.1;
-        Actuation { pitch: feather, brake, ..Actuation::FEATHERED }
+        Actuation { pitch: [feather; 3], brake, ..Actuation::FEATHERED }
     }
 
     fn actuation(&self) -> Actuation {
@@ -204,6 +204,11 @@ impl TurbinePlc {
         registers::EPOCH.set_u32(words, self.epoch);
         registers::FAULT_WORD.set_u16(words, fault_word(self.state, &true_now));
         registers::SCAN_COUNTER.set_u16(words, self.truth.scans as u16);
+        registers::AZIMUTH.set_f32(words, shown.azimuth.get());
+        let roots = [registers::ROOT_MOMENT_1, registers::ROOT_MOMENT_2, registers::ROOT_MOMENT_3];
+        for (register, moment) in roots.into_iter().zip(shown.root_moments) {
+            register.set_f32(words, moment.get());
+        }
         true_now
     }
 
@@ -319,10 +324,13 @@ impl TurbinePlc {
         let p = self.turbine.parameters();
         let margin = 1e-3;
         let torque = registers::GENERATOR_TORQUE_CMD.f32(commands);
-        let pitch = registers::PITCH_CMD.f32(commands);
+        let pitches =
+            [registers::PITCH_CMD, registers::PITCH_1_CMD, registers::PITCH_2_CMD, registers::PITCH_3_CMD];
+        let range = p.pitch_range.0.get() - margin..=p.pitch_range.1.get() + margin;
         let yaw = registers::YAW_RATE_CMD.f32(commands);
         (0.0..=1.1 * p.generator_torque_max.get()).contains(&torque)
-            && (p.pitch_range.0.get() - margin..=p.pitch_range.1.get() + margin).contains(&pitch)
+            && pitches.iter().all(|pitch| range.contains(&pitch.f32(commands)))
+            && registers::PITCH_INDIVIDUAL.u16(commands) <= 1
             && yaw.abs() <= p.yaw_rate_max.get() + margin
             && registers::BRAKE_CMD.u16(commands) <= 1
             && registers::GENERATOR_CONNECT.u16(commands) <= 1
@@ -360,7 +368,11 @@ impl Registers for PlcAtTime<'_> {
 fn commands_of(actuation: &Actuation) -> CommandWords {
     let mut words = [0; COMMANDS_COUNT];
     registers::GENERATOR_TORQUE_CMD.set_f32(&mut words, actuation.generator_torque.get());
-    registers::PITCH_CMD.set_f32(&mut words, actuation.pitch.get());
+    let [one, two, three] = actuation.pitch.map(Radians::get);
+    registers::PITCH_CMD.set_f32(&mut words, (one + two + three) / 3.0);
+    registers::PITCH_1_CMD.set_f32(&mut words, one);
+    registers::PITCH_2_CMD.set_f32(&mut words, two);
+    registers::PITCH_3_CMD.set_f32(&mut words, three);
     registers::YAW_RATE_CMD.set_f32(&mut words, actuation.yaw_rate.get());
     registers::BRAKE_CMD.set_u16(&mut words, u16::from(actuation.brake));
     registers::GENERATOR_CONNECT.set_u16(&mut words, u16::from(actuation.generator_connected));
@@ -368,9 +380,13 @@ fn commands_of(actuation: &Actuation) -> CommandWords {
 }
 
 fn actuation_of(words: &CommandWords) -> Actuation {
+    let pitches = match registers::PITCH_INDIVIDUAL.u16(words) {
+        1 => [registers::PITCH_1_CMD, registers::PITCH_2_CMD, registers::PITCH_3_CMD],
+        _ => [registers::PITCH_CMD; 3],
+    };
     Actuation {
         generator_torque: NewtonMeters(registers::GENERATOR_TORQUE_CMD.f32(words)),
-        pitch: Radians(registers::PITCH_CMD.f32(words)),
+        pitch: pitches.map(|register| Radians(register.f32(words))),
         yaw_rate: RadiansPerSecond(registers::YAW_RATE_CMD.f32(words)),
         brake: registers::BRAKE_CMD.u16(words) == 1,
         generator_connected: registers::GENERATOR_CONNECT.u16(words) == 1,

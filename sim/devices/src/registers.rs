@@ -49,11 +49,13 @@ const fn command(address: u16, kind: Kind, name: &'static str) -> Register {
 /// First measurement register.
 pub const MEASUREMENTS_START: u16 = 0;
 /// Measurement registers.
-pub const MEASUREMENTS_COUNT: usize = 30;
+pub const MEASUREMENTS_COUNT: usize = 38;
 /// First command register.
 pub const COMMANDS_START: u16 = 100;
 /// Command registers.
-pub const COMMANDS_COUNT: usize = 11;
+pub const COMMANDS_COUNT: usize = 18;
+/// Those of them that a master writes which leads all blades together.
+pub const COMMANDS_TOGETHER_COUNT: usize = 11;
 
 /// First register of the arbiter, on the PLC that carries it.
 pub const ARBITER_START: u16 = 200;
@@ -101,6 +103,14 @@ pub const EPOCH: Register = measurement(26, Kind::U32, "epoch");
 pub const FAULT_WORD: Register = measurement(28, Kind::U16, "fault_word");
 /// Scans, wrapping.
 pub const SCAN_COUNTER: Register = measurement(29, Kind::U16, "scan_counter");
+/// Azimuth of the first blade, rad; 0 upright.
+pub const AZIMUTH: Register = measurement(30, Kind::F32, "azimuth");
+/// Out-of-plane moment at the first blade's root, N m.
+pub const ROOT_MOMENT_1: Register = measurement(32, Kind::F32, "root_moment_1");
+/// At the second one's.
+pub const ROOT_MOMENT_2: Register = measurement(34, Kind::F32, "root_moment_2");
+/// At the third one's.
+pub const ROOT_MOMENT_3: Register = measurement(36, Kind::F32, "root_moment_3");
 
 /// Generator torque, N m.
 pub const GENERATOR_TORQUE_CMD: Register = command(100, Kind::F32, "generator_torque_cmd");
@@ -116,9 +126,17 @@ pub const GENERATOR_CONNECT: Register = command(107, Kind::U16, "generator_conne
 pub const EPOCH_CMD: Register = command(108, Kind::U32, "epoch_cmd");
 /// Feeds the watchdog when it changes.
 pub const WATCHDOG: Register = command(110, Kind::U16, "watchdog");
+/// 1: each blade follows its own command; 0: all follow the common one.
+pub const PITCH_INDIVIDUAL: Register = command(111, Kind::U16, "pitch_individual");
+/// Angle of the first blade, rad.
+pub const PITCH_1_CMD: Register = command(112, Kind::F32, "pitch_1_cmd");
+/// Of the second one.
+pub const PITCH_2_CMD: Register = command(114, Kind::F32, "pitch_2_cmd");
+/// Of the third one.
+pub const PITCH_3_CMD: Register = command(116, Kind::F32, "pitch_3_cmd");
 
 /// All measurements, by address.
-pub const MEASUREMENTS: [Register; 18] = [
+pub const MEASUREMENTS: [Register; 22] = [
     GENERATOR_SPEED,
     ROTOR_SPEED,
     PITCH_1,
@@ -137,11 +155,26 @@ pub const MEASUREMENTS: [Register; 18] = [
     EPOCH,
     FAULT_WORD,
     SCAN_COUNTER,
+    AZIMUTH,
+    ROOT_MOMENT_1,
+    ROOT_MOMENT_2,
+    ROOT_MOMENT_3,
 ];
 
 /// All commands, by address.
-pub const COMMANDS: [Register; 7] =
-    [GENERATOR_TORQUE_CMD, PITCH_CMD, YAW_RATE_CMD, BRAKE_CMD, GENERATOR_CONNECT, EPOCH_CMD, WATCHDOG];
+pub const COMMANDS: [Register; 11] = [
+    GENERATOR_TORQUE_CMD,
+    PITCH_CMD,
+    YAW_RATE_CMD,
+    BRAKE_CMD,
+    GENERATOR_CONNECT,
+    EPOCH_CMD,
+    WATCHDOG,
+    PITCH_INDIVIDUAL,
+    PITCH_1_CMD,
+    PITCH_2_CMD,
+    PITCH_3_CMD,
+];
 
 impl Register {
     /// The word in its table's words; 0 for a register that does not lie in them.

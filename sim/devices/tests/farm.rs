@@ -72,10 +72,10 @@ async fn a_foreign_master_is_served_with_every_function_code() {
     let mut master = master(addresses[0]).await;
     let written = commands(0.5, 7, 1);
     master.write_multiple_registers(100, &written).await.unwrap().unwrap();
-    assert_eq!(master.read_input_registers(100, 11).await.unwrap().unwrap(), written);
+    assert_eq!(master.read_input_registers(100, 18).await.unwrap().unwrap(), written);
     let alone = master.write_single_register(registers::WATCHDOG.address, 2).await.unwrap();
     assert_eq!(alone, Err(ExceptionCode::IllegalDataValue), "an epoch was seen, and this names none");
-    let exchanged = master.read_write_multiple_registers(100, 11, 100, &commands(0.6, 8, 3)).await;
+    let exchanged = master.read_write_multiple_registers(100, 18, 100, &commands(0.6, 8, 3)).await;
     assert_eq!(exchanged.unwrap().unwrap(), commands(0.6, 8, 3));
     tokio::time::sleep(Duration::from_millis(50)).await;
     let words = measured(&mut master).await;
@@ -140,7 +140,7 @@ async fn what_two_masters_write_is_logged_in_the_order_of_its_effect() {
 async fn a_foreign_master_sees_the_right_exceptions() {
     let (farm, addresses) = farm(&[14.0]).await;
     let mut master = master(addresses[0]).await;
-    let answer = master.read_holding_registers(30, 1).await.unwrap();
+    let answer = master.read_holding_registers(38, 1).await.unwrap();
     assert_eq!(answer, Err(ExceptionCode::IllegalDataAddress));
     let answer = master.write_single_register(0, 1).await.unwrap();
     assert_eq!(answer, Err(ExceptionCode::IllegalDataAddress));

@@ -11,9 +11,15 @@ use sim_devices::{PlcConfig, TurbinePlc};
 use sim_plants::{NoiseLevels, RotorSurface, Turbine, TurbinePlantParameters, Wind};
 
 const TEXT: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
+const INDIVIDUAL_TEXT: &str = include_str!("../../../profiles/nrel5mw-plc-individual-pitch.toml");
 
 fn profile() -> DeviceProfile {
     DeviceProfile::parse(&Document::new("nrel5mw-plc.toml", TEXT)).unwrap()
+}
+
+fn profiles() -> [DeviceProfile; 2] {
+    let individual = Document::new("nrel5mw-plc-individual-pitch.toml", INDIVIDUAL_TEXT);
+    [profile(), DeviceProfile::parse(&individual).unwrap()]
 }
 
 fn plc() -> TurbinePlc {
@@ -36,12 +42,17 @@ fn check_same(tag: &str, described: hal_field_bus::Register, served: Register) {
 
 #[test]
 fn the_profile_names_every_register_that_is_served_and_no_other() {
-    let profile = profile();
-    assert_eq!(profile.inputs.len(), registers::MEASUREMENTS.len());
+    let [together, individual] = profiles();
+    assert_eq!(individual.inputs.len(), registers::MEASUREMENTS.len());
+    assert_eq!(individual.outputs.len(), registers::COMMANDS.len());
+    check_registers(&individual);
+    check_registers(&together);
+}
+
+fn check_registers(profile: &DeviceProfile) {
     for (tag, served) in profile.inputs.iter().zip(registers::MEASUREMENTS) {
         check_same(&tag.name, tag.register, served);
     }
-    assert_eq!(profile.outputs.len(), registers::COMMANDS.len());
     for (tag, served) in profile.outputs.iter().zip(registers::COMMANDS) {
         check_same(&tag.name, tag.register, served);
     }
@@ -68,9 +79,8 @@ fn one_read_fetches_all_inputs_of_a_running_turbine_and_all_are_good() {
 
 #[test]
 fn every_output_within_the_profiles_limits_is_accepted() {
-    let profile = profile();
-    let block = &profile.writes[0];
-    for upper in [false, true] {
+    for (profile, upper) in profiles().iter().flat_map(|profile| [(profile, false), (profile, true)]) {
+        let block = &profile.writes[0];
         let mut outputs = DeviceOutputs::NEVER;
         for tag in &profile.outputs {
             outputs.set(profile.output(&tag.name).unwrap(), if upper { tag.limits.1 } else { tag.limits.0 });

@@ -27,6 +27,6 @@ pub mod wind;
 pub use noise::Random;
 pub use rotor::RotorSurface;
 pub use sensors::{NoiseLevels, SensorFault, Sensors, Signal};
-pub use turbine::{Actuation, Measurements, Turbine, TurbinePlantParameters};
+pub use turbine::{Actuation, Inflow, Measurements, Turbine, TurbinePlantParameters};
 pub use vehicle::{VehiclePlant, Wheels};
 pub use wind::{TurbulenceClass, Wind, WindError, WindSpec};

@@ -37,11 +37,19 @@ pub enum Signal {
     NacelleYaw,
     /// Fore-aft acceleration of the tower top.
     TowerAcceleration,
+    /// Azimuth of the first blade.
+    Azimuth,
+    /// Out-of-plane moment at the first blade's root.
+    RootMoment1,
+    /// At the second one's.
+    RootMoment2,
+    /// At the third one's.
+    RootMoment3,
 }
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::GeneratorSpeed,
         Self::RotorSpeed,
         Self::Pitch1,
@@ -53,11 +61,17 @@ impl Signal {
         Self::YawError,
         Self::NacelleYaw,
         Self::TowerAcceleration,
+        Self::Azimuth,
+        Self::RootMoment1,
+        Self::RootMoment2,
+        Self::RootMoment3,
     ];
 
     /// The signal's place among the measurements, as a bare number in SI units.
     const fn of(self, measured: &mut Measurements) -> &mut f64 {
-        let Measurements { pitch: [pitch_1, pitch_2, pitch_3], .. } = measured;
+        let Measurements {
+            pitch: [pitch_1, pitch_2, pitch_3], root_moments: [root_1, root_2, root_3], ..
+        } = measured;
         match self {
             Self::GeneratorSpeed => &mut measured.generator_speed.0,
             Self::RotorSpeed => &mut measured.rotor_speed.0,
@@ -70,6 +84,10 @@ impl Signal {
             Self::YawError => &mut measured.yaw_error.0,
             Self::NacelleYaw => &mut measured.nacelle_yaw.0,
             Self::TowerAcceleration => &mut measured.tower_acceleration.0,
+            Self::Azimuth => &mut measured.azimuth.0,
+            Self::RootMoment1 => &mut root_1.0,
+            Self::RootMoment2 => &mut root_2.0,
+            Self::RootMoment3 => &mut root_3.0,
         }
     }
 }
@@ -113,6 +131,10 @@ pub struct NoiseLevels {
     pub yaw: Radians,
     /// Of the tower's acceleration.
     pub tower_acceleration: MetersPerSecond2,
+    /// Of the azimuth.
+    pub azimuth: Radians,
+    /// Of each root moment.
+    pub root_moment: NewtonMeters,
 }
 
 impl NoiseLevels {
@@ -126,6 +148,8 @@ impl NoiseLevels {
         wind_speed: MetersPerSecond::ZERO,
         yaw: Radians::ZERO,
         tower_acceleration: MetersPerSecond2::ZERO,
+        azimuth: Radians::ZERO,
+        root_moment: NewtonMeters::ZERO,
     };
 
     /// Sensors of the usual industrial kind: our own estimate, of the order of a thousandth of the
@@ -139,6 +163,8 @@ impl NoiseLevels {
         wind_speed: MetersPerSecond(0.5),
         yaw: Radians::from_degrees(1.0),
         tower_acceleration: MetersPerSecond2(0.01),
+        azimuth: Radians::from_degrees(0.2),
+        root_moment: NewtonMeters(2e4),
     };
 
     const fn of(&self, signal: Signal) -> f64 {
@@ -151,6 +177,8 @@ impl NoiseLevels {
             Signal::WindSpeed => self.wind_speed.get(),
             Signal::YawError | Signal::NacelleYaw => self.yaw.get(),
             Signal::TowerAcceleration => self.tower_acceleration.get(),
+            Signal::Azimuth => self.azimuth.get(),
+            Signal::RootMoment1 | Signal::RootMoment2 | Signal::RootMoment3 => self.root_moment.get(),
         }
     }
 }
@@ -160,6 +188,8 @@ impl NoiseLevels {
 pub struct Sensors {
     noise: NoiseLevels,
     random: Random,
+    /// The blades' own sensors draw from a sequence of their own.
+    blade_random: Random,
     channels: [Channel; Signal::ALL.len()],
 }
 
@@ -177,7 +207,12 @@ impl Sensors {
     #[must_use]
     pub fn new(noise: NoiseLevels, seed: u64) -> Self {
         let healthy = |signal| Channel { signal, fault: None, faulty_for: Duration::ZERO, shown: 0.0 };
-        Self { noise, random: Random::new(seed), channels: Signal::ALL.map(healthy) }
+        Self {
+            noise,
+            random: Random::new(seed),
+            blade_random: Random::new(!seed),
+            channels: Signal::ALL.map(healthy),
+        }
     }
 
     /// Sets a sensor's fault from the next reading on; `None` heals it.
@@ -195,7 +230,13 @@ impl Sensors {
             let value = channel.signal.of(&mut shown);
             let deviation = self.noise.of(channel.signal);
             if deviation > 0.0 {
-                *value += deviation * self.random.normal();
+                let random = match channel.signal {
+                    Signal::Azimuth | Signal::RootMoment1 | Signal::RootMoment2 | Signal::RootMoment3 => {
+                        &mut self.blade_random
+                    }
+                    _ => &mut self.random,
+                };
+                *value += deviation * random.normal();
             }
             *value = channel.show(*value, dt);
         }

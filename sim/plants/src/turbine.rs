@@ -5,6 +5,7 @@
 //! | part | model |
 //! |---|---|
 //! | rotor | [`RotorSurface`], quasi-steady; the wind it sees is across the yawed disc, less the tower's own speed |
+//! | blades | each a third of the rotor in its own wind: shear, tilt, yaw error; root moments, see `blades` |
 //! | drivetrain | two masses on a spring and a damper, see `shaft` |
 //! | generator | first-order lag from torque command to torque; constant efficiency |
 //! | pitch | three second-order drives with limits of rate and range, see `pitch` |
@@ -15,13 +16,14 @@
 //! Every linear part is advanced by its exact solution for an input that is constant over a sub-step
 //! (see `oscillator`), so that none of them is unstable at any step; the rotor's slow coupling is
 //! explicit. Sub-steps are [`SUBSTEP_MAX`] long at most. Not modelled: blade and tower side-to-side
-//! bending, inflow dynamics, wind shear and tower shadow, drives that wear or warm up.
+//! bending, inflow dynamics, tower shadow, drives that wear or warm up.
 //!
 //! # Terms
 //!
 //! Torques and speeds are those of the high-speed shaft if they say "generator", of the low-speed
 //! shaft if they say "rotor". Power is electrical.
 
+mod blades;
 mod oscillator;
 mod parameters;
 mod pitch;
@@ -34,6 +36,7 @@ use hal_units::{
 };
 
 use crate::rotor::RotorSurface;
+pub use blades::Inflow;
 use oscillator::{Motion, Oscillator};
 pub use parameters::TurbinePlantParameters;
 use pitch::PitchDrive;
@@ -51,8 +54,8 @@ const WIND_MIN: MetersPerSecond = MetersPerSecond(0.1);
 pub struct Actuation {
     /// Generator torque; held within 0 and the generator's largest.
     pub generator_torque: NewtonMeters,
-    /// Blade angle of all three blades; held within the drives' range.
-    pub pitch: Radians,
+    /// Angle of each blade; held within the drives' range.
+    pub pitch: [Radians; 3],
     /// Rate of the nacelle, clockwise seen from above; held within the drive's rate.
     pub yaw_rate: RadiansPerSecond,
     /// Whether the high-speed shaft's brake is applied.
@@ -65,7 +68,7 @@ impl Actuation {
     /// Feathered, no torque, no yaw, brake off, generator off.
     pub const FEATHERED: Self = Self {
         generator_torque: NewtonMeters::ZERO,
-        pitch: Radians::from_degrees(90.0),
+        pitch: [Radians::from_degrees(90.0); 3],
         yaw_rate: RadiansPerSecond::ZERO,
         brake: false,
         generator_connected: false,
@@ -99,6 +102,10 @@ pub struct Measurements {
     pub tower_acceleration: MetersPerSecond2,
     /// Fore-aft deflection of the tower top.
     pub tower_deflection: Meters,
+    /// Of the first blade, within -pi to pi; 0 upright.
+    pub azimuth: Radians,
+    /// Out-of-plane moment at each blade's root, with the wind positive.
+    pub root_moments: [NewtonMeters; 3],
     /// Whether the grid is there.
     pub grid_ok: bool,
     /// Whether the brake is commanded on.
@@ -112,6 +119,7 @@ pub struct Turbine {
     rotor: RotorSurface,
     shaft: Shaft,
     pitch: [PitchDrive; 3],
+    azimuth: Radians,
     generator_torque: NewtonMeters,
     brake_torque: NewtonMeters,
     tower: Motion,
@@ -166,6 +174,7 @@ impl Turbine {
             rotor,
             shaft: Shaft::default(),
             pitch: [PitchDrive::at_rest(Radians::from_degrees(90.0)); 3],
+            azimuth: Radians::ZERO,
             generator_torque: NewtonMeters::ZERO,
             brake_torque: NewtonMeters::ZERO,
             tower: Motion::default(),
@@ -214,13 +223,14 @@ impl Turbine {
         self.step_yaw();
         self.loads = self.rotor_loads();
         self.step_drivetrain();
+        self.step_azimuth();
         self.step_tower();
     }
 
     fn step_pitch(&mut self) {
         let p = &self.parameters;
-        for drive in &mut self.pitch {
-            drive.step(self.actuation.pitch, p, &self.advance.pitch, self.advance.substep_s);
+        for (drive, command) in self.pitch.iter_mut().zip(self.actuation.pitch) {
+            drive.step(command, p, &self.advance.pitch, self.advance.substep_s);
         }
     }
 
@@ -245,6 +255,9 @@ impl Turbine {
     }
 
     fn rotor_loads(&self) -> RotorLoads {
+        if let Some(loads) = self.loads_of_blades() {
+            return loads;
+        }
         let p = &self.parameters;
         let yaw_error = self.wind_direction - self.nacelle_yaw;
         let wind = self.wind * yaw_error.get().cos() - MetersPerSecond(self.tower.velocity);
@@ -295,6 +308,8 @@ impl Turbine {
             yaw_error: wrapped(self.wind_direction - self.nacelle_yaw),
             tower_acceleration: self.tower_acceleration,
             tower_deflection: Meters(self.tower.position),
+            azimuth: self.azimuth,
+            root_moments: self.root_moments(),
             grid_ok: self.grid_present,
             brake_applied: self.actuation.brake,
         }

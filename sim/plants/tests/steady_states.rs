@@ -43,7 +43,7 @@ fn settled(rotor: &RotorSurface, wind_mps: f64) -> Measurements {
                 measured.generator_speed.get(),
                 measured.pitch[0],
             )),
-            pitch: Radians(integral + gain * 0.018_826_81 * excess),
+            pitch: [Radians(integral + gain * 0.018_826_81 * excess); 3],
             generator_connected: true,
             ..Actuation::FEATHERED
         };

@@ -66,7 +66,7 @@ fn a_feathered_turbine_stays_nearly_still_in_a_storm() {
 #[test]
 fn blades_turned_into_the_wind_start_the_rotor() {
     let mut turbine = turbine();
-    let fine = Actuation { pitch: Radians::from_degrees(10.0), ..Actuation::FEATHERED };
+    let fine = Actuation { pitch: [Radians::from_degrees(10.0); 3], ..Actuation::FEATHERED };
     let measured = run(&mut turbine, 6.0, fine, 300.0);
     assert!(measured.rotor_speed.as_rpm() > 4.0, "{}", measured.rotor_speed.as_rpm());
 }
@@ -74,7 +74,7 @@ fn blades_turned_into_the_wind_start_the_rotor() {
 #[test]
 fn a_rotor_without_load_runs_away_only_to_where_the_air_stops_it() {
     let mut turbine = turbine().in_operation(MetersPerSecond(10.0));
-    let loose = Actuation { pitch: Radians::ZERO, ..Actuation::FEATHERED };
+    let loose = Actuation { pitch: [Radians::ZERO; 3], ..Actuation::FEATHERED };
     let measured = run(&mut turbine, 10.0, loose, 600.0);
     let ratio = measured.rotor_speed.get() * 63.0 / 10.0;
     assert!((15.0..20.0).contains(&ratio), "tip-speed ratio {ratio}");
@@ -186,7 +186,7 @@ proptest! {
         for (wind_mps, pitch, torque, (brake, generator_connected), millis) in steps {
             let actuation = Actuation {
                 generator_torque: NewtonMeters(torque),
-                pitch: Radians(pitch),
+                pitch: [Radians(pitch); 3],
                 yaw_rate: RadiansPerSecond(pitch),
                 brake,
                 generator_connected,

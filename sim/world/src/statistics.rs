@@ -34,8 +34,11 @@ pub struct RunStatistics {
     rotor_rpm: Series,
     tower_m: Series,
     torque_nm: Series,
+    root_knm: Series,
+    blade_travel_deg: f64,
     travel_deg: f64,
     last_pitch_deg: Option<f64>,
+    last_blade_deg: Option<f64>,
     span: Duration,
     last_t: Option<Duration>,
 }
@@ -55,6 +58,10 @@ pub struct RunFigures {
     pub tower_fa_std_m: f64,
     /// Standard deviation of the generator torque.
     pub torque_std_nm: f64,
+    /// Standard deviation of the first blade's out-of-plane root moment.
+    pub root_moment_std_knm: f64,
+    /// Way of the first blade over time.
+    pub blade_travel_deg_per_s: f64,
 }
 
 impl RunStatistics {
@@ -64,6 +71,13 @@ impl RunStatistics {
         self.rotor_rpm.add(row.rotor_speed.as_rpm());
         self.tower_m.add(row.tower_deflection.get());
         self.torque_nm.add(row.generator_torque.get());
+        let [root, _, _] = row.root_moments;
+        self.root_knm.add(root.get() / 1e3);
+        let [blade, _, _] = row.blades;
+        let blade_deg = blade.as_degrees();
+        if let Some(last) = self.last_blade_deg.replace(blade_deg) {
+            self.blade_travel_deg += (blade_deg - last).abs();
+        }
         let pitch_deg = row.pitch.as_degrees();
         if let Some(last) = self.last_pitch_deg.replace(pitch_deg) {
             self.travel_deg += (pitch_deg - last).abs();
@@ -77,13 +91,16 @@ impl RunStatistics {
     #[must_use]
     pub fn figures(&self) -> RunFigures {
         let span_s = self.span.as_secs_f64();
+        let over_time = |way: f64| if span_s > 0.0 { way / span_s } else { 0.0 };
         RunFigures {
             mean_power_kw: self.power_kw.mean,
             rotor_speed_std_rpm: self.rotor_rpm.deviation(),
             rotor_speed_max_rpm: self.rotor_rpm.max,
-            pitch_travel_deg_per_s: if span_s > 0.0 { self.travel_deg / span_s } else { 0.0 },
+            pitch_travel_deg_per_s: over_time(self.travel_deg),
             tower_fa_std_m: self.tower_m.deviation(),
             torque_std_nm: self.torque_nm.deviation(),
+            root_moment_std_knm: self.root_knm.deviation(),
+            blade_travel_deg_per_s: over_time(self.blade_travel_deg),
         }
     }
 }
@@ -101,6 +118,7 @@ mod tests {
             generator_speed: RadiansPerSecond::from_rpm(97.0 * rpm),
             pitch: Radians::from_degrees(pitch_deg),
             blades: [Radians::from_degrees(pitch_deg); 3],
+            root_moments: [NewtonMeters(1e6 * rpm), NewtonMeters(0.0), NewtonMeters(0.0)],
             generator_torque: NewtonMeters(1e3 * rpm),
             power: Watts::from_kilowatts(100.0 * rpm),
             thrust: Newtons(0.0),
@@ -121,6 +139,8 @@ mod tests {
         assert!(near(found.rotor_speed_std_rpm, 2.0_f64.sqrt()), "{found:?}");
         assert!(near(found.torque_std_nm, 1e3 * 2.0_f64.sqrt()), "{found:?}");
         assert!(near(found.pitch_travel_deg_per_s, 1.0), "{found:?}");
+        assert!(near(found.blade_travel_deg_per_s, 1.0), "{found:?}");
+        assert!(near(found.root_moment_std_knm, 1e3 * 2.0_f64.sqrt()), "{found:?}");
     }
 
     #[test]

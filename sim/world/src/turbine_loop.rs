@@ -13,8 +13,8 @@
 //! A *row* is the truth about the plant at one time, not what the sensors show.
 
 use control_loops_controllers::turbine::{
-    Quality, Sample, TurbineController, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineParameters,
-    TurbineStep,
+    BladeLoads, Quality, Sample, TurbineController, TurbineDemand, TurbineInputs, TurbineOutputs,
+    TurbineParameters, TurbineStep,
 };
 use hal_units::{
     Duration, Instant, Meters, MetersPerSecond, NewtonMeters, Newtons, Radians, RadiansPerSecond, Watts,
@@ -94,6 +94,8 @@ pub struct TurbineRow {
     pub pitch: Radians,
     /// Each blade.
     pub blades: [Radians; 3],
+    /// Out-of-plane moment at each blade's root.
+    pub root_moments: [NewtonMeters; 3],
     /// High-speed shaft.
     pub generator_torque: NewtonMeters,
     /// Electrical.
@@ -205,6 +207,7 @@ impl TurbineLoop {
             generator_speed: truth.generator_speed,
             pitch: mean_pitch(&truth),
             blades: truth.pitch,
+            root_moments: truth.root_moments,
             generator_torque: truth.generator_torque,
             power: truth.power,
             thrust: truth.thrust,
@@ -280,6 +283,10 @@ pub fn inputs_from(
         tower_acceleration: sample(shown.tower_acceleration.get()),
         grid_ok: sample(if shown.grid_ok { 1.0 } else { 0.0 }),
         plc_state: sample(0.0),
+        blade_loads: Some(BladeLoads {
+            azimuth: sample(shown.azimuth.get()),
+            root_moments: shown.root_moments.map(|moment| sample(moment.get())),
+        }),
         outputs_unacknowledged_for,
     }
 }
@@ -294,7 +301,10 @@ fn mean_pitch(measured: &Measurements) -> Radians {
 pub const fn actuation_from(outputs: &TurbineOutputs) -> Actuation {
     Actuation {
         generator_torque: outputs.generator_torque,
-        pitch: outputs.pitch,
+        pitch: match outputs.blades {
+            Some(blades) => blades,
+            None => [outputs.pitch; 3],
+        },
         yaw_rate: outputs.yaw_rate,
         brake: outputs.brake,
         generator_connected: outputs.generator_connected,

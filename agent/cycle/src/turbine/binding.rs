@@ -1,6 +1,6 @@
 //! Which tags of a device profile play which role for a turbine controller.
 
-use control_loops_controllers::turbine::{TurbineInputs, TurbineOutputs};
+use control_loops_controllers::turbine::{BladeLoads, TurbineInputs, TurbineOutputs};
 use hal_field_bus::DeviceProfile;
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample, TagIndex};
 use hal_units::{Duration, Instant};
@@ -21,6 +21,7 @@ pub struct TurbineBinding {
     /// A device that does not say is taken as normal and aligned.
     yaw_error: Option<Role>,
     plc_state: Option<Role>,
+    blades_apart: Option<BladesApart>,
     generator_torque_cmd: TagIndex,
     pitch_cmd: TagIndex,
     yaw_rate_cmd: Option<TagIndex>,
@@ -29,13 +30,46 @@ pub struct TurbineBinding {
     life: Life,
 }
 
+/// The tags of a device whose blades are led one by one.
+#[derive(Debug, Clone, PartialEq)]
+struct BladesApart {
+    azimuth: Role,
+    root_moments: [Role; 3],
+    /// Says that the blades' own commands hold; a device that has no common one needs no word for it.
+    switch: Option<TagIndex>,
+    pitch_cmds: [TagIndex; 3],
+}
+
+impl BladesApart {
+    fn of(roles: &Roles<'_>) -> Result<Self, BindError> {
+        Ok(Self {
+            azimuth: roles.input("azimuth")?,
+            root_moments: [
+                roles.input("root_moment_1")?,
+                roles.input("root_moment_2")?,
+                roles.input("root_moment_3")?,
+            ],
+            switch: roles.profile.output("pitch_individual"),
+            pitch_cmds: [
+                roles.output("pitch_1_cmd")?,
+                roles.output("pitch_2_cmd")?,
+                roles.output("pitch_3_cmd")?,
+            ],
+        })
+    }
+}
+
 impl TurbineBinding {
     /// Finds the tags by their names. A profile has either `pitch` or `pitch_1` to `pitch_3`.
+    /// `individually`: the blades shall be led one by one, which needs more of them.
     ///
     /// # Errors
     /// For the first role that no tag plays.
-    pub fn of(profile: &DeviceProfile) -> Result<Self, BindError> {
-        let roles = Roles { profile, needed_by: "turbine" };
+    pub fn of(profile: &DeviceProfile, individually: bool) -> Result<Self, BindError> {
+        let roles = Roles {
+            profile,
+            needed_by: if individually { "turbine with individual pitch" } else { "turbine" },
+        };
         let blades = match roles.optional("pitch") {
             Some(collective) => [collective; 3],
             None => [roles.input("pitch_1")?, roles.input("pitch_2")?, roles.input("pitch_3")?],
@@ -51,6 +85,7 @@ impl TurbineBinding {
             grid_ok: roles.input("grid_ok")?,
             yaw_error: roles.optional("yaw_error"),
             plc_state: roles.optional("plc_state"),
+            blades_apart: individually.then(|| BladesApart::of(&roles)).transpose()?,
             generator_torque_cmd: roles.output("generator_torque_cmd")?,
             pitch_cmd: roles.output("pitch_cmd")?,
             yaw_rate_cmd: profile.output("yaw_rate_cmd"),
@@ -81,6 +116,10 @@ impl TurbineBinding {
             tower_acceleration: of(self.tower_acceleration),
             grid_ok: of(self.grid_ok),
             plc_state: or_neutral(self.plc_state),
+            blade_loads: self.blades_apart.as_ref().map(|blades| BladeLoads {
+                azimuth: of(blades.azimuth),
+                root_moments: blades.root_moments.map(of),
+            }),
             outputs_unacknowledged_for,
         }
     }
@@ -94,6 +133,14 @@ impl TurbineBinding {
         image.set(self.generator_connect, switch(step.generator_connected));
         if let Some(tag) = self.yaw_rate_cmd {
             image.set(tag, step.yaw_rate.get());
+        }
+        if let (Some(tags), Some(blades)) = (&self.blades_apart, step.blades) {
+            for (tag, blade) in tags.pitch_cmds.into_iter().zip(blades) {
+                image.set(tag, blade.get());
+            }
+            if let Some(switch_tag) = tags.switch {
+                image.set(switch_tag, 1.0);
+            }
         }
         self.life.show(epoch, image);
     }

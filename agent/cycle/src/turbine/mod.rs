@@ -3,8 +3,8 @@
 mod binding;
 
 use control_loops_controllers::turbine::{
-    ModeName, TripSet, TurbineController, TurbineDemand, TurbineInputs, TurbineParameters, TurbineState,
-    TurbineStep,
+    IndividualPitchStatus, ModeName, TripSet, TurbineController, TurbineDemand, TurbineInputs,
+    TurbineParameters, TurbineState, TurbineStep,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample};
 use hal_units::{Duration, Instant, MetersPerSecond, Radians, RadiansPerSecond, Watts};
@@ -114,6 +114,8 @@ impl TurbineSide {
             .map_or((ModeName::Idle, TripSet::NONE, Default::default(), Default::default()), |step| {
                 (step.mode, step.trips, step.outputs.generator_torque, step.outputs.pitch)
             });
+        let individual_pitch =
+            self.step.as_ref().map_or(IndividualPitchStatus::Off, |step| step.individual_pitch);
         let inputs = &self.inputs;
         let record = TurbineRecord {
             mode,
@@ -122,9 +124,11 @@ impl TurbineSide {
             rotor_speed: RadiansPerSecond(inputs.rotor_speed.value),
             power: Watts(inputs.power.value),
             pitch: Radians(inputs.pitch().value),
+            blades: inputs.blades.map(|blade| Radians(blade.value)),
             torque_command: torque,
             pitch_command: pitch,
             power_limit,
+            individual_pitch,
         };
         PlantCycle {
             record: PlantRecord::Turbine(record),
@@ -160,6 +164,8 @@ fn worst_quality(inputs: &TurbineInputs) -> Quality {
         // A device may lack these two: their substitute is no fault.
         yaw_error: _,
         plc_state: _,
+        // Lost loads cost the individual pitch alone, which says so itself.
+        blade_loads: _,
         tower_acceleration,
         grid_ok,
         outputs_unacknowledged_for: _,

@@ -427,7 +427,9 @@ impl Checker<'_> {
         }
         if let Some(device) = units.devices.get(device) {
             let bound = match &plant {
-                PlantConfig::Turbine(_) => TurbineBinding::of(&device.profile).map(|_| ()),
+                PlantConfig::Turbine(parameters) => {
+                    TurbineBinding::of(&device.profile, parameters.individual.is_some()).map(|_| ())
+                }
                 PlantConfig::Vehicle(parameters) => {
                     VehicleBinding::of(&device.profile, parameters.chassis).map(|_| ())
                 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use hal_units::{Duration, MetersPerSecond};
-use sim_devices::registers::{COMMANDS_COUNT, COMMANDS_START, CommandWords};
+use sim_devices::registers::{COMMANDS_COUNT, COMMANDS_START, COMMANDS_TOGETHER_COUNT, CommandWords};
 use sim_devices::{DeviceFault, Farm, FarmConfig, FieldDevice, PlcConfig, TurbinePlc};
 use sim_plants::{RotorSurface, Turbine, TurbinePlantParameters, Wind};
 use tokio::sync::oneshot;
@@ -149,11 +149,11 @@ fn next_frame(held: &mut Vec<u8>) -> Option<Option<CommandWords>> {
     let frame: Vec<u8> = held.drain(..length).collect();
     let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
     let is_write = frame[7] == WRITE_MULTIPLE && word(8) == COMMANDS_START;
-    if !is_write || usize::from(word(10)) != COMMANDS_COUNT {
+    if !is_write || usize::from(word(10)) != COMMANDS_TOGETHER_COUNT {
         return Some(None);
     }
     let mut words = [0; COMMANDS_COUNT];
-    for (at, place) in words.iter_mut().enumerate() {
+    for (at, place) in words.iter_mut().enumerate().take(COMMANDS_TOGETHER_COUNT) {
         *place = word(13 + 2 * at);
     }
     Some(Some(words))

@@ -22,6 +22,8 @@ pub struct SafetyInterlock {
     channels: [Interlock; Trip::COUNT],
     armed: Armed,
     pitch_watch: PitchWatch,
+    /// One for each blade, if they are led one by one.
+    blade_watches: Option<[PitchWatch; 3]>,
 }
 
 /// What has been good at least once.
@@ -74,9 +76,10 @@ impl SafetyInterlock {
     /// Takes the next pitch command as the first: somebody else has moved the blades until now.
     pub(super) fn follow_pitch_from_here(&mut self) {
         self.pitch_watch = PitchWatch::default();
+        self.blade_watches = None;
     }
 
-    /// One step, with the inputs, the demand and the last pitch command; returns the latched causes.
+    /// One step, with the inputs, the demand and the last pitch commands; returns the latched causes.
     ///
     /// | trip | cause | delay | armed by |
     /// |---|---|---|---|
@@ -100,21 +103,18 @@ impl SafetyInterlock {
         &mut self,
         p: &SafetyParameters,
         gearbox_ratio: f64,
-        (inputs, demand, pitch_command): (&TurbineInputs, &TurbineDemand, Radians),
+        (inputs, demand, told): (&TurbineInputs, &TurbineDemand, PitchCommand),
         dt: Duration,
     ) -> TripSet {
-        self.pitch_watch.follow(pitch_command, p, dt);
-        let blades = || inputs.blades.iter().filter_map(usable).map(Radians);
         let plc = usable(&inputs.plc_state);
         // In its own hold and safe state the device carries nothing out, and in service people move the blades.
-        if plc.is_some_and(|state| state >= 0.5) || demand.request == RunRequest::Service {
-            blades().for_each(|blade| self.pitch_watch.allow(blade));
-        }
+        let moved_by_others = plc.is_some_and(|state| state >= 0.5) || demand.request == RunRequest::Service;
+        let blade_astray = self.watch_blades(p, inputs, told, moved_by_others, dt);
         let seen = Seen {
             generator_radps: usable(&inputs.generator_speed),
             rotor_radps: usable(&inputs.rotor_speed).map(|rotor| rotor * gearbox_ratio),
             pitch: usable(&inputs.pitch()).is_some(),
-            blade_astray: blades().any(|blade| self.pitch_watch.is_astray(blade, p)),
+            blade_astray,
             acceleration_mps2: usable(&inputs.tower_acceleration),
             grid: usable(&inputs.grid_ok),
             plc,
@@ -128,6 +128,48 @@ impl SafetyInterlock {
         }
         self.trips()
     }
+
+    /// Whether a blade is where no drive that follows its own commands can be.
+    fn watch_blades(
+        &mut self,
+        p: &SafetyParameters,
+        inputs: &TurbineInputs,
+        told: PitchCommand,
+        moved_by_others: bool,
+        dt: Duration,
+    ) -> bool {
+        let blade_of = |sample| usable(sample).map(Radians);
+        match told {
+            PitchCommand::All(command) => {
+                self.blade_watches = None;
+                self.pitch_watch.follow(command, p, dt);
+                if moved_by_others {
+                    inputs.blades.iter().filter_map(blade_of).for_each(|blade| self.pitch_watch.allow(blade));
+                }
+                inputs.blades.iter().filter_map(blade_of).any(|blade| self.pitch_watch.is_astray(blade, p))
+            }
+            PitchCommand::Each(commands) => {
+                let watches = self.blade_watches.get_or_insert([self.pitch_watch; 3]);
+                let mut astray = false;
+                for ((watch, command), sample) in watches.iter_mut().zip(commands).zip(&inputs.blades) {
+                    watch.follow(command, p, dt);
+                    let blade = blade_of(sample);
+                    blade.into_iter().filter(|_| moved_by_others).for_each(|blade| watch.allow(blade));
+                    astray |= blade.is_some_and(|blade| watch.is_astray(blade, p));
+                }
+                astray
+            }
+        }
+    }
+}
+
+/// What the blades were told last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PitchCommand {
+    /// One angle for all.
+    All(Radians),
+    /// Each its own.
+    Each([Radians; 3]),
 }
 
 impl Armed {

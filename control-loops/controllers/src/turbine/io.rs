@@ -5,7 +5,7 @@ use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond, Watts};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use super::{ModeName, TorqueRegion, TripSet, WindBand};
+use super::{BladeLoads, IndividualPitchStatus, ModeName, TorqueRegion, TripSet, WindBand};
 
 /// Measurements, in SI units, already aged: a sample that is too old comes in as bad.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
@@ -30,6 +30,8 @@ pub struct TurbineInputs {
     pub grid_ok: Sample,
     /// What the device makes of our writes: 0 normal, 1 watchdog hold, 2 its own safe state.
     pub plc_state: Sample,
+    /// What the blades feel, from a device that measures it.
+    pub blade_loads: Option<BladeLoads>,
     /// Time since the device last acknowledged a write.
     pub outputs_unacknowledged_for: Duration,
 }
@@ -47,6 +49,7 @@ impl TurbineInputs {
         tower_acceleration: Sample::NEVER,
         grid_ok: Sample::NEVER,
         plc_state: Sample::NEVER,
+        blade_loads: None,
         outputs_unacknowledged_for: Duration::MAX,
     };
 
@@ -107,8 +110,10 @@ impl TurbineDemand {
 pub struct TurbineOutputs {
     /// High-speed shaft.
     pub generator_torque: NewtonMeters,
-    /// All blades.
+    /// All blades; with individual pitch what they turn around.
     pub pitch: Radians,
+    /// Each blade, if they are led one by one.
+    pub blades: Option<[Radians; 3]>,
     /// Of the nacelle.
     pub yaw_rate: RadiansPerSecond,
     /// Brake closed.
@@ -137,4 +142,6 @@ pub struct TurbineStep {
     pub seeded: bool,
     /// The speed is unknown: torque and pitch hold until it is back or the interlock trips.
     pub holding: bool,
+    /// Whether the blades are led one by one.
+    pub individual_pitch: IndividualPitchStatus,
 }

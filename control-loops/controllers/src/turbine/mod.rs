@@ -17,6 +17,8 @@
 //!   only in two of them, run and derated;
 //! - [`SafetyInterlock`]: looks at the same inputs, knows nothing of modes, and always wins.
 //!
+//! Besides, and off unless the parameters hold it, [`IndividualPitch`] leads each blade around the common pitch.
+//!
 //! Every output passes one last limiter: whatever the layers want, pitch and torque stay within their
 //! limits and rates.
 //!
@@ -25,6 +27,7 @@
 //! Speeds and torques are those of the high-speed shaft unless a name says `rotor`. Pitch 0 is the
 //! fine position, 90 degrees is feather. Power is electrical unless a name says `mechanical`.
 
+mod individual;
 mod interlock;
 mod io;
 mod law;
@@ -40,7 +43,8 @@ mod yaw;
 
 /// What the measurements are made of.
 pub use hal_process_image::{Quality, Sample};
-pub use interlock::SafetyInterlock;
+pub use individual::{BladeLoads, IndividualPitch, IndividualPitchParameters, IndividualPitchStatus};
+pub use interlock::{PitchCommand, SafetyInterlock};
 pub use io::{RunRequest, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineStep};
 pub use law::{BaselineLaw, LawCommand, LawParameters, LawState, TorqueRegion};
 pub use mode::{Mode, ModeName, Operation};

@@ -4,7 +4,7 @@ use core::fmt;
 
 use hal_units::{Duration, MetersPerSecond, MetersPerSecond2, Radians, RadiansPerSecond, Watts};
 
-use super::{BaselineLaw, LawParameters, TaktFrame, TaktParameters};
+use super::{BaselineLaw, IndividualPitchParameters, LawParameters, TaktFrame, TaktParameters};
 
 /// Everything a [`TurbineController`](super::TurbineController) needs to know about its turbine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +17,8 @@ pub struct TurbineParameters {
     pub law: LawParameters,
     /// The Takt law, if that one shall drive in operation. Start-up and limits stay those of `law`.
     pub takt: Option<TaktParameters>,
+    /// Individual pitch, if the blades shall be led one by one in operation.
+    pub individual: Option<IndividualPitchParameters>,
     /// Starting, stopping, derating.
     pub supervision: SupervisionParameters,
     /// The safety interlock.
@@ -33,6 +35,7 @@ impl TurbineParameters {
         gearbox_ratio: 97.0,
         law: LawParameters::NREL_5MW,
         takt: None,
+        individual: None,
         supervision: SupervisionParameters::NREL_5MW,
         safety: SafetyParameters::NREL_5MW,
         yaw: YawParameters::NREL_5MW,
@@ -239,6 +242,9 @@ impl TurbineParameters {
         self.ordered()?;
         if let Some(takt) = &self.takt {
             takt.check()?;
+        }
+        if let Some(individual) = &self.individual {
+            individual.check()?;
         }
         let corner = BaselineLaw::new(self.law).region_2_5_speed();
         if corner.is_finite() && corner >= self.law.region_2_speed && corner <= self.law.rated_speed {

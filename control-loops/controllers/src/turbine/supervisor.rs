@@ -5,11 +5,13 @@ use hal_units::{Duration, MetersPerSecond, NewtonMeters, Radians, RadiansPerSeco
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use super::individual::BladeSight;
 use super::io::usable;
 use super::mode::{Situation, mode_from_measurements};
 use super::{
-    BaselineLaw, Mode, Operation, SafetyInterlock, TaktSight, Trip, TripSet, TurbineDemand, TurbineInputs,
-    TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
+    BaselineLaw, IndividualPitch, IndividualPitchStatus, Mode, Operation, PitchCommand, SafetyInterlock,
+    TaktSight, Trip, TripSet, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineParameters, TurbineStep,
+    WindMonitor, YawDrive,
 };
 
 /// After a pause longer than this the control moves as if only this time had passed: outputs go on
@@ -29,6 +31,8 @@ pub struct TurbineState {
     pub yaw: YawDrive,
     /// Last pitch command, rad.
     pub pitch: RateLimit,
+    /// The blades one by one, if they are led so.
+    pub individual: Option<IndividualPitch>,
     /// Last torque command, N m.
     pub torque: RateLimit,
     /// Generator on the grid.
@@ -85,6 +89,7 @@ impl TurbineController {
             wind: WindMonitor::NEW,
             yaw: YawDrive::ALIGNED,
             pitch: RateLimit::new(feather.get()),
+            individual: parameters.individual.map(|_| IndividualPitch::at([feather; 3])),
             torque: RateLimit::new(0.0),
             connected: false,
             brake: Hysteresis::new(false),
@@ -139,6 +144,11 @@ impl TurbineController {
         state.mode = mode;
         state.connected = connected;
         state.pitch = RateLimit::new(pitch.get());
+        if self.parameters.individual.is_some() {
+            let blade =
+                |sample| usable(sample).map_or(pitch, Radians).limit(limits.pitch_min, limits.pitch_max);
+            state.individual = Some(IndividualPitch::at(inputs.blades.each_ref().map(blade)));
+        }
         state.torque = RateLimit::new(if connected { torque.get() } else { 0.0 });
         state.wind = WindMonitor::NEW;
         state.yaw = YawDrive::ALIGNED;
@@ -152,7 +162,10 @@ impl TurbineController {
             self.reseed(inputs);
         }
         let safety = &self.parameters.safety;
-        let told = Radians(self.state.pitch.value());
+        let told = match &self.state.individual {
+            None => PitchCommand::All(Radians(self.state.pitch.value())),
+            Some(individual) => PitchCommand::Each(individual.blades()),
+        };
         let sight = (inputs, demand, told);
         let trips = self.state.interlock.step(safety, self.parameters.gearbox_ratio, sight, dt);
         let situation = self.look(inputs, demand, trips, dt);
@@ -160,8 +173,8 @@ impl TurbineController {
 
         let control_dt = dt.min(CONTROL_STEP_MAX);
         let wanted = self.act(&situation, control_dt);
-        let outputs = self.limited(&wanted, &situation, inputs, control_dt);
-        self.report(&situation, outputs)
+        let (outputs, individual_pitch) = self.limited(&wanted, &situation, inputs, control_dt);
+        self.report(&situation, outputs, individual_pitch)
     }
 
     fn look(
@@ -275,12 +288,13 @@ impl TurbineController {
         s: &Situation,
         inputs: &TurbineInputs,
         dt: Duration,
-    ) -> TurbineOutputs {
+    ) -> (TurbineOutputs, IndividualPitchStatus) {
         let p = &self.parameters;
         let state = &mut self.state;
         let pitch_rate = wanted.pitch_rate.min(p.law.pitch_rate_max);
         let pitch = wanted.pitch.limit(p.law.pitch_min, p.law.pitch_max);
         state.pitch.step(pitch.get(), RateLimits::both(pitch_rate.get()), dt);
+        let (blades, individual_pitch) = each_blade(state, p, s, inputs, dt);
         state.connected = wanted.connected;
         if state.connected {
             let torque = wanted.torque.limit(NewtonMeters::ZERO, p.law.torque_max);
@@ -299,16 +313,23 @@ impl TurbineController {
             }
         };
         let yaw_rate = state.yaw.step(usable(&inputs.yaw_error), wanted.may_yaw, &p.yaw, dt);
-        TurbineOutputs {
+        let outputs = TurbineOutputs {
             generator_torque: NewtonMeters(state.torque.value()).limit(NewtonMeters::ZERO, p.law.torque_max),
             pitch: Radians(state.pitch.value()).limit(p.law.pitch_min, p.law.pitch_max),
+            blades,
             yaw_rate,
             brake,
             generator_connected: state.connected,
-        }
+        };
+        (outputs, individual_pitch)
     }
 
-    fn report(&self, s: &Situation, outputs: TurbineOutputs) -> TurbineStep {
+    fn report(
+        &self,
+        s: &Situation,
+        outputs: TurbineOutputs,
+        individual_pitch: IndividualPitchStatus,
+    ) -> TurbineStep {
         let state = &self.state;
         let operation = state.mode.operation();
         let share = operation.map_or(s.power_share_wanted, |operation| operation.power_share.value());
@@ -321,8 +342,30 @@ impl TurbineController {
             power_limit: self.parameters.rated_power * share,
             seeded: state.seeded,
             holding: s.speed.is_none(),
+            individual_pitch,
         }
     }
+}
+
+/// The blades one by one around the common pitch, if they are led so.
+fn each_blade(
+    state: &mut TurbineState,
+    p: &TurbineParameters,
+    s: &Situation,
+    inputs: &TurbineInputs,
+    dt: Duration,
+) -> (Option<[Radians; 3]>, IndividualPitchStatus) {
+    let (Some(individual), Some(parameters)) = (&mut state.individual, &p.individual) else {
+        return (None, IndividualPitchStatus::Off);
+    };
+    let sight = BladeSight {
+        loads: inputs.blade_loads.as_ref(),
+        rotor_speed: s.speed.map(|speed| speed / p.gearbox_ratio),
+        producing: state.mode.operation().is_some(),
+        collective: Radians(state.pitch.value()),
+    };
+    let (blades, status) = individual.step(parameters, &p.law, &sight, dt);
+    (Some(blades), status)
 }
 
 /// Law and power ramp; an unknown speed holds both outputs.

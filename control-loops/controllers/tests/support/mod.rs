@@ -47,6 +47,7 @@ pub(crate) fn standing_inputs() -> TurbineInputs {
         tower_acceleration: good(0.0),
         grid_ok: good(1.0),
         plc_state: good(0.0),
+        blade_loads: None,
         outputs_unacknowledged_for: Duration::ZERO,
     }
 }
@@ -156,9 +157,10 @@ impl Bench {
 
     pub(crate) fn tick(&mut self) -> TurbineStep {
         let step = self.controller.step(&self.inputs, &self.demand, TICK);
-        for blade in self.inputs.blades.iter_mut().filter(|_| step.seeded) {
+        let commands = step.outputs.blades.unwrap_or([step.outputs.pitch; 3]);
+        for (blade, command) in self.inputs.blades.iter_mut().zip(commands).filter(|_| step.seeded) {
             if blade.quality == Quality::Good {
-                blade.value = step.outputs.pitch.get();
+                blade.value = command.get();
             }
         }
         if self.inputs.generator_torque.quality == Quality::Good && step.seeded {

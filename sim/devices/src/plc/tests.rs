@@ -149,7 +149,7 @@ fn what_no_command_can_be_is_refused() {
         site.write_changed(|w| registers::GENERATOR_CONNECT.set_u16(w, 2)),
     ];
     assert!(refused.iter().all(|answer| *answer == Err(Exception::IllegalDataValue)), "{refused:?}");
-    let nowhere = [0_u16, 30, 99, 111].map(|address| site.plc.at(site.now).write(address, &[0]));
+    let nowhere = [0_u16, 38, 99, 118].map(|address| site.plc.at(site.now).write(address, &[0]));
     assert!(nowhere.iter().all(|answer| *answer == Err(Exception::IllegalDataAddress)), "{nowhere:?}");
     assert_eq!(site.plc.truth().writes_refused_by_content, 11);
     assert_eq!(site.plc.truth().writes_applied, 0);
@@ -160,8 +160,30 @@ fn the_two_tables_can_be_read_and_nothing_else() {
     let mut site = Site::new();
     let mut read =
         |address: u16, count: usize| site.plc.at(site.now).read(address, &mut vec![0; count]).is_ok();
-    assert!(read(0, 30) && read(29, 1) && read(100, 11) && read(110, 1));
-    assert!(!read(0, 31) && !read(30, 1) && !read(99, 2) && !read(110, 2) && !read(65535, 2));
+    assert!(read(0, 38) && read(37, 1) && read(100, 18) && read(117, 1));
+    assert!(!read(0, 39) && !read(38, 1) && !read(99, 2) && !read(117, 2) && !read(65535, 2));
+}
+
+#[test]
+fn each_blade_follows_its_own_command_once_the_master_says_so() {
+    let mut site = Site::new();
+    let lead = |individual: u16| {
+        move |words: &mut CommandWords| {
+            registers::PITCH_INDIVIDUAL.set_u16(words, individual);
+            registers::PITCH_CMD.set_f32(words, 0.2);
+            registers::PITCH_1_CMD.set_f32(words, 0.1);
+            registers::PITCH_2_CMD.set_f32(words, 0.3);
+            registers::PITCH_3_CMD.set_f32(words, 0.2);
+        }
+    };
+    for (individual, expected) in [(0, [0.2, 0.2, 0.2]), (1, [0.1, 0.3, 0.2])] {
+        assert_eq!(site.write_changed(lead(individual)), Ok(()));
+        site.pass(Duration::from_secs(5));
+        let pitch = site.plc.turbine_mut().measurements().pitch;
+        for (blade, expected) in pitch.into_iter().zip(expected) {
+            assert!((blade.get() - expected).abs() < 1e-3, "{pitch:?}");
+        }
+    }
 }
 
 #[test]

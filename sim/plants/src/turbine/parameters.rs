@@ -1,10 +1,13 @@
 //! What distinguishes one turbine from another.
 
+use super::Inflow;
 use hal_units::{Meters, NewtonMeters, Radians, RadiansPerSecond, Watts};
 
 /// Parameters of a turbine's plant. All are above zero, and dampings below one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TurbinePlantParameters {
+    /// How the wind differs over the rotor.
+    pub inflow: Inflow,
     /// Blade tip to axis.
     pub rotor_radius: Meters,
     /// Density of the air, kg/m3.
@@ -59,6 +62,7 @@ impl TurbinePlantParameters {
     /// drivetrain table. The tower is one mass at the first fore-aft frequency with the top's stiffness
     /// of 1.79e6 N/m, with the report's structural damping of 1 %.
     pub const NREL_5MW: Self = Self {
+        inflow: Inflow::UNIFORM,
         rotor_radius: Meters(63.0),
         air_density_kgpm3: 1.225,
         rotor_power_factor: 1.0,

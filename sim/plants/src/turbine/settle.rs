@@ -44,7 +44,7 @@ impl Turbine {
         self.tower.position = self.loads.thrust.get() / p.tower_stiffness_npm();
         self.actuation = Actuation {
             generator_torque: self.generator_torque,
-            pitch,
+            pitch: [pitch; 3],
             generator_connected: true,
             ..Actuation::FEATHERED
         };

@@ -365,7 +365,7 @@ fn over_wind(schedule: &[f64; WIND_LINES], wind_mps: f64) -> f64 {
 }
 
 /// An even schedule at a place from 0 (its first entry) to 1 (its last); its ends hold outside.
-fn over(schedule: &[f64], place: f64) -> f64 {
+pub(super) fn over(schedule: &[f64], place: f64) -> f64 {
     let cells = schedule.len().saturating_sub(1);
     let position = (place * cells as f64).max(0.0).min(cells as f64);
     let cell = (position as usize).min(cells.saturating_sub(1));
