@@ -38,8 +38,10 @@ mod plans;
 pub mod realtime;
 mod report;
 mod setup;
+mod sparkplug;
 mod supervise;
 pub mod telemetry;
+pub mod unit_state;
 
 pub use fleet::FleetStartError;
 pub use pair::{Charge, PairError, WireError};

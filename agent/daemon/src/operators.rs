@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 
-use agent_cycle::{Command, CommandAction, Executed, PlantRecord, UnitRecord};
+use agent_cycle::{Command, CommandAction, Executed};
 use agent_status::{Commands, MqttLink};
 use hal_linux_rt::clock::now;
 use hal_mqtt::client::{BrokerUrl, ConnectionState, Credentials, Delivery, OptionsError, UrlError, Voice};
@@ -24,7 +24,8 @@ use hal_mqtt::command::{
 };
 use hal_mqtt::log::{FileStorage, LogError, Sync};
 use hal_mqtt::outbox::{Outbox, OutboxId, OutboxLimits};
-use hal_mqtt::state::{StateField, StateFilter, StateValue};
+use hal_mqtt::sparkplug::{EdgeNode, SparkplugTopics};
+use hal_mqtt::state::StateFilter;
 use hal_mqtt::topic::{Name, TopicError, Topics};
 use hal_mqtt::{Clock, Mqtt, MqttOptions};
 use hal_units::{Duration, Instant};
@@ -35,14 +36,12 @@ use crate::config::{FLEET, MqttConfig, PlantConfig, SiteConfig};
 use crate::fleet::{FleetAnswer, FleetRequest, FleetThread};
 use crate::overrides::OverrideStore;
 use crate::pair::Learned;
+use crate::sparkplug::Session;
 use crate::supervise::GroupControl;
+use crate::unit_state::{ValueNames, state_filter, state_values};
 
 /// Commands under way at a time; further ones wait in the client, which refuses them as busy when full.
 const UNDER_WAY_MAX: usize = 64;
-/// A unit's state is published at most so often when it changes,
-const STATE_INTERVAL_MIN: Duration = Duration::from_millis(500);
-/// and so often when it does not.
-const STATE_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 /// Why the command interface cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +58,9 @@ pub enum OperatorsError {
     /// Outbox or journal.
     #[error("{0}")]
     Log(#[from] LogError),
+    /// The session of the Sparkplug edge node.
+    #[error("[mqtt] sparkplug_group: {0}")]
+    Sparkplug(std::io::Error),
     /// The client.
     #[error("{0}")]
     Client(#[from] hal_mqtt::client::StartError),
@@ -100,6 +102,10 @@ impl Operators {
         outlives: impl Fn(u64, Instant) -> bool,
     ) -> Vec<Executed> {
         let Some(link) = &mut self.link else { return Vec::new() };
+        if let Some(session) = &mut link.sparkplug {
+            session.set_active(self.active, now(), wall_ms());
+            session.turn(now(), wall_ms());
+        }
         link.pass_on();
         link.take_executed(controls);
         let of_fleet = fleet.map(|fleet| link.take_fleet(fleet)).unwrap_or_default();
@@ -166,6 +172,9 @@ impl Operators {
         if let Some(link) = &mut self.link {
             link.take_executed(controls);
             link.conclude(|_, _| true);
+            if let Some(session) = &mut link.sparkplug {
+                session.stop(now(), wall_ms());
+            }
             link.mqtt.stop(Duration::from_secs(1));
         }
     }
@@ -230,6 +239,8 @@ struct Link {
     held: Option<IncomingCommand>,
     states: BTreeMap<String, (Name, StateFilter)>,
     executed: u64,
+    names: ValueNames,
+    sparkplug: Option<Session>,
 }
 
 impl Link {
@@ -251,6 +262,8 @@ impl Link {
         if site.pair.is_some() {
             options.voice = Voice::Silent;
         }
+        let sparkplug = sparkplug_topics(site, config)?;
+        let mut edge_node = sparkplug.clone().map(|topics| EdgeNode::new(topics, first_bd_seq(site)));
         let mut units = BTreeMap::new();
         let mut states = BTreeMap::new();
         for unit in &site.units {
@@ -259,8 +272,11 @@ impl Link {
                 PlantConfig::Turbine(parameters) => UnitKind::Turbine { rated_power: parameters.rated_power },
                 PlantConfig::Vehicle(_) => UnitKind::Vehicle,
             };
+            let filter = state_filter(&unit.plant, config.names);
+            edge_node =
+                edge_node.map(|node| node.with(name.clone(), filter.fields().to_vec(), kind.commands()));
             units.insert(name.clone(), kind);
-            states.insert(unit.name.clone(), (name, state_filter(&unit.plant)));
+            states.insert(unit.name.clone(), (name, filter));
         }
         if let Some(stations) = stations {
             units.insert(Name::new(FLEET)?, UnitKind::Fleet { stations });
@@ -273,7 +289,13 @@ impl Link {
         )?;
         let gate = CommandGate::new(GateLimits::default(), units);
         let journal = FileStorage::open(&site.state_dir.join("commands"))?;
-        let desk = CommandDesk::open(topics.clone(), gate, journal)?;
+        let mut desk = CommandDesk::open(topics.clone(), gate, journal)?;
+        let mut session = None;
+        if let (Some(topics), Some(node)) = (sparkplug, edge_node) {
+            let broker = BrokerUrl::parse(&config.broker)?;
+            session = Some(Session::new(config, broker, &topics, node).map_err(OperatorsError::Sparkplug)?);
+            desk = desk.with_sparkplug(topics);
+        }
         let clock = Clock { monotonic: now, wall: Timestamp::now };
         let places = (0..site.groups.len())
             .flat_map(|group| {
@@ -295,6 +317,8 @@ impl Link {
             held: None,
             states,
             executed: 0,
+            names: config.names,
+            sparkplug: session,
         })
     }
 
@@ -478,7 +502,11 @@ impl Link {
                 let (Some(record), Some((name, filter))) = (control.collector.unit(unit), state) else {
                     continue;
                 };
-                let values = state_values(record);
+                let values = state_values(record, self.names);
+                if let Some(session) = &mut self.sparkplug {
+                    let trusted = record.quality.is_usable().then(|| values.clone());
+                    session.observe(name, trusted, wall_ms());
+                }
                 if filter.is_due(at, &values) {
                     let payload = filter.payload(wall, &values);
                     let topic = self.topics.state(name);
@@ -489,6 +517,24 @@ impl Link {
             }
         }
     }
+}
+
+/// Milliseconds since 1970, as Sparkplug counts.
+fn wall_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+/// The topics of the edge node that this site is, if it shall be one.
+fn sparkplug_topics(site: &SiteConfig, config: &MqttConfig) -> Result<Option<SparkplugTopics>, TopicError> {
+    let Some(group) = &config.sparkplug_group else { return Ok(None) };
+    Ok(Some(SparkplugTopics { group: Name::new(group)?, node: Name::new(&site.name)? }))
+}
+
+/// The number of the first session: another one than before a restart, even on one node of a pair and odd on the
+/// other.
+fn first_bd_seq(site: &SiteConfig) -> u8 {
+    let is_b = site.pair.as_ref().is_some_and(|pair| pair.node.as_str() == "b");
+    ((wall_ms() / 1000 * 2) as u8) | u8::from(is_b)
 }
 
 /// What became of a command, before its issuer is told.
@@ -538,49 +584,4 @@ fn action(command: &command::Command) -> Option<CommandAction> {
         command::Command::Reset => CommandAction::Reset,
         command::Command::Transport(_) | command::Command::Cancel { .. } => return None,
     })
-}
-
-/// What is published of a unit, in the order of its filter's fields.
-fn state_values(record: &UnitRecord) -> Vec<StateValue> {
-    let mut values = vec![
-        StateValue::Word(record.plant.mode()),
-        StateValue::Word(record.quality.as_str()),
-        StateValue::Word(record.plant.held_by().first().copied().unwrap_or("none")),
-    ];
-    match &record.plant {
-        PlantRecord::Turbine(turbine) => values.extend([
-            StateValue::Number(turbine.power.as_kilowatts()),
-            StateValue::Number(turbine.power_limit.as_kilowatts()),
-            StateValue::Number(turbine.rotor_speed.as_rpm()),
-            StateValue::Number(turbine.pitch.as_degrees()),
-            StateValue::Number(turbine.wind_speed.get()),
-        ]),
-        PlantRecord::Vehicle(vehicle) => {
-            let pose = vehicle.pose.unwrap_or_default();
-            values.extend([
-                StateValue::Number(pose.x.get()),
-                StateValue::Number(pose.y.get()),
-                StateValue::Number(pose.heading.as_degrees()),
-            ]);
-        }
-    }
-    values
-}
-
-fn state_filter(plant: &PlantConfig) -> StateFilter {
-    let field = |name, dead_band| StateField { name, dead_band };
-    let mut fields = vec![field("mode", 0.0), field("quality", 0.0), field("trip", 0.0)];
-    match plant {
-        PlantConfig::Turbine(_) => fields.extend([
-            field("power_kw", 25.0),
-            field("power_limit_kw", 1.0),
-            field("rotor_rpm", 0.1),
-            field("pitch_deg", 0.5),
-            field("wind_mps", 0.5),
-        ]),
-        PlantConfig::Vehicle(_) => {
-            fields.extend([field("x_m", 0.5), field("y_m", 0.5), field("heading_deg", 10.0)]);
-        }
-    }
-    StateFilter::new(fields, STATE_INTERVAL_MIN, STATE_INTERVAL_MAX)
 }

@@ -13,6 +13,7 @@ use hal_units::Duration;
 use proptest::prelude::*;
 
 const SITE: &str = include_str!("../../../examples/site.toml");
+const INDIVIDUAL_PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc-individual-pitch.toml");
 const PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
 
 const DRIVE_PROFILE: &str = include_str!("../../../profiles/differential-drive.toml");
@@ -48,12 +49,16 @@ impl SiteText {
     }
 
     fn parse(&self) -> Result<SiteConfig, Diagnostic> {
+        let one_by_one =
+            format!("{}\n[tuning]\nindividual_pitch_radps = 0.1\n", control_loops_tuning::NREL_5MW);
         let read = |path: &Path| {
             let text = match path.file_name().and_then(|name| name.to_str()) {
                 Some("differential-drive.toml") => DRIVE_PROFILE,
                 Some("iea-15mw.toml") => control_loops_tuning::IEA_15MW,
                 Some("nrel-5mw.toml") => control_loops_tuning::NREL_5MW,
                 Some("nrel-5mw.rotor.txt") => control_loops_tuning::NREL_5MW_ROTOR,
+                Some("one-by-one.toml") => &one_by_one,
+                Some("individual.toml") => INDIVIDUAL_PROFILE,
                 Some("cut.rotor.txt") => "# nothing\n1.0 2.0\n",
                 _ => &self.profile,
             };
@@ -463,6 +468,32 @@ fn what_a_turbine_is_must_be_said_once() {
         let complaint = example.parse().unwrap_err();
         assert!(example.text_at(&complaint).contains(at), "{complaint}");
     }
+}
+
+#[test]
+fn individual_pitch_needs_a_profile_with_root_moments_and_a_command_for_each_blade() {
+    let files = "description = \"one-by-one.toml\"\nrotor_table = \"nrel-5mw.rotor.txt\"";
+    let complaint = SiteText::example().with(MODEL, files).parse().unwrap_err().to_string();
+    assert!(
+        complaint.contains("no input `azimuth`, which a turbine with individual pitch needs"),
+        "{complaint}"
+    );
+    let profile = "profile = \"../profiles/nrel5mw-plc.toml\"";
+    let rich = SiteText::example().with(MODEL, files).with(profile, "profile = \"individual.toml\"").config();
+    assert!(controller(&rich).individual.is_some());
+}
+
+#[test]
+fn a_sparkplug_group_is_a_name_and_the_names_of_values_are_ours_or_the_standards() {
+    let mqtt = |lines: &str| {
+        let broker = "broker = \"mqtt://192.0.2.10:1883\"";
+        SiteText::example().with(broker, &format!("{broker}\n{lines}")).parse()
+    };
+    let complaint = mqtt("sparkplug_group = \"a/b\"").unwrap_err().to_string();
+    assert!(complaint.contains("`a/b` is no name"), "{complaint}");
+    assert!(mqtt("names = \"iec\"").is_err());
+    let config = mqtt("sparkplug_group = \"wind\"\nnames = \"iec-61400-25\"").unwrap().mqtt.unwrap();
+    assert_eq!(config.sparkplug_group.as_deref(), Some("wind"));
 }
 
 #[test]

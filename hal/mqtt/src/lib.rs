@@ -11,6 +11,7 @@
 //! - [`command`]: the gate that commands must pass, and the desk that answers them; on [`journal`], its memory.
 //! - [`client`]: the threads that join them with a broker: [`Mqtt`].
 //! - [`plain`]: a link without memory, for partners who say everything again until it is answered.
+//! - [`sparkplug`]: the same units for hosts that speak Sparkplug B.
 //! - [`state`]: when a unit's state is worth publishing. [`topic`]: where. [`dedup`]: for subscribers.
 //!
 //! # Guarantees
@@ -28,6 +29,7 @@ pub mod journal;
 pub mod log;
 pub mod outbox;
 pub mod plain;
+pub mod sparkplug;
 pub mod state;
 pub mod topic;
 mod wire;

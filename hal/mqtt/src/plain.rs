@@ -34,10 +34,21 @@ pub struct PlainOptions {
     pub credentials: Option<Credentials>,
     /// What to hear.
     pub filters: Vec<String>,
-    /// What the broker says, retained with QoS 1, when this client is gone.
-    pub last_will: Option<(String, String)>,
+    /// What the broker says when this client is gone.
+    pub last_will: Option<Will>,
     /// Messages that may wait either way.
     pub queue: usize,
+}
+
+/// A message that the broker publishes with QoS 1 when the client is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Will {
+    /// Its topic.
+    pub topic: String,
+    /// Its contents.
+    pub payload: Vec<u8>,
+    /// Whether the broker keeps it.
+    pub retain: bool,
 }
 
 /// What comes.
@@ -130,6 +141,11 @@ impl PlainLink {
         }
     }
 
+    /// What the broker shall say when the next connection is gone.
+    pub fn set_last_will(&mut self, will: Will) {
+        self.options.last_will = Some(will);
+    }
+
     /// Whether the broker takes messages.
     #[must_use]
     pub const fn is_connected(&self) -> bool {
@@ -143,13 +159,13 @@ impl PlainLink {
     }
 
     /// Sends a message with QoS 0; false if it was dropped.
-    pub fn send(&mut self, topic: &str, text: String) -> bool {
+    pub fn send(&mut self, topic: &str, payload: impl Into<Vec<u8>>) -> bool {
+        let payload = payload.into();
         let sent = self.connected
-            && text.len() <= MESSAGE_BYTES_MAX
-            && self
-                .open
-                .as_ref()
-                .is_some_and(|(client, _)| client.try_publish(topic, QoS::AtMostOnce, false, text).is_ok());
+            && payload.len() <= MESSAGE_BYTES_MAX
+            && self.open.as_ref().is_some_and(|(client, _)| {
+                client.try_publish(topic, QoS::AtMostOnce, false, payload).is_ok()
+            });
         *(if sent { &mut self.counters.sent } else { &mut self.counters.dropped }) += 1;
         sent
     }
@@ -230,8 +246,9 @@ fn library_options(options: &PlainOptions) -> LibraryOptions {
     if let Some(credentials) = &options.credentials {
         library.set_credentials(&credentials.username, &credentials.password);
     }
-    if let Some((topic, text)) = &options.last_will {
-        library.set_last_will(LastWill::new(topic, text.clone(), QoS::AtLeastOnce, true));
+    if let Some(will) = &options.last_will {
+        let payload = will.payload.clone();
+        library.set_last_will(LastWill::new(&will.topic, payload, QoS::AtLeastOnce, will.retain));
     }
     library
 }

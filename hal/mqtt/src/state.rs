@@ -36,7 +36,7 @@ pub enum StateValue {
 }
 
 impl StateValue {
-    fn differs_from(self, published: Self, dead_band: f64) -> bool {
+    pub(crate) fn differs_from(self, published: Self, dead_band: f64) -> bool {
         match (self, published) {
             (Self::Number(now), Self::Number(then)) => {
                 // A value that is no number differs from each that is one, not from its like.
@@ -69,6 +69,12 @@ impl StateFilter {
         let fields: Vec<_> = fields.into_iter().take(STATE_FIELDS_MAX).collect();
         let published = Vec::with_capacity(fields.len());
         Self { fields, interval_min, interval_max, published, published_at: None }
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn fields(&self) -> &[StateField] {
+        &self.fields
     }
 
     /// Whether `values`, in the order of the fields, are to be published now; if so they count as published.

@@ -15,9 +15,11 @@ use hal_linux_rt::doctor::default_core;
 use hal_modbus::{Parity, Transport};
 use hal_units::Duration;
 
+use crate::unit_state::ValueNames;
+
 use super::text::{
-    BusText, CgroupText, GroupText, LinkText, LogFormat, MqttText, NodeText, PairText, ParityText, PlansText,
-    RtuText, SiteText, TurbineText,
+    BusText, CgroupText, GroupText, LinkText, LogFormat, MqttText, NamesText, NodeText, PairText, ParityText,
+    PlansText, RtuText, SiteText, TurbineText,
 };
 use super::{
     AdminConfig, ArbiterConfig, BusConfig, CgroupConfig, DeviceConfig, GroupConfig, IoConfig, LogConfig,
@@ -213,6 +215,14 @@ impl Checker<'_> {
             broker: broker.clone(),
             client_id: text.client_id.clone().unwrap_or(client_id),
             credentials: text.user.clone().map(|user| (user, text.password.clone().unwrap_or_default())),
+            names: match text.names {
+                NamesText::Takt => ValueNames::Takt,
+                NamesText::Iec61400 => ValueNames::Iec61400,
+            },
+            sparkplug_group: match &text.sparkplug_group {
+                Some(group) => self.topic_name(group).map(|()| Some(group.get_ref().clone()))?,
+                None => None,
+            },
         })
     }
 

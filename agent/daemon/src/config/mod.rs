@@ -158,6 +158,10 @@ pub struct MqttConfig {
     pub client_id: String,
     /// User name and password.
     pub credentials: Option<(String, String)>,
+    /// Group of the Sparkplug edge node that this site is besides, if it is one.
+    pub sparkplug_group: Option<String>,
+    /// Whose names the values of turbines bear.
+    pub names: crate::unit_state::ValueNames,
 }
 
 /// The thread that talks to the field.

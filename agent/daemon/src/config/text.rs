@@ -145,6 +145,18 @@ pub(super) struct MqttText {
     pub(super) client_id: Option<String>,
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
+    pub(super) sparkplug_group: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) names: NamesText,
+}
+
+#[derive(Deserialize, Clone, Copy, Default)]
+pub(super) enum NamesText {
+    #[default]
+    #[serde(rename = "takt")]
+    Takt,
+    #[serde(rename = "iec-61400-25")]
+    Iec61400,
 }
 
 #[derive(Deserialize, Default)]

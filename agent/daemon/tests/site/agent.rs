@@ -36,6 +36,8 @@ pub(crate) struct Site {
     folder: TempDir,
     devices: Vec<SocketAddr>,
     broker: Option<String>,
+    sparkplug_group: Option<&'static str>,
+    individual_pitch: bool,
     realtime: &'static str,
     period_ms: u64,
     pair: Option<PairNode>,
@@ -63,6 +65,8 @@ impl Site {
             folder,
             devices: devices.to_vec(),
             broker: None,
+            sparkplug_group: None,
+            individual_pitch: false,
             realtime: "preferred",
             period_ms: PERIOD_MS,
             pair: None,
@@ -77,6 +81,23 @@ impl Site {
 
     pub(crate) fn with_broker(mut self, url: &str) -> Self {
         self.broker = Some(url.to_owned());
+        self.write();
+        self
+    }
+
+    pub(crate) fn with_sparkplug(mut self, group: &'static str) -> Self {
+        self.sparkplug_group = Some(group);
+        self.write();
+        self
+    }
+
+    /// Turbines whose blades are led one by one, from a description of their own.
+    pub(crate) fn with_individual_pitch(mut self) -> Self {
+        let description =
+            format!("{}\n[tuning]\nindividual_pitch_radps = 0.2\n", control_loops_tuning::NREL_5MW);
+        fs::write(self.folder().join("turbine.toml"), description).unwrap();
+        fs::write(self.folder().join("rotor.txt"), control_loops_tuning::NREL_5MW_ROTOR).unwrap();
+        self.individual_pitch = true;
         self.write();
         self
     }
@@ -169,7 +190,13 @@ impl Site {
     }
 
     fn text(&self, socket: &str, state_dir: &str) -> String {
-        let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/../../profiles/nrel5mw-plc.toml");
+        let name = if self.individual_pitch { "nrel5mw-plc-individual-pitch" } else { "nrel5mw-plc" };
+        let profile = format!("{}/../../profiles/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let turbine = if self.individual_pitch {
+            "description = \"turbine.toml\"\nrotor_table = \"rotor.txt\""
+        } else {
+            "model = \"nrel-5mw\""
+        };
         // Tests share their cores with others: slower answers are no fault here.
         let relaxed = fs::read_to_string(profile)
             .unwrap()
@@ -189,6 +216,9 @@ impl Site {
         );
         if let Some(broker) = &self.broker {
             text += &format!("[mqtt]\nbroker = \"{broker}\"\n");
+            if let Some(group) = self.sparkplug_group {
+                text += &format!("sparkplug_group = \"{group}\"\n");
+            }
         }
         if let Some(PairNode { node, ports }) = &self.pair {
             let link = |(local, peer): &(u16, u16)| {
@@ -207,7 +237,7 @@ impl Site {
             text += &format!(
                 "[[bus]]\nname = \"{name}\"\ntcp = \"{address}\"\n\
                  [[device]]\nname = \"{name}\"\nbus = \"{name}\"\nprofile = \"profile.toml\"\n\
-                 [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\nmodel = \"nrel-5mw\"\n"
+                 [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\n{turbine}\n"
             );
         }
         text + &self.fleet + self.plans + &self.cgroup

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod agent;
+mod blades;
 mod containment;
 mod drives;
 mod field;
@@ -9,6 +10,7 @@ mod fleet;
 mod operator;
 mod pair;
 mod plans;
+mod sparkplug;
 mod traces;
 
 use std::process::Command;

@@ -11,6 +11,7 @@ use super::{
 use crate::journal::Journal;
 use crate::log::{LogError, Storage};
 use crate::outbox::{CORRELATION_BYTES_MAX, Message};
+use crate::sparkplug::{self, SparkplugTopics};
 use crate::topic::{Topics, check_topic, cut, default_answer_topic};
 
 /// A message as it came from the broker.
@@ -63,6 +64,7 @@ pub enum ConcludeError {
 #[derive(Debug)]
 pub struct CommandDesk<S> {
     topics: Topics,
+    sparkplug: Option<SparkplugTopics>,
     gate: CommandGate,
     journal: Journal<S>,
     /// Concluded in memory only; told as soon as the journal is mended. At most as many as the gate remembers.
@@ -76,7 +78,13 @@ impl<S: Storage> CommandDesk<S> {
     /// If the journal cannot be read.
     pub fn open(topics: Topics, mut gate: CommandGate, storage: S) -> Result<Self, LogError> {
         let journal = Journal::open(storage, &mut gate)?;
-        Ok(Self { topics, gate, journal, untold: Vec::new() })
+        Ok(Self { topics, sparkplug: None, gate, journal, untold: Vec::new() })
+    }
+
+    /// Takes commands that come as Sparkplug's, too.
+    #[must_use]
+    pub fn with_sparkplug(self, topics: SparkplugTopics) -> Self {
+        Self { sparkplug: Some(topics), ..self }
     }
 
     /// After a start: the commands that were accepted and not concluded, oldest first, and answers for those
@@ -103,6 +111,10 @@ impl<S: Storage> CommandDesk<S> {
     /// Takes what arrived. `has_room`: whether the agent can take a command now.
     pub fn receive(&mut self, now: Timestamp, arrival: &Arrival<'_>, has_room: bool) -> Reaction {
         let topic = std::str::from_utf8(arrival.topic).unwrap_or_default();
+        let device = self.sparkplug.as_ref().and_then(|topics| topics.parse_device_command(topic));
+        if let Some(device) = device {
+            return self.receive_sparkplug(now, device, arrival, has_room);
+        }
         let Some((unit, name)) = self.topics.parse_command(topic) else {
             return Reaction { verdict: Verdict::Refused(Refusal::NotACommand), answer: None };
         };
@@ -122,6 +134,25 @@ impl<S: Storage> CommandDesk<S> {
                 let answer = check_topic(&reply.topic).is_ok().then(|| answer.message(reply));
                 Reaction { verdict: Verdict::Refused(refusal), answer }
             }
+        }
+    }
+
+    /// A command in Sparkplug's clothes: the same as ours once it is taken out.
+    fn receive_sparkplug(
+        &mut self,
+        now: Timestamp,
+        device: &str,
+        arrival: &Arrival<'_>,
+        has_room: bool,
+    ) -> Reaction {
+        match sparkplug::command_in(arrival.payload, self.gate.limits().payload_bytes_max) {
+            Ok((name, json)) => {
+                let topic =
+                    format!("{}{}/{device}/cmd/{name}", crate::topic::TOPIC_PREFIX, self.topics.site());
+                let ours = Arrival { topic: topic.as_bytes(), payload: json.as_bytes(), ..*arrival };
+                self.receive(now, &ours, has_room)
+            }
+            Err(refusal) => Reaction { verdict: Verdict::Refused(refusal), answer: None },
         }
     }
 
@@ -221,7 +252,10 @@ impl<S: Storage> CommandDesk<S> {
     /// Filters to subscribe to.
     #[must_use]
     pub fn filters(&self) -> Vec<String> {
-        self.gate.units().map(|unit| self.topics.commands(unit)).collect()
+        let ours = self.gate.units().map(|unit| self.topics.commands(unit));
+        let sparkplug = self.sparkplug.iter();
+        let theirs = sparkplug.flat_map(|topics| self.gate.units().map(|unit| topics.device_commands(unit)));
+        ours.chain(theirs).collect()
     }
 }
 

@@ -60,6 +60,14 @@ pub enum Refusal {
         /// What is wrong, with the place.
         what: String,
     },
+    /// A Sparkplug write that says neither which command it is nor until when it holds.
+    #[error(
+        "a plain write to {metric:?} has no id, seq and expiry; write the JSON of a command as text to Command/{{name}}"
+    )]
+    BareWrite {
+        /// What was to be written.
+        metric: String,
+    },
     /// An id, an issuer or a station is none.
     #[error("{field} must be 1 to {NAME_BYTES_MAX} printable ASCII characters without spaces")]
     BadName {
@@ -186,6 +194,7 @@ impl Refusal {
             Self::Retained => "retained",
             Self::TooLarge { .. } => "too-large",
             Self::Malformed { .. } => "malformed",
+            Self::BareWrite { .. } => "bare-write",
             Self::BadName { .. } => "bad-name",
             Self::BadTime { .. } => "bad-time",
             Self::ExpiresBeforeIssued => "expires-before-issued",

@@ -1,0 +1,170 @@
+//! What is published of a unit, and under which names.
+//!
+//! # Names of IEC 61400-25
+//!
+//! IEC 61400-25-2 gives the data of a turbine's logical nodes names, which SCADA systems know. With
+//! `names = "iec-61400-25"` in `[mqtt]` a turbine's values bear them, in the units of the standard:
+//!
+//! | ours | theirs | |
+//! |---|---|---|
+//! | `mode` | `WTUR.TurSt` | our words: the standard leaves the states to the manufacturer |
+//! | `power_kw` | `WTUR.W` | W |
+//! | `power_limit_kw` | `WTUR.DmdW` | W |
+//! | `rotor_rpm` | `WROT.RotSpd` | rpm |
+//! | `pitch_deg` | `WROT.PtAngValBl1` to `Bl3` | deg; ours is the mean |
+//! | `wind_mps` | `WNAC.WdSpd` | m/s |
+//!
+//! What the standard has no name for keeps ours: `quality`, `trip`, `individual_pitch`.
+
+use agent_cycle::{PlantRecord, TurbineRecord, UnitRecord};
+use hal_mqtt::state::{StateField, StateFilter, StateValue};
+use hal_units::Duration;
+
+use crate::config::PlantConfig;
+
+/// A unit's state is published at most so often when it changes,
+const STATE_INTERVAL_MIN: Duration = Duration::from_millis(500);
+/// and so often when it does not.
+const STATE_INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// Whose names a turbine's values bear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ValueNames {
+    /// Ours.
+    #[default]
+    Takt,
+    /// Those of IEC 61400-25-2.
+    Iec61400,
+}
+
+/// What is published of a unit, in the order of its filter's fields.
+pub(crate) fn state_values(record: &UnitRecord, names: ValueNames) -> Vec<StateValue> {
+    let mut values = vec![
+        StateValue::Word(record.plant.mode()),
+        StateValue::Word(record.quality.as_str()),
+        StateValue::Word(record.plant.held_by().first().copied().unwrap_or("none")),
+    ];
+    match &record.plant {
+        PlantRecord::Turbine(turbine) => values.extend(turbine_values(turbine, names)),
+        PlantRecord::Vehicle(vehicle) => {
+            let pose = vehicle.pose.unwrap_or_default();
+            values.extend([
+                StateValue::Number(pose.x.get()),
+                StateValue::Number(pose.y.get()),
+                StateValue::Number(pose.heading.as_degrees()),
+            ]);
+        }
+    }
+    values
+}
+
+fn turbine_values(turbine: &TurbineRecord, names: ValueNames) -> Vec<StateValue> {
+    let powers = [turbine.power, turbine.power_limit].map(|power| match names {
+        ValueNames::Takt => power.as_kilowatts(),
+        ValueNames::Iec61400 => power.get(),
+    });
+    let mut numbers = powers.to_vec();
+    numbers.push(turbine.rotor_speed.as_rpm());
+    match names {
+        ValueNames::Takt => numbers.push(turbine.pitch.as_degrees()),
+        ValueNames::Iec61400 => numbers.extend(turbine.blades.map(|blade| blade.as_degrees())),
+    }
+    numbers.push(turbine.wind_speed.get());
+    let numbers = numbers.into_iter().map(StateValue::Number);
+    numbers.chain([StateValue::Word(turbine.individual_pitch.as_str())]).collect()
+}
+
+/// When a unit's state is published, and under which names.
+pub(crate) fn state_filter(plant: &PlantConfig, names: ValueNames) -> StateFilter {
+    let field = |name, dead_band| StateField { name, dead_band };
+    let standing = [field("quality", 0.0), field("trip", 0.0)];
+    let fields: Vec<StateField> = match (plant, names) {
+        (PlantConfig::Turbine(_), ValueNames::Takt) => {
+            let numbers = [
+                field("power_kw", 25.0),
+                field("power_limit_kw", 1.0),
+                field("rotor_rpm", 0.1),
+                field("pitch_deg", 0.5),
+                field("wind_mps", 0.5),
+                field("individual_pitch", 0.0),
+            ];
+            [field("mode", 0.0)].into_iter().chain(standing).chain(numbers).collect()
+        }
+        (PlantConfig::Turbine(_), ValueNames::Iec61400) => {
+            let numbers = [
+                field("WTUR.W", 25e3),
+                field("WTUR.DmdW", 1e3),
+                field("WROT.RotSpd", 0.1),
+                field("WROT.PtAngValBl1", 0.5),
+                field("WROT.PtAngValBl2", 0.5),
+                field("WROT.PtAngValBl3", 0.5),
+                field("WNAC.WdSpd", 0.5),
+                field("individual_pitch", 0.0),
+            ];
+            [field("WTUR.TurSt", 0.0)].into_iter().chain(standing).chain(numbers).collect()
+        }
+        (PlantConfig::Vehicle(_), _) => {
+            let numbers = [field("x_m", 0.5), field("y_m", 0.5), field("heading_deg", 10.0)];
+            [field("mode", 0.0)].into_iter().chain(standing).chain(numbers).collect()
+        }
+    };
+    StateFilter::new(fields, STATE_INTERVAL_MIN, STATE_INTERVAL_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_cycle::PlantRecord;
+    use control_loops_controllers::turbine::{IndividualPitchStatus, ModeName, TripSet, TurbineParameters};
+    use hal_process_image::Quality;
+    use hal_units::{MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
+
+    fn record() -> UnitRecord {
+        let turbine = TurbineRecord {
+            mode: ModeName::Run,
+            trips: TripSet::NONE,
+            wind_speed: MetersPerSecond(12.0),
+            rotor_speed: RadiansPerSecond::from_rpm(12.1),
+            power: Watts(5e6),
+            pitch: Radians::from_degrees(3.0),
+            blades: [2.0, 3.0, 4.0].map(Radians::from_degrees),
+            torque_command: NewtonMeters(4e4),
+            pitch_command: Radians::from_degrees(3.0),
+            power_limit: Watts(5e6),
+            individual_pitch: IndividualPitchStatus::Active,
+        };
+        UnitRecord {
+            unit: 0,
+            cycle: 1,
+            quality: Quality::Good,
+            input_age: None,
+            unacknowledged_for: Duration::ZERO,
+            plant: PlantRecord::Turbine(turbine),
+        }
+    }
+
+    fn published(names: ValueNames) -> serde_json::Value {
+        let plant = PlantConfig::Turbine(Box::new(TurbineParameters::NREL_5MW));
+        let values = state_values(&record(), names);
+        let filter = state_filter(&plant, names);
+        assert_eq!(filter.fields().len(), values.len());
+        serde_json::from_slice(&filter.payload(jiff::Timestamp::UNIX_EPOCH, &values)).unwrap()
+    }
+
+    #[test]
+    fn under_the_standard_s_names_power_is_in_watts_and_each_blade_has_its_own_angle() {
+        let state = published(ValueNames::Iec61400);
+        assert_eq!(state["WTUR.TurSt"], "run");
+        assert_eq!(state["WTUR.W"], 5e6);
+        let near = |name: &str, expected: f64| (state[name].as_f64().unwrap() - expected).abs() < 1e-9;
+        assert!(near("WROT.PtAngValBl1", 2.0) && near("WROT.PtAngValBl3", 4.0), "{state}");
+        assert!(near("WROT.RotSpd", 12.1) && near("WNAC.WdSpd", 12.0), "{state}");
+    }
+
+    #[test]
+    fn under_our_own_names_the_pitch_is_the_mean() {
+        let state = published(ValueNames::Takt);
+        assert!((state["pitch_deg"].as_f64().unwrap() - 3.0).abs() < 1e-9, "{state}");
+        assert_eq!((&state["mode"], &state["individual_pitch"]), (&"run".into(), &"active".into()));
+    }
+}
