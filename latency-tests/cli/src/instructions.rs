@@ -35,6 +35,8 @@ pub(crate) enum Subject {
     TurbineBaseline,
     /// The same under the Takt law
     TurbineTakt,
+    /// The same with individual pitch
+    TurbineIndividual,
     /// A cycle of 20 turbines
     CycleOfTurbines,
     /// A cycle of 20 vehicles
@@ -55,6 +57,7 @@ pub(crate) fn execute(subject: Subject) -> Result<(), String> {
     match subject {
         Subject::TurbineBaseline => controller(|_| TurbineParameters::NREL_5MW),
         Subject::TurbineTakt => controller(|recording| recording.takt),
+        Subject::TurbineIndividual => controller(|recording| recording.individual),
         Subject::CycleOfTurbines => cycle(UNITS, 0),
         Subject::CycleOfVehicles => cycle(0, UNITS),
     }

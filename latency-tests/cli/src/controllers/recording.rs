@@ -19,13 +19,16 @@ const WIND: &str = "turb:14:14";
 pub(crate) struct Recording {
     /// The Takt law for the turbine that was recorded.
     pub(crate) takt: TurbineParameters,
+    /// The same with individual pitch.
+    pub(crate) individual: TurbineParameters,
     shown: Vec<(Measurements, Duration)>,
 }
 
 impl Recording {
     /// Records so many steps.
     pub(crate) fn of(steps: usize) -> Result<Self, String> {
-        let takt = takt()?;
+        let takt = tuned("")?;
+        let individual = tuned("[tuning]\nindividual_pitch_radps = 0.1\n")?;
         let spec = WIND.parse::<WindSpec>().map_err(|error| error.to_string())?;
         let wind = Wind::from_spec(&spec, 1).map_err(|error| error.to_string())?;
         let setup = TurbineLoopSetup {
@@ -46,7 +49,7 @@ impl Recording {
             };
             let Ok(()) = site.step_driven(drive);
         }
-        Ok(Self { takt, shown })
+        Ok(Self { takt, individual, shown })
     }
 
     /// The inputs of our controllers.
@@ -73,8 +76,9 @@ fn inputs(seen: &Measurements, now: Duration, step: usize) -> TurbineInputs {
     inputs_from(seen, now, u32::try_from(step + 1).unwrap_or(u32::MAX), Duration::ZERO)
 }
 
-fn takt() -> Result<TurbineParameters, String> {
-    let document = Document::new("nrel-5mw.toml", control_loops_tuning::NREL_5MW);
+fn tuned(tuning: &str) -> Result<TurbineParameters, String> {
+    let text = format!("{}\n{tuning}", control_loops_tuning::NREL_5MW);
+    let document = Document::new("nrel-5mw.toml", &text);
     let description = TurbineDescription::parse(&document).map_err(|error| error.to_string())?;
     let rotor = RotorSurface::nrel_5mw().as_table();
     let tuned = control_loops_tuning::tune("nrel-5mw.toml", &description, &rotor);
