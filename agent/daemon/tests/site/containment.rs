@@ -170,7 +170,7 @@ fn an_agent_stays_within_the_core_and_the_memory_that_it_laid_on_itself() {
     let number =
         |file: &str| -> u64 { fs::read_to_string(memory.join(file)).unwrap().trim().parse().unwrap() };
     let most = number("memory.max_usage_in_bytes");
-    assert!(most > 16 << 20 && most <= MIB << 20, "{most}");
+    assert!(most > 4 << 20 && most <= MIB << 20, "{most}");
     assert_eq!(number("memory.failcnt"), 0, "it ran into its limit");
 }
 
@@ -179,8 +179,8 @@ fn an_agent_stays_within_the_core_and_the_memory_that_it_laid_on_itself() {
 fn a_memory_limit_that_is_too_small_is_told_before_the_kernel_ends_the_agent() {
     let own = OwnGroup(name("memory"));
     let field = Field::in_wind(1, WIND_MPS);
-    let site = Site::over(&field.addresses()).with_group(&own.0, "memory_max_mib = 32");
-    let why = ["memory is not locked", "32768 KiB", "memory_max_mib"];
+    let site = Site::over(&field.addresses()).with_group(&own.0, "memory_max_mib = 16");
+    let why = ["memory is not locked", "16384 KiB", "memory_max_mib"];
     let site = site.with_realtime("required");
     let arguments = site.arguments();
     let output = Command::new(env!("CARGO_BIN_EXE_takt-agent")).args(arguments).output().unwrap();
