@@ -19,14 +19,14 @@ const CHANNELS: [Channel; 15] = [
     ("BldPitch1", "(deg)", |row| row.blades[0].as_degrees()),
     ("BldPitch2", "(deg)", |row| row.blades[1].as_degrees()),
     ("BldPitch3", "(deg)", |row| row.blades[2].as_degrees()),
-    ("RootMyc1", "(kN-m)", |row| row.root_moments[0].get() / 1e3),
-    ("RootMyc2", "(kN-m)", |row| row.root_moments[1].get() / 1e3),
-    ("RootMyc3", "(kN-m)", |row| row.root_moments[2].get() / 1e3),
     ("GenTq", "(kN-m)", |row| row.generator_torque.get() / 1e3),
     ("GenPwr", "(kW)", |row| row.power.as_kilowatts()),
     ("RotThrust", "(kN)", |row| row.thrust.get() / 1e3),
     ("TTDspFA", "(m)", |row| row.tower_deflection.get()),
     ("NcIMUTAxs", "(m/s^2)", |row| row.tower_acceleration_mps2),
+    ("RootMyc1", "(kN-m)", |row| row.root_moments[0].get() / 1e3),
+    ("RootMyc2", "(kN-m)", |row| row.root_moments[1].get() / 1e3),
+    ("RootMyc3", "(kN-m)", |row| row.root_moments[2].get() / 1e3),
 ];
 
 /// The text of a file, row by row.
