@@ -1,5 +1,5 @@
 //! Developer commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask model`,
-//! `cargo xtask latency`, `cargo xtask cluster`, `cargo xtask check`.
+//! `cargo xtask latency`, `cargo xtask cluster`, `cargo xtask rt-vm`, `cargo xtask check`.
 //!
 //! # Problem
 //!
@@ -9,7 +9,7 @@
 //!
 //! # Code map
 //!
-//! - [`demo`], [`mod@test`], [`model`], [`latency`], [`cluster`], [`check`]: one module per command.
+//! - [`demo`], [`mod@test`], [`model`], [`latency`], [`cluster`], [`rt_vm`], [`check`]: one module per command.
 //! - [`architecture`]: the rules about who may depend on whom, and where `unsafe` may be.
 //! - [`libtest`]: reads what `cargo test` prints.
 //! - [`parts`], [`tools`]: what tests and checks need from the machine, and how it gets there.
@@ -27,6 +27,7 @@ pub mod libtest;
 pub mod model;
 pub mod parts;
 pub mod process;
+pub mod rt_vm;
 pub mod rust_words;
 pub mod sanitizer;
 pub mod statically;

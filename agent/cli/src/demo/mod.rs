@@ -34,8 +34,8 @@ use sim_lab::commander::{CommanderError, mosquitto_pub};
 use sim_lab::site::Law;
 use takeover::Takeovers;
 
-/// Waiting for a child to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Waiting for a child to be ready: on an emulated machine it takes longer than one would think. One that ends is seen at once.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const SIMULATOR_ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// Without a terminal, a line so often.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
