@@ -31,6 +31,7 @@ mod fleet;
 pub mod images;
 pub mod keeper;
 mod limits;
+mod next;
 mod operators;
 pub mod overrides;
 mod pair;

@@ -24,12 +24,15 @@ mod node;
 mod plan;
 mod reach;
 mod state;
+mod thread;
 mod wire;
+mod words;
 
-pub(crate) use node::{FleetNews, FleetSide, FleetWord, News, Order, PairThread};
 pub(crate) use plan::FENCED;
 pub(crate) use plan::PairPlan;
 pub use plan::{Charge, PairError};
 pub(crate) use state::Learned;
+pub(crate) use thread::PairThread;
 pub(crate) use wire::Farewell;
 pub use wire::WireError;
+pub(crate) use words::{FleetNews, FleetSide, FleetWord, News, Order};

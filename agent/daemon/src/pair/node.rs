@@ -1,274 +1,34 @@
-//! The pair thread: the protocol with its senses and its hands.
+//! What the pair thread does: the protocol with its senses and its hands.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
-use agent_cycle::{Executed, Grid};
+use agent_cycle::Grid;
 use agent_status::{Pair as PairReport, PairLink};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use failover_protocol::{
-    Alarm as PairAlarm, CheckedConfig, Epoch, FieldHealth, Input, Message, Node, Output, Pair, Role, TakeOver,
-};
+use crossbeam_channel::{Sender, TrySendError};
+use failover_protocol::{Epoch, FieldHealth, Input, Message, Output, Pair, Role};
 use hal_linux_rt::clock::{boot_now, from_boot, now};
-use hal_linux_rt::lease_gate::{LeaseCell, NEEDED_TO_MARK};
-use hal_linux_rt::thread::{self, Priority, Realtime, RtThread, SpawnError, ThreadReport, ThreadSpec};
-use hal_modbus::{Office, OfficeHolder};
+use hal_linux_rt::lease_gate::LeaseCell;
+use hal_modbus::OfficeHolder;
 use hal_units::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::plan::FENCED;
 use super::reach::Reach;
 use super::state::{self, Follower, GroupSide, Learned};
-use super::wire::{Arrival, Wire, WireSpec};
+use super::thread::{Shared, Wiring};
+use super::wire::{Arrival, Wire};
+use super::words::{FleetNews, FleetSide, FleetWord, News, Order};
 use crate::alarm::Alarm;
+use crate::next::next_or_never;
 use crate::plans::{PlanNews, PlanSide, PlanWord};
-use crate::setup::drop_capabilities_but;
 
-/// News that may wait for the main thread.
-const NEWS_MAX: usize = 1024;
-/// Orders that may wait for the pair thread.
-const ORDERS_MAX: usize = 16;
 /// How long the outputs of the last cycle of a term may take to their devices.
 const LAST_WRITES_WITHIN: Duration = Duration::from_millis(6);
 /// A peer that is silent for so long does not follow.
 const PEER_GONE_AFTER: Duration = Duration::from_millis(50);
-/// A peer that holds no state for so long, though it is there, cannot: it has another version.
-const HELD_WITHIN: Duration = Duration::from_secs(2);
 /// How often the report for people is renewed.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What the main thread has to know.
-#[derive(Debug, Clone)]
-pub(crate) enum News {
-    /// This node is something else now.
-    Role {
-        /// What.
-        role: Role,
-        /// The highest epoch that it knows; its own while it is active.
-        epoch: Epoch,
-    },
-    /// The node that writes has done something that outlives it.
-    Learned(Learned),
-    /// Another run of the peer follows this node.
-    PeerBegan,
-    /// For people.
-    Alarm(PairAlarm),
-    /// How the term began.
-    TakeOver(TakeOver),
-}
-
-/// What the main thread asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Hand over to the peer.
-    Switchover,
-    /// Tell the peer of commands that were carried out, oldest first.
-    Tell(Vec<Executed>),
-    /// Give up the office: the process ends.
-    Resign,
-}
-
-/// What the fleet thread hears of the peer.
-#[derive(Debug)]
-pub(crate) enum FleetNews {
-    /// The state of the peer's fleet after a step. To be held, and then to be said to be held.
-    State {
-        /// The step.
-        step: u64,
-        /// The state, encoded.
-        bytes: Vec<u8>,
-    },
-    /// The peer holds this node's state after a step.
-    Held {
-        /// The step.
-        step: u64,
-    },
-}
-
-/// What the fleet thread asks.
-#[derive(Debug)]
-pub(crate) enum FleetWord {
-    /// Send this node's state after a step.
-    State {
-        /// The step.
-        step: u64,
-        /// The state, encoded.
-        bytes: Vec<u8>,
-    },
-    /// The peer's state after a step is held here.
-    Held {
-        /// The step.
-        step: u64,
-    },
-}
-
-/// The fleet thread, as the pair thread sees it.
-pub(crate) struct FleetSide {
-    pub(crate) schema: u64,
-    pub(crate) words: mpsc::Receiver<FleetWord>,
-    pub(crate) news: Sender<FleetNews>,
-    /// Whether a peer is heard.
-    pub(crate) peer_near: Arc<AtomicBool>,
-}
-
-/// What the thread is made of.
-pub(crate) struct Wiring {
-    pub(crate) node: Node,
-    pub(crate) config: CheckedConfig,
-    pub(crate) wire: WireSpec,
-    /// The first group leads: the pair counts its cycles.
-    pub(crate) groups: Vec<GroupSide>,
-    pub(crate) origin: Instant,
-    pub(crate) period: Duration,
-    /// From the grid point until the state of a cycle is there and its outputs leave.
-    pub(crate) budget: Duration,
-    pub(crate) office: OfficeHolder,
-    pub(crate) lease: LeaseCell,
-    /// `fenced`, or `unfenced` and why.
-    pub(crate) profile: String,
-    pub(crate) reach: Reach,
-    /// If the site has a fleet.
-    pub(crate) fleet: Option<FleetSide>,
-    pub(crate) plans: Option<PlanSide>,
-    pub(crate) core: Option<u16>,
-    pub(crate) priority: Option<u8>,
-}
-
-/// The running thread, as the main thread holds it.
-pub(crate) struct PairThread {
-    pub(crate) news: Receiver<News>,
-    orders: mpsc::Sender<Order>,
-    shared: Arc<Shared>,
-    office: Office,
-    thread: RtThread<()>,
-}
-
-/// What both threads look at.
-#[derive(Debug, Default)]
-struct Shared {
-    report: Mutex<PairReport>,
-    /// The newest cycle whose state the peer holds.
-    peer_holds: AtomicU64,
-    /// Whether a peer is heard: one that follows, will follow, or is about to take over.
-    peer_near: AtomicBool,
-}
-
-impl PairThread {
-    /// Starts the thread. It sends nothing before the control thread has made a cycle.
-    ///
-    /// # Errors
-    /// If the thread cannot be created, or not with the policy that is required.
-    pub(crate) fn start(wiring: Wiring, office: Office, realtime: Realtime) -> Result<Self, SpawnError> {
-        let (news_in, news) = bounded(NEWS_MAX);
-        let (orders, orders_out) = mpsc::channel(ORDERS_MAX);
-        let shared = Arc::new(Shared::default());
-        let spec = ThreadSpec {
-            name: "takt-pair".to_owned(),
-            core: wiring.core.map(usize::from),
-            priority: wiring.priority.and_then(Priority::new),
-            stack_bytes: 512 << 10,
-            stack_prefault_bytes: 128 << 10,
-            realtime,
-        };
-        let seen = Arc::clone(&shared);
-        let thread = thread::spawn(spec, move |_| {
-            // Each new socket to the arbiter is marked.
-            drop_capabilities_but(&[NEEDED_TO_MARK]);
-            run(wiring, news_in, orders_out, seen);
-        })?;
-        Ok(Self { news, orders, shared, office, thread })
-    }
-
-    /// The thread's settings as read back.
-    pub(crate) fn settings(&self) -> &ThreadReport {
-        &self.thread.report
-    }
-
-    /// The pair as this node sees it, at most a tenth of a second old.
-    pub(crate) fn report(&self) -> PairReport {
-        self.shared.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether what was done in the cycle of this number, and is known since then, outlives this node: the
-    /// peer holds the state after it, or there is no peer that could, and nobody else can have taken over.
-    pub(crate) fn outlives(&self, cycle: u64, since: Instant) -> bool {
-        if self.shared.peer_holds.load(Ordering::Relaxed) > cycle {
-            return true;
-        }
-        // In this order: a node that was stopped finds the word of before, but no lease.
-        let near = self.shared.peer_near.load(Ordering::Acquire);
-        let at = now();
-        (!near || at.since(since) > HELD_WITHIN) && self.office.may_write(at)
-    }
-
-    /// Passes an order on; says why not if the thread does not take it.
-    pub(crate) fn order(&self, order: Order) -> Result<(), String> {
-        ask(&self.orders, order)
-    }
-
-    /// What the admin interface calls to ask for a switchover.
-    pub(crate) fn switchover(&self) -> crate::admin::AskSwitchover {
-        let (orders, shared) = (self.orders.clone(), Arc::clone(&self.shared));
-        Arc::new(move || {
-            let role = shared.report.lock().unwrap_or_else(PoisonError::into_inner).role.clone();
-            if role != Role::Active.as_str() {
-                return Err(format!("this node is {role}: ask at the active one"));
-            }
-            ask(&orders, Order::Switchover)
-        })
-    }
-
-    /// Waits for the end of the thread after [`Order::Resign`].
-    pub(crate) fn stop(self) {
-        drop(self.orders);
-        if self.thread.join().is_err() {
-            tracing::error!("the pair thread panicked");
-        }
-    }
-}
-
-fn ask(orders: &mpsc::Sender<Order>, order: Order) -> Result<(), String> {
-    orders.try_send(order).map_err(|_| "the pair thread takes no orders now; try again".to_owned())
-}
-
-fn run(wiring: Wiring, news: Sender<News>, orders: mpsc::Receiver<Order>, shared: Arc<Shared>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "the pair thread has no runtime: this node stays silent");
-            return;
-        }
-    };
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        match Alarm::new() {
-            Ok(alarm) => NodeLoop::new(wiring, news, shared).run(alarm, orders).await,
-            Err(error) => tracing::error!(%error, "the pair thread has no timer: this node stays silent"),
-        }
-    });
-}
-
-/// What the fleet thread asks next; never if there is none.
-async fn next_word(fleet: &mut Option<FleetSide>) -> FleetWord {
-    match fleet {
-        Some(fleet) => match fleet.words.recv().await {
-            Some(word) => word,
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
-}
-
-/// What the plan thread says next; never if there is none.
-async fn next_plan_word(plans: &mut Option<PlanSide>) -> PlanWord {
-    match plans {
-        Some(plans) => match plans.words.recv().await {
-            Some(word) => word,
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
-}
 
 /// A handover that is under way.
 #[derive(Debug, Clone, Copy)]
@@ -278,7 +38,8 @@ struct LastCycle {
     written_by: Option<Instant>,
 }
 
-struct NodeLoop {
+/// See the head of the module above.
+pub(super) struct NodeLoop {
     pair: Pair,
     wire: Wire,
     groups: Vec<GroupSide>,
@@ -309,7 +70,7 @@ struct NodeLoop {
 }
 
 impl NodeLoop {
-    fn new(wiring: Wiring, news: Sender<News>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(wiring: Wiring, news: Sender<News>, shared: Arc<Shared>) -> Self {
         let Wiring {
             node,
             config,
@@ -356,7 +117,8 @@ impl NodeLoop {
         }
     }
 
-    async fn run(mut self, alarm: Alarm, mut orders: mpsc::Receiver<Order>) {
+    /// Until the thread is told to end.
+    pub(super) async fn run(mut self, alarm: Alarm, mut orders: mpsc::Receiver<Order>) {
         let mut ends = false;
         while !ends || self.pair.role() == Role::Active {
             let wake = from_boot(self.due).min(self.state_due + self.budget);
@@ -373,8 +135,8 @@ impl NodeLoop {
                         ends = true;
                     }
                 },
-                word = next_word(&mut self.fleet) => self.fleet_says(word),
-                word = next_plan_word(&mut self.plans) => self.plans_say(word),
+                word = next_or_never(self.fleet.as_mut().map(|fleet| &mut fleet.words)) => self.fleet_says(word),
+                word = next_or_never(self.plans.as_mut().map(|plans| &mut plans.words)) => self.plans_say(word),
                 waited = alarm.wait(wake) => if waited.is_err() { return },
             }
             while let Some(arrival) = self.wire.next() {

@@ -10,10 +10,11 @@ use hal_linux_rt::thread::{Realtime, SpawnError};
 use hal_modbus::{DeviceCounters, Office, OfficeHolder};
 use hal_units::{Duration, Instant};
 
-use super::node::{FleetSide, PairThread, Wiring};
 use super::reach::Reach;
 use super::state::GroupSide;
+use super::thread::{PairThread, Wiring};
 use super::wire::{WireError, WireSpec};
+use super::words::FleetSide;
 use crate::config::{GroupConfig, PairConfig, SiteConfig};
 use crate::images::GroupImages;
 use crate::plans::PlanSide;

@@ -64,17 +64,6 @@ pub(super) struct Peer {
     given: Option<(PlanId, Vec<u8>, Instant)>,
 }
 
-/// What the pair thread has to tell next; never without one.
-pub(super) async fn next_news(pair: &mut Option<PlanEnds>) -> PlanNews {
-    match pair {
-        Some(pair) => match pair.news.recv().await {
-            Some(news) => news,
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
-}
-
 impl PlanLoop {
     pub(super) fn tell(&mut self, word: PeerWord) {
         // A pair thread that is behind gets the newest word later.

@@ -18,12 +18,13 @@ use super::asks::Patient;
 use super::cycles::Cycles;
 use super::disk::DiskFolder;
 use super::keys;
-use super::peer::{Peer, PlanEnds, next_news};
+use super::peer::{Peer, PlanEnds};
 use super::setup::{PlansError, clock, read_local};
 use super::socket::{self, Asked};
 use super::tables::{KnownPlan, Timing};
 use crate::config::SiteConfig;
 use crate::fleet::PlannedOrders;
+use crate::next::next_or_never;
 use crate::setup::drop_capabilities;
 
 /// Questions that may wait.
@@ -251,7 +252,7 @@ impl PlanLoop {
                     Some(Order::Health(health)) => self.feel(health),
                     None => return,
                 },
-                news = next_news(&mut self.pair) => self.hear(news),
+                news = next_or_never(self.pair.as_mut().map(|pair| &mut pair.news)) => self.hear(news),
                 Some((ask, reply)) = asks.recv() => self.asked(ask, reply),
                 () = tokio::time::sleep(pause) => {}
             }
