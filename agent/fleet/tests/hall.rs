@@ -405,12 +405,15 @@ fn a_vehicle_on_the_bus_that_was_stopped_goes_on_after_its_reset() {
     site.assert_in_order();
 }
 
-/// One vehicle with one order is stopped again and again on its way, each time a little later.
-fn stopped_all_along(stop: fn(&mut OnBus, bool)) {
-    let mut site = Site::with_mixed(0, 1);
+/// A site of one vehicle with one order, which is stopped for a while again and again on its way, each time a little
+/// later, and does its order all the same.
+fn stopped_all_along(
+    mut site: Site,
+    place: fn(&Site) -> [f64; 2],
+    stop_for_a_while: impl Fn(&mut Site),
+) -> Site {
     site.seconds(3);
     site.order();
-    let place = |site: &Site| [site.on_bus[0].truth().x, site.on_bus[0].truth().y];
     for stops in 1..60 {
         let from = place(&site);
         let way = 0.3 * f64::from(stops);
@@ -421,25 +424,33 @@ fn stopped_all_along(stop: fn(&mut OnBus, bool)) {
                 break;
             }
         }
+        stop_for_a_while(&mut site);
+    }
+    site.until_done(1, 300);
+    site.seconds(5);
+    site.assert_in_order();
+    site
+}
+
+fn stopped_all_along_on_the_bus(stop: fn(&mut OnBus, bool)) {
+    let place = |site: &Site| [site.on_bus[0].truth().x, site.on_bus[0].truth().y];
+    stopped_all_along(Site::with_mixed(0, 1), place, |site| {
         stop(&mut site.on_bus[0], true);
         site.seconds(20);
         stop(&mut site.on_bus[0], false);
         site.seconds(2);
         site.on_bus[0].reset();
-    }
-    site.until_done(1, 300);
-    site.seconds(5);
-    site.assert_in_order();
+    });
 }
 
 #[test]
 fn a_vehicle_that_was_stopped_on_the_way_to_its_task_does_it_after_its_reset() {
-    stopped_all_along(|vehicle, stopped| vehicle.protective_stop = stopped);
+    stopped_all_along_on_the_bus(|vehicle, stopped| vehicle.protective_stop = stopped);
 }
 
 #[test]
 fn a_vehicle_whose_link_was_lost_on_the_way_to_its_task_does_it_after_its_reset() {
-    stopped_all_along(|vehicle, lost| vehicle.link_lost = lost);
+    stopped_all_along_on_the_bus(|vehicle, lost| vehicle.link_lost = lost);
 }
 
 /// Many orders, and now and then a vehicle that is stopped for a while wherever it just is.
@@ -493,37 +504,20 @@ fn vehicles_on_the_air_that_are_stopped_anywhere_are_not_driven_into_and_do_thei
     site.assert_in_order();
 }
 
-/// One vehicle over the air with one order is stopped again and again on its way, each time a little later, while
-/// the radio loses what it loses.
+/// Over a radio that loses what it loses.
 fn stopped_all_along_on_the_air(version: Version, loss_percent: u64) {
     use hal_vda5050::EmergencyStop;
-    let mut site =
-        Site::with_vehicles_of(1, |_| version).over_a_radio(Duration::from_millis(20), loss_percent);
-    site.seconds(3);
-    site.order();
+    let site = Site::with_vehicles_of(1, |_| version).over_a_radio(Duration::from_millis(20), loss_percent);
     let place = |site: &Site| [site.vehicles[0].truth().x, site.vehicles[0].truth().y];
-    for stops in 1..60 {
-        let from = place(&site);
-        let way = 0.3 * f64::from(stops);
-        for _ in 0..2_000 {
-            site.tick();
-            let [x, y] = place(&site);
-            if (x - from[0]).hypot(y - from[1]) > way {
-                break;
-            }
-        }
+    let site = stopped_all_along(site, place, |site| {
         // What is stopped while it handles a load needs a person to look at it.
-        if site.vehicles[0].truth().speed < 0.2 {
-            continue;
+        if site.vehicles[0].truth().speed >= 0.2 {
+            site.vehicles[0].happen(Happening::EmergencyStop(EmergencyStop::Manual));
+            site.seconds(20);
+            site.vehicles[0].happen(Happening::EmergencyStop(EmergencyStop::None));
+            site.seconds(2);
         }
-        site.vehicles[0].happen(Happening::EmergencyStop(EmergencyStop::Manual));
-        site.seconds(20);
-        site.vehicles[0].happen(Happening::EmergencyStop(EmergencyStop::None));
-        site.seconds(2);
-    }
-    site.until_done(1, 300);
-    site.seconds(5);
-    site.assert_in_order();
+    });
     assert_eq!(site.fleet.report("hall.json", true).refused, std::collections::BTreeMap::new());
 }
 

@@ -4,6 +4,7 @@
 
 #[path = "../campaign/mosquitto.rs"]
 mod mosquitto;
+mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,15 +29,10 @@ use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
 use rumqttc::v5::{AsyncClient, Event};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use support::{PATIENCE, desk_of_a_turbine, name};
 
 fn broker(folder: &Path) -> Mosquitto {
     Mosquitto::start(folder, "").unwrap()
-}
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
 }
 
 fn options(broker: &str) -> MqttOptions {
@@ -48,12 +44,7 @@ fn options(broker: &str) -> MqttOptions {
 
 /// A node with one turbine of 5 MW, its outbox and journal in `folder`.
 fn node_with(options: MqttOptions, folder: &Path) -> Mqtt {
-    let open = |name: &str| FileStorage::open(&folder.join(name)).unwrap();
-    let (outbox, _) =
-        Outbox::open(open("outbox"), OutboxLimits::default(), Sync::Disk, OutboxId::draw()).unwrap();
-    let unit = UnitKind::Turbine { rated_power: Watts::from_kilowatts(5000.0) };
-    let gate = CommandGate::new(GateLimits::default(), BTreeMap::from([(name("wt-01"), unit)]));
-    let desk = CommandDesk::open(Topics::new(name("north")), gate, open("journal")).unwrap();
+    let (outbox, desk) = desk_of_a_turbine(folder);
     Mqtt::start(options, outbox, Some(desk), Clock::system()).unwrap()
 }
 

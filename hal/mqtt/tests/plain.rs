@@ -4,48 +4,14 @@
 
 #[path = "../campaign/mosquitto.rs"]
 mod mosquitto;
+mod support;
 
-use std::time::{Duration, Instant as Clock};
-
-use hal_mqtt::client::BrokerUrl;
-use hal_mqtt::plain::{PlainEvent, PlainLink, PlainOptions};
-use hal_units::Instant;
+use hal_mqtt::plain::{PlainEvent, PlainLink};
 use mosquitto::{End, Mosquitto};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn now() -> Instant {
-    static START: std::sync::OnceLock<Clock> = std::sync::OnceLock::new();
-    Instant::ZERO + START.get_or_init(Clock::now).elapsed()
-}
+use support::{PATIENCE, next, now, open};
 
 fn link(broker: &Mosquitto, client_id: &str) -> PlainLink {
-    PlainLink::new(PlainOptions {
-        broker: BrokerUrl::parse(&broker.url()).unwrap(),
-        client_id: client_id.to_owned(),
-        credentials: None,
-        filters: vec!["echo/#".to_owned()],
-        last_will: None,
-        queue: 64,
-    })
-    .unwrap()
-}
-
-fn open(link: &mut PlainLink) {
-    link.set_open(now(), true);
-    assert_eq!(next(link), PlainEvent::Connected);
-}
-
-#[track_caller]
-fn next(link: &mut PlainLink) -> PlainEvent {
-    let deadline = Clock::now() + PATIENCE;
-    while Clock::now() < deadline {
-        if let Some(event) = link.next(now()) {
-            return event;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    panic!("nothing came in time");
+    support::link(&broker.url(), client_id, &["echo/#"])
 }
 
 fn arrived(text: &str) -> PlainEvent {

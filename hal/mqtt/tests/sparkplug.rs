@@ -4,6 +4,7 @@
 
 #[path = "../campaign/mosquitto.rs"]
 mod mosquitto;
+mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,17 +24,7 @@ use hal_units::{Instant, Watts};
 use jiff::{SignedDuration, Timestamp};
 use mosquitto::Mosquitto;
 use prost::Message as _;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn now() -> Instant {
-    static START: std::sync::OnceLock<Clock> = std::sync::OnceLock::new();
-    Instant::ZERO + START.get_or_init(Clock::now).elapsed()
-}
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
+use support::{PATIENCE, desk_of_a_turbine, link, name, next, open};
 
 fn topics() -> SparkplugTopics {
     SparkplugTopics { group: name("wind"), node: name("north") }
@@ -42,35 +33,6 @@ fn topics() -> SparkplugTopics {
 fn edge_node() -> EdgeNode {
     let fields = vec![StateField { name: "power_kw", dead_band: 25.0 }];
     EdgeNode::new(topics(), 0).with(name("wt-01"), fields, &["derate", "stop"])
-}
-
-fn link(broker: &Mosquitto, client_id: &str, filters: &[&str]) -> PlainLink {
-    PlainLink::new(PlainOptions {
-        broker: BrokerUrl::parse(&broker.url()).unwrap(),
-        client_id: client_id.to_owned(),
-        credentials: None,
-        filters: filters.iter().map(|filter| (*filter).to_owned()).collect(),
-        last_will: None,
-        queue: 64,
-    })
-    .unwrap()
-}
-
-#[track_caller]
-fn next(link: &mut PlainLink) -> PlainEvent {
-    let deadline = Clock::now() + PATIENCE;
-    while Clock::now() < deadline {
-        if let Some(event) = link.next(now()) {
-            return event;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    panic!("nothing came in time");
-}
-
-fn open(link: &mut PlainLink) {
-    link.set_open(now(), true);
-    assert_eq!(next(link), PlainEvent::Connected);
 }
 
 /// What a host hears next.
@@ -91,10 +53,10 @@ fn values(power_kw: f64) -> Option<Vec<StateValue>> {
 fn a_host_sees_births_data_a_rebirth_and_a_death_that_bears_the_session_s_number() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(folder.path(), "").unwrap();
-    let mut host = link(&broker, "host", &["spBv1.0/wind/+/north", "spBv1.0/wind/+/north/#"]);
+    let mut host = link(&broker.url(), "host", &["spBv1.0/wind/+/north", "spBv1.0/wind/+/north/#"]);
     open(&mut host);
     let mut node = edge_node();
-    let mut session = link(&broker, "north", &["spBv1.0/wind/NCMD/north"]);
+    let mut session = link(&broker.url(), "north", &["spBv1.0/wind/NCMD/north"]);
     let will = node.will(1);
     session.set_last_will(Will { topic: will.topic, payload: will.payload, retain: false });
     open(&mut session);
@@ -139,12 +101,7 @@ fn a_host_sees_births_data_a_rebirth_and_a_death_that_bears_the_session_s_number
 
 /// A node that takes commands to one turbine of 5 MW, Sparkplug's too.
 fn commanded(broker: &Mosquitto, folder: &Path) -> Mqtt {
-    let open = |name: &str| FileStorage::open(&folder.join(name)).unwrap();
-    let (outbox, _) =
-        Outbox::open(open("outbox"), OutboxLimits::default(), Sync::Disk, OutboxId::draw()).unwrap();
-    let unit = UnitKind::Turbine { rated_power: Watts::from_kilowatts(5000.0) };
-    let gate = CommandGate::new(GateLimits::default(), BTreeMap::from([(name("wt-01"), unit)]));
-    let desk = CommandDesk::open(Topics::new(name("north")), gate, open("journal")).unwrap();
+    let (outbox, desk) = desk_of_a_turbine(folder);
     let options = MqttOptions::new(BrokerUrl::parse(&broker.url()).unwrap(), "node-1");
     let node =
         Mqtt::start(options, outbox, Some(desk.with_sparkplug(topics())), hal_mqtt::Clock::system()).unwrap();
@@ -179,7 +136,7 @@ fn a_sparkplug_command_passes_the_same_gate_is_carried_out_once_and_a_bare_write
     let folder = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(&folder.path().join("broker"), "").unwrap();
     let node = commanded(&broker, folder.path());
-    let mut host = link(&broker, "host", &["takt/v1/north/wt-01/cmd/derate/ack"]);
+    let mut host = link(&broker.url(), "host", &["takt/v1/north/wt-01/cmd/derate/ack"]);
     open(&mut host);
     let topic = "spBv1.0/wind/DCMD/north/wt-01";
     assert!(host.send(topic, dcmd("power_limit_kw", Value::Double(1000.0))));
