@@ -1,6 +1,7 @@
 //! The program `takt-latency`: what a machine's real time is worth, beside peers in the same run.
 
 mod bus;
+mod centre;
 mod command;
 mod controllers;
 mod cycle;
@@ -150,6 +151,14 @@ struct Found {
     json: serde_json::Map<String, Value>,
 }
 
+impl Found {
+    /// Tells a finding, and keeps it for the report.
+    fn finding(&mut self, finding: Finding) {
+        println!("{}", report::finding(&finding));
+        self.findings.push(finding);
+    }
+}
+
 fn main() -> ExitCode {
     match run(&Arguments::parse().probe) {
         Ok(()) => ExitCode::SUCCESS,
@@ -180,9 +189,7 @@ fn run(probe: &Probe) -> Result<(), String> {
     }
     if matches!(probe, Probe::Cycle(_) | Probe::All(_)) {
         let growth = cycle::measure(options.quick);
-        let finding = growth.finding();
-        println!("{}", report::finding(&finding));
-        found.findings.push(finding);
+        found.finding(growth.finding());
         found.json.insert("cycle".to_owned(), json!(growth));
     }
     if matches!(probe, Probe::Bus(_) | Probe::All(_)) {
@@ -247,8 +254,7 @@ fn bus(options: &Options, found: &mut Found) -> Result<(), String> {
         json.insert(devices, json!({ "round_trip": compared, "cost": costs }));
         found.comparisons.push(measured.comparison);
     }
-    println!("{}", report::finding(&finding));
-    found.findings.push(finding);
+    found.finding(finding);
     found.json.insert("bus".to_owned(), Value::Object(json));
     Ok(())
 }
@@ -266,9 +272,7 @@ fn command(options: &Options, found: &mut Found) -> Result<(), String> {
     println!("{}", report::table(&comparison));
     let added = command::added(&comparison);
     if let Some(added) = added {
-        let finding = command::finding(added);
-        println!("{}", report::finding(&finding));
-        found.findings.push(finding);
+        found.finding(command::finding(added));
     }
     if let Some(why) = comparison.contenders.first().and_then(|subject| subject.absent.as_ref()) {
         return Err(format!("commands could not be measured: {why}"));
@@ -281,9 +285,7 @@ fn command(options: &Options, found: &mut Found) -> Result<(), String> {
 fn storm(options: &Options, found: &mut Found) -> Result<(), String> {
     let (comparison, strength) = under_load(options, |load| storm::compare(options, load))?;
     println!("{}", report::table(&comparison));
-    let finding = storm::finding(strength);
-    println!("{}", report::finding(&finding));
-    found.findings.push(finding);
+    found.finding(storm::finding(strength));
     if let Some(why) = comparison.contenders.iter().find_map(|contender| contender.absent.as_ref()) {
         return Err(format!("a storm could not be measured: {why}"));
     }
@@ -295,9 +297,7 @@ fn storm(options: &Options, found: &mut Found) -> Result<(), String> {
 fn plan(options: &Options, found: &mut Found) -> Result<(), String> {
     let (comparison, skew_max) = under_load(options, |load| plan::compare(options, load))?;
     println!("{}", report::table(&comparison));
-    let finding = plan::finding(&comparison, skew_max);
-    println!("{}", report::finding(&finding));
-    found.findings.push(finding);
+    found.finding(plan::finding(&comparison, skew_max));
     if let Some(why) = comparison.contenders.first().and_then(|subject| subject.absent.as_ref()) {
         return Err(format!("plans could not be measured: {why}"));
     }
@@ -316,9 +316,7 @@ fn failover(probe: &Probe, options: &Options, found: &mut Found) -> Result<(), S
         }
         (drills, _) => drills?,
     };
-    let finding = failover::finding(&drills);
-    println!("{}", report::finding(&finding));
-    found.findings.push(finding);
+    found.finding(failover::finding(&drills));
     found.json.insert("failover".to_owned(), Value::Object(drills));
     Ok(())
 }
@@ -331,9 +329,7 @@ fn instructions(probe: &Probe, found: &mut Found) -> Result<(), String> {
         }
         (counts, _) => counts?,
     };
-    let finding = instructions::finding(&counts);
-    println!("{}", report::finding(&finding));
-    found.findings.push(finding);
+    found.finding(instructions::finding(&counts));
     found.json.insert("instructions".to_owned(), json!(counts));
     Ok(())
 }

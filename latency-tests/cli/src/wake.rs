@@ -1,6 +1,7 @@
 //! From when a thread is due until it runs.
 
 use hal_linux_rt::clock::{AbsoluteWait, now};
+use hal_linux_rt::memory::{self, MemoryPlan};
 use hal_linux_rt::thread::{Priority, Realtime, ThreadSpec, spawn};
 use hal_units::Duration;
 use latency_tests_harness::figures::Times;
@@ -106,6 +107,8 @@ pub(crate) fn compare(options: &Options, load: &str) -> Result<Comparison, Strin
         period: Duration::from_micros(options.period_us.into()),
         turn: Duration::from_secs(options.seconds.into()),
     };
+    // As the agent does, and cyclictest: a page that the load has pushed out would be counted as a late wake-up.
+    memory::lock(&MemoryPlan::default()).map_err(|error| error.to_string())?;
     let mut contenders: Vec<Box<dyn Contender>> =
         vec![Box::new(Takt(rhythm)), Box::new(Cyclictest(rhythm)), Box::new(Roboplc(rhythm))];
     // On the other cores: a probe on the same one would be in the way of whoever is measured.

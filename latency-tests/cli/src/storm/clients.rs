@@ -13,7 +13,7 @@ use hal_linux_rt::thread::{Found, pin_current_thread};
 use hal_units::{Duration, Instant};
 
 use super::Strength;
-use crate::plan::centre::{Centre, Inbox};
+use crate::centre::{Centre, Inbox};
 
 /// Turbines of the demo.
 const TURBINES: usize = 4;

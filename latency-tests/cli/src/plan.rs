@@ -6,8 +6,6 @@
 //! it is in force. Between the two lie: signature, checks and disk on both nodes, their word to each other, and the cycle
 //! on which they agree. The way through a cluster before that is measured by `cargo xtask cluster`.
 
-pub(crate) mod centre;
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::thread::sleep;
@@ -19,8 +17,8 @@ use latency_tests_harness::figures::Times;
 use latency_tests_harness::report::Finding;
 use latency_tests_harness::rounds::{self, Comparison, Contender};
 
-use self::centre::{Centre, Inbox};
 use crate::Options;
+use crate::centre::{Centre, Inbox};
 use crate::demo::Demo;
 
 const TURBINES: usize = 4;
