@@ -6,7 +6,6 @@
 mod mosquitto;
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
@@ -16,10 +15,9 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use hal_mqtt::client::{BrokerUrl, ConnectionState, Delivery, StorageState};
-use hal_mqtt::command::{Command, CommandDesk, CommandGate, GateLimits, IncomingCommand, Outcome, UnitKind};
+use hal_mqtt::command::{Command, CommandDesk, IncomingCommand, Outcome};
 use hal_mqtt::log::{FileStorage, SegmentId, Storage, Sync};
 use hal_mqtt::outbox::{Message, Outbox, OutboxId, OutboxLimits};
-use hal_mqtt::topic::{Name, Topics};
 use hal_mqtt::{Clock, Mqtt, MqttOptions};
 use hal_units::Watts;
 use jiff::{SignedDuration, Timestamp};
@@ -29,7 +27,7 @@ use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
 use rumqttc::v5::{AsyncClient, Event};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{PATIENCE, desk_of_a_turbine, name};
+use support::{PATIENCE, desk_of_a_turbine};
 
 fn broker(folder: &Path) -> Mosquitto {
     Mosquitto::start(folder, "").unwrap()

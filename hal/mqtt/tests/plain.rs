@@ -8,7 +8,7 @@ mod support;
 
 use hal_mqtt::plain::{PlainEvent, PlainLink};
 use mosquitto::{End, Mosquitto};
-use support::{PATIENCE, next, now, open};
+use support::{next, now, open};
 
 fn link(broker: &Mosquitto, client_id: &str) -> PlainLink {
     support::link(&broker.url(), client_id, &["echo/#"])

@@ -6,21 +6,17 @@
 mod mosquitto;
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant as Clock};
 
 use hal_mqtt::client::BrokerUrl;
-use hal_mqtt::command::{Command, CommandDesk, CommandGate, GateLimits, Outcome, UnitKind};
-use hal_mqtt::log::{FileStorage, Sync};
-use hal_mqtt::outbox::{Outbox, OutboxId, OutboxLimits};
-use hal_mqtt::plain::{PlainEvent, PlainLink, PlainOptions, Will};
+use hal_mqtt::command::{Command, Outcome};
+use hal_mqtt::plain::{PlainEvent, PlainLink, Will};
 use hal_mqtt::sparkplug::payload::{Metric, Payload, Value};
 use hal_mqtt::sparkplug::{EdgeNode, SparkplugTopics};
 use hal_mqtt::state::{StateField, StateValue};
-use hal_mqtt::topic::{Name, Topics};
 use hal_mqtt::{Mqtt, MqttOptions};
-use hal_units::{Instant, Watts};
+use hal_units::Watts;
 use jiff::{SignedDuration, Timestamp};
 use mosquitto::Mosquitto;
 use prost::Message as _;

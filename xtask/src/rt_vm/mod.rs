@@ -9,8 +9,8 @@
 //! # Model
 //!
 //! Debian's newest real-time kernel boots under QEMU in software, from a root of our static programs and busybox
-//! that lies in memory. A script ([`INIT`]) sets the machine up as `takt doctor` advises, runs doctor and demo in an
-//! isolated partition, and tells over the serial line; [`told`] judges. Emulated, the machine says nothing of times:
+//! that lies in memory. A script (`init.sh`) sets the machine up as `takt doctor` advises, runs doctor and demo in an
+//! isolated partition, and tells over the serial line; `told` judges. Emulated, the machine says nothing of times:
 //! this is a test that all of it works, and what was late is not judged.
 
 mod told;
