@@ -33,6 +33,8 @@ const RESEND_AFTER: Duration = Duration::from_millis(60);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The most doublings: half a minute.
 const DOUBLINGS_MAX: u32 = 5;
+/// More orders than a vehicle was sent since the last state that is known of it.
+const NAMES_UNKNOWN: u64 = 1000;
 /// What a vehicle's own idea of its position may differ from ours when it is sent on from there, in metres.
 const START_MARGIN_METERS: f64 = 0.2;
 
@@ -62,7 +64,8 @@ struct Underway {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub(crate) struct ConversationState {
     underway: Option<Underway>,
-    /// Orders that were begun.
+    /// Makes the name of the next order. The first one of a beginning is the time in milliseconds: a vehicle may
+    /// still know orders of another beginning, and takes one of the same name for the same.
     begun: u64,
     /// The number of the last task that was sent.
     task_sent: u32,
@@ -129,6 +132,8 @@ pub(crate) struct Conversation {
     /// The order is to be sent again because this node has taken over.
     adopt: bool,
     begin: Begin,
+    /// No order has been begun since the conversation was.
+    begin_names: bool,
 }
 
 /// Whether a conversation has begun.
@@ -158,7 +163,13 @@ impl Conversation {
             rejected: (0, Instant::ZERO),
             adopt: false,
             begin: Begin::Unknown,
+            begin_names: true,
         }
+    }
+
+    /// Begins anew after a conversation of which this is the last that is known: its names are not used again.
+    pub(crate) fn begin_after(&mut self, last: &ConversationState) {
+        self.state.begun = last.begun + NAMES_UNKNOWN;
     }
 
     /// Whether the vehicle may still be moving for somebody else.
@@ -180,7 +191,7 @@ impl Conversation {
         self.dialogue = Dialogue::new(self.address.clone(), Limits::default(), RESEND_AFTER);
         self.state = state.clone();
         (self.task, self.gave_up, self.sent, self.adopt) = (None, None, None, true);
-        self.begin = Begin::Done;
+        (self.begin, self.begin_names) = (Begin::Done, false);
     }
 
     /// Takes a message in.
@@ -445,6 +456,11 @@ impl Conversation {
             return None;
         }
         let ends_charging = std::mem::take(&mut self.state.charges);
+        if self.begin_names {
+            let time = u64::try_from(wall.as_millisecond()).unwrap_or(0);
+            self.state.begun = self.state.begun.max(time);
+            self.begin_names = false;
+        }
         let underway = Underway {
             id: self.state.begun,
             update: 0,

@@ -7,16 +7,18 @@
 //!
 //! [`SiteFleet::step`] takes in what vehicles have said, lets the fleet's control assign, plan and grant, and
 //! turns what is granted into messages. The messages of a step may leave only when the state after it is held by
-//! whoever would go on ([`SiteFleet::state`]): so no vehicle ever drives where a successor does not expect it.
+//! whoever would go on ([`SiteFleet::state`], [`handover`]): so no vehicle ever drives where a successor does not expect it.
 //!
 //! # Terms
 //!
 //! - dispatch: from an order's acceptance until a vehicle has echoed a message that was sent for it.
 //! - places: the hall's nodes by name.
 
+mod beginning;
 mod conversation;
 mod drive;
 mod figures;
+pub mod handover;
 mod orders;
 mod places;
 mod shown;

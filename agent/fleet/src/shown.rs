@@ -60,7 +60,13 @@ impl SiteFleet {
         };
         let of =
             |(vehicle, what): &(Vehicle, Degradation)| format!("{} {}", self.name(*vehicle), words(*what));
-        self.degraded.iter().map(of).collect()
+        let lost = self.lost.iter().map(|lost| {
+            format!(
+                "{} does not say where it stands: the way that it had is closed",
+                self.name(Vehicle(lost.vehicle))
+            )
+        });
+        self.degraded.iter().map(of).chain(lost).collect()
     }
 
     fn vehicle(&self, at: usize) -> ShownVehicle {

@@ -1,6 +1,6 @@
 //! The site's fleet and its step.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use control_loops_dispatch::{
     CancelError, Cancelled, Class, Degradation, Event, FleetController, FleetState, Heading, JoinError,
@@ -15,16 +15,13 @@ use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use crate::beginning::Lost;
 use crate::conversation::{Disbelief, Found};
 use crate::figures::Figures;
 use crate::places::Places;
 use crate::talk::{Talk, TalkState, Told};
 use crate::way::Way;
 
-/// A fleet that begins waits so long for vehicles to be heard,
-const HEARD_WITHIN: Duration = Duration::from_secs(2);
-/// and so long for those that have an order to give it up.
-const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 /// Orders whose dispatch is being timed.
 const TIMED_MAX: usize = 10_000;
 /// What an action of a vehicle takes, for estimates: a place of 1.5 m at 1.2 m/s.
@@ -91,9 +88,11 @@ pub enum FleetError {
 
 /// All that the other node of a pair has to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
-struct SiteState {
-    controller: FleetState,
-    talks: Vec<TalkState>,
+pub(crate) struct SiteState {
+    pub(crate) controller: FleetState,
+    pub(crate) talks: Vec<TalkState>,
+    /// Vehicles of which nobody knows where they are.
+    pub(crate) lost: Vec<Lost>,
 }
 
 /// Why a state is not gone on from.
@@ -128,9 +127,13 @@ pub struct SiteFleet {
     timed: HashMap<u64, Timed>,
     pub(crate) degraded: Vec<(Vehicle, Degradation)>,
     /// Most orders, and how often a step is made.
-    size: (usize, Duration),
+    pub(crate) size: (usize, Duration),
     /// Since when vehicles are asked to give up what somebody unknown has told them.
-    settling: Option<Instant>,
+    pub(crate) settling: Option<Instant>,
+    /// Where each vehicle may be that took part when the fleet was known last, while it begins anew.
+    pub(crate) may_be_at: Vec<Vec<Node>>,
+    /// Vehicles that were not heard then.
+    pub(crate) lost: Vec<Lost>,
     /// Memory for states.
     scratch: Option<FleetState>,
     way: Way,
@@ -173,6 +176,8 @@ impl SiteFleet {
             timed: HashMap::new(),
             degraded: Vec::new(),
             settling: None,
+            may_be_at: Vec::new(),
+            lost: Vec::new(),
             scratch: None,
             way: Way::default(),
         })
@@ -187,6 +192,8 @@ impl SiteFleet {
         self.controller = controller(&self.places, &nobody, self.size).map_err(FleetError::Setup)?;
         self.talks = self.links.iter().map(Talk::new).collect();
         (self.figures, self.way, self.settling) = (Figures::default(), Way::default(), None);
+        self.may_be_at.clear();
+        self.lost.clear();
         self.timed.clear();
         self.degraded.clear();
         Ok(())
@@ -241,8 +248,11 @@ impl SiteFleet {
         }
     }
 
-    fn take_report(&mut self, at: usize) {
+    pub(crate) fn take_report(&mut self, at: usize) {
         let vehicle = Vehicle(at as u16);
+        if self.settling.is_none() && !self.is_found(at) {
+            return;
+        }
         let Some(talk) = self.talks.get(at) else { return };
         if self.settling.is_none()
             && self.controller.standing(vehicle) == Some(Standing::Absent)
@@ -331,14 +341,8 @@ impl SiteFleet {
 
     /// One step.
     pub fn step(&mut self, now: Instant, wall: Timestamp) -> Step {
-        if let Some(since) = self.settling {
-            let unsettled = self.talks.iter().any(Talk::is_unsettled);
-            let waits = now.since(since) < if unsettled { SETTLED_WITHIN } else { HEARD_WITHIN };
-            if waits {
-                return self.settle(now, wall);
-            }
-            self.settling = None;
-            self.seat_all(now);
+        if let Some(said) = self.settle(now, wall) {
+            return said;
         }
         self.controller.step(now);
         while let Some(event) = self.controller.next_event() {
@@ -347,6 +351,10 @@ impl SiteFleet {
         let mut step = Step::default();
         for at in 0..self.talks.len() {
             let vehicle = Vehicle(at as u16);
+            if self.lost.iter().any(|lost| lost.vehicle == vehicle.0) {
+                step.messages.extend(self.talks.get_mut(at).and_then(|talk| talk.settle(now, wall)));
+                continue;
+            }
             self.count_work(vehicle);
             if !self.fill_way(vehicle) {
                 continue;
@@ -362,37 +370,12 @@ impl SiteFleet {
     }
 
     /// What vehicles have not echoed in time, and what makes them refuse another master.
-    fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+    pub(crate) fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
         self.talks.iter_mut().flat_map(|talk| talk.due(now, wall)).collect()
     }
 
     /// Puts all vehicles that have settled where they stand, at once: one after the other would have to make
     /// sure each time that nobody else comes there. Orders stay.
-    fn seat_all(&mut self, now: Instant) {
-        let mut taken = HashSet::new();
-        let seat = |talk: &Talk| talk.stands().filter(|(node, _)| taken.insert(node.0));
-        let starts: Vec<_> = self.talks.iter().map(seat).collect();
-        let Ok(seated) = controller(&self.places, &starts, self.size) else { return };
-        let before = std::mem::replace(&mut self.controller, seated);
-        for (order, _) in before.state().orders() {
-            if self.controller.submit(now, order).is_err() {
-                self.figures.failed += 1;
-            }
-        }
-        for at in 0..self.talks.len() {
-            self.take_report(at);
-        }
-    }
-
-    /// Nothing is granted while vehicles may be moving for somebody unknown.
-    fn settle(&mut self, now: Instant, wall: Timestamp) -> Step {
-        let mut messages: Vec<Outgoing> =
-            self.talks.iter_mut().filter_map(|talk| talk.settle(now, wall)).collect();
-        messages.extend(self.due(now, wall));
-        let recall_drives = self.talks.iter().any(|talk| matches!(talk, Talk::Drive(_)));
-        Step { messages, routes: Vec::new(), recall_drives }
-    }
-
     /// The granted way of a vehicle, into the scratch; false if it has none.
     fn fill_way(&mut self, vehicle: Vehicle) -> bool {
         let Some(grant) = self.controller.grant(vehicle) else { return false };
@@ -464,7 +447,7 @@ impl SiteFleet {
         let mut controller = self.scratch.take().unwrap_or_else(|| self.controller.state());
         self.controller.save(&mut controller);
         let talks = self.talks.iter().map(Talk::state).collect();
-        let state = SiteState { controller, talks };
+        let state = SiteState { controller, talks, lost: self.lost.clone() };
         // A vector grows as it must: nothing here can fail.
         let bytes = postcard::to_allocvec(&state).unwrap_or_default();
         self.scratch = Some(state.controller);
@@ -475,30 +458,6 @@ impl SiteFleet {
     #[must_use]
     pub fn schema() -> u64 {
         u64::from_le_bytes(postcard_schema::key::Key::for_path::<SiteState>("takt/fleet-state").to_bytes())
-    }
-
-    /// Begins without knowing where vehicles are and what they were told: all that have an order are asked to
-    /// give it up, and nothing is granted until they have. Of `bytes`, a state that may be old, the orders are
-    /// taken that nobody had fetched yet; returns those whose load is somewhere on its way, which a person
-    /// has to look for.
-    pub fn begin(&mut self, now: Instant, bytes: Option<&[u8]>) -> Vec<u64> {
-        self.settling = Some(now);
-        let state = bytes.and_then(|bytes| postcard::from_bytes::<SiteState>(bytes).ok());
-        let mut on_the_way = Vec::new();
-        for (order, state) in state.iter().flat_map(|state| state.controller.orders()) {
-            let fetched = match state {
-                OrderState::Waiting | OrderState::Assigned(_) | OrderState::ToPick(_) => false,
-                // To do something at one node only can be begun anew.
-                OrderState::ToDrop(_) | OrderState::AtDrop(_) => order.pick.is_some(),
-                OrderState::AtPick(_) | OrderState::Held(_) => true,
-                OrderState::Over(_) => continue,
-            };
-            if fetched || self.controller.submit(now, order).is_err() {
-                on_the_way.push(order.id.0);
-                self.figures.failed += 1;
-            }
-        }
-        on_the_way
     }
 
     /// Goes on from the state of the other node. Vehicles are told again what they were told last.
@@ -513,16 +472,22 @@ impl SiteFleet {
             return Err(NotRestored::OtherFleet(RestoreError::Foreign));
         }
         self.controller.restore(&state.controller, now).map_err(NotRestored::OtherFleet)?;
-        for (talk, state) in self.talks.iter_mut().zip(&state.talks) {
-            talk.restore(state);
+        for (at, (talk, last)) in self.talks.iter_mut().zip(&state.talks).enumerate() {
+            if state.lost.iter().any(|lost| usize::from(lost.vehicle) == at) {
+                // Whatever it may have been told, it has to give that up first.
+                talk.begin_after(last);
+            } else {
+                talk.restore(last);
+            }
         }
+        self.lost = state.lost;
         self.timed.clear();
         Ok(())
     }
 }
 
 /// A controller for vehicles that stand there; the others are not on the layout.
-fn controller(
+pub(crate) fn controller(
     places: &Places,
     starts: &[Option<(Node, Heading)>],
     (orders_max, rhythm): (usize, Duration),

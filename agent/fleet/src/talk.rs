@@ -81,6 +81,13 @@ impl Talk {
         }
     }
 
+    /// Begins anew, after what is known last of the talk with this vehicle.
+    pub(crate) fn begin_after(&mut self, last: &TalkState) {
+        if let (Self::Vda(conversation), TalkState::Vda(last)) = (self, last) {
+            conversation.begin_after(last);
+        }
+    }
+
     /// Whether the vehicle may still be moving for somebody else.
     pub(crate) fn is_unsettled(&self) -> bool {
         match self {

@@ -75,6 +75,8 @@ struct Site {
     ordered: u64,
     /// States that could be handed on, with the messages that had not left yet.
     last_state: Vec<u8>,
+    /// It drives on, and nobody hears what it says.
+    mute: Option<usize>,
 }
 
 impl Site {
@@ -132,6 +134,7 @@ impl Site {
             loss_percent: 0,
             ordered: 0,
             last_state: Vec::new(),
+            mute: None,
         };
         for at in 0..speaking {
             let mut out = Vec::new();
@@ -153,6 +156,9 @@ impl Site {
 
     fn say(&mut self, vehicle: usize, said: Vec<Said>) {
         for Said { topic, text } in said {
+            if self.mute == Some(vehicle) {
+                continue;
+            }
             if topic != Topic::Connection && self.chance.below(100) < self.loss_percent {
                 continue;
             }
@@ -222,6 +228,9 @@ impl Site {
         if self.now.as_nanos().is_multiple_of(20_000_000) {
             for (at, vehicle) in self.on_bus.iter_mut().enumerate() {
                 let sight = vehicle.cycle(self.now);
+                if self.mute == Some(self.vehicles.len() + at) {
+                    continue;
+                }
                 self.fleet.see(self.now, self.vehicles.len() + at, &sight);
             }
         }
@@ -327,6 +336,60 @@ fn a_node_that_knows_too_little_lets_all_vehicles_stop_before_it_moves_one() {
     let report = site.fleet.report("hall.json", true);
     assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
     assert_eq!(report.orders.waiting + report.orders.under_way + report.orders.failed, 0, "{report:#?}");
+}
+
+#[test]
+fn no_order_of_a_node_that_begins_anew_has_the_name_of_one_that_a_vehicle_knows() {
+    let mut site = Site::with_vehicles(6);
+    for _ in 0..5 {
+        site.seconds(20);
+        (0..6).for_each(|_| site.order());
+        site.seconds(7);
+        site.begins_anew(&[]);
+        site.seconds(20);
+    }
+    let report = site.fleet.report("hall.json", true);
+    assert_eq!(report.refused.get("state: FutureUpdate"), None, "{:?}", report.refused);
+    assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
+}
+
+/// One vehicle is not heard any more, a node begins anew without having heard it, and it is heard again later.
+/// Returns how many orders the others have done in between.
+fn one_is_mute_while_a_node_begins_anew(mut site: Site, mute: usize) -> u64 {
+    site.seconds(3);
+    (0..20).for_each(|_| site.order());
+    site.seconds(17);
+    site.mute = Some(mute);
+    site.seconds(5);
+    let old = site.last_state.clone();
+    site.begins_anew(&old);
+    site.seconds(300);
+    let report = site.fleet.report("hall.json", true);
+    assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
+    let done = report.orders.done;
+    assert!(!report.degraded.is_empty(), "that one is not heard is said: {report:#?}");
+    site.mute = None;
+    site.seconds(60);
+    (0..10).for_each(|_| site.order());
+    site.seconds(600);
+    let report = site.fleet.report("hall.json", true);
+    assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
+    assert_eq!(report.orders.waiting + report.orders.under_way, 0, "{report:#?}");
+    assert!(report.degraded.is_empty(), "all take part again: {report:#?}");
+    done
+}
+
+#[test]
+fn a_vehicle_on_the_air_that_a_new_node_does_not_hear_is_not_driven_into() {
+    // Some stand where they cut the hall in two, and all orders fail.
+    let done = (0..6).map(|mute| one_is_mute_while_a_node_begins_anew(Site::with_vehicles(6), mute));
+    assert!(done.sum::<u64>() > 0);
+}
+
+#[test]
+fn a_vehicle_on_the_bus_that_a_new_node_does_not_hear_is_not_driven_into() {
+    let done = (2..6).map(|mute| one_is_mute_while_a_node_begins_anew(Site::with_mixed(2, 4), mute));
+    assert!(done.sum::<u64>() > 20);
 }
 
 #[test]

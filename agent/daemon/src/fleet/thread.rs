@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use agent_cycle::Executed;
+use agent_fleet::handover::{Following, Leading, Mark, with_echo};
 use agent_fleet::{SiteFleet, Step};
 use agent_plan::CheckedTransport;
 use agent_status::Fleet;
 use crossbeam_channel::{Receiver, Select, Sender, bounded};
-use hal_linux_rt::clock::now;
+use hal_linux_rt::clock::{boot_now, now};
 use hal_linux_rt::thread::ORDINARY_STACK_BYTES;
 use hal_modbus::{Office, Term};
 use hal_mqtt::command::{CommandKey, CommandNumber, Transport};
@@ -30,11 +31,6 @@ use crate::setup::drop_capabilities;
 const REQUESTS_MAX: usize = 1024;
 /// A step is made at once when orders have come, but not more often than this.
 const STEP_PAUSE: Duration = Duration::from_millis(5);
-/// Nothing leaves that the peer does not hold until it has held nothing for so long.
-const HELD_WITHIN: Duration = Duration::from_secs(2);
-/// A state of the peer that came longer ago than this may not be the last one that vehicles know of: shorter than
-/// the time before, with room for what is under way and for clocks.
-const FRESH_FOR: Duration = Duration::from_millis(1500);
 /// How often the state is kept on disk when nothing new was accepted.
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often vehicles on the field bus are looked at.
@@ -179,7 +175,7 @@ impl PlannedOrders {
 
 /// What a step has brought about and nobody was told yet.
 struct Pending {
-    step: u64,
+    mark: Mark,
     since: Instant,
     said: Step,
     answers: Vec<FleetAnswer>,
@@ -199,10 +195,10 @@ struct FleetLoop {
     report: Arc<Mutex<Fleet>>,
     /// The epoch under which this node leads the fleet.
     term: Option<u32>,
-    /// The newest state of the other node, and when it came.
-    peer: Option<(Instant, Vec<u8>)>,
-    /// The newest step that the other node holds in this term, and when it said so.
-    held: Option<(Instant, u64)>,
+    /// What the other node holds of this node's states.
+    leading: Leading,
+    /// What this node holds of the other one's.
+    following: Following,
     keep: PathBuf,
     keep_at: Instant,
     drives: Drives,
@@ -236,8 +232,8 @@ impl FleetLoop {
             answers,
             report,
             term: None,
-            peer: None,
-            held: None,
+            leading: Leading::default(),
+            following: Following::default(),
             keep,
             keep_at: Instant::ZERO,
             drives,
@@ -288,14 +284,11 @@ impl FleetLoop {
         let Some(pair) = &self.pair else { return };
         for news in pair.news.try_iter() {
             match news {
-                FleetNews::Held { step } => {
-                    let newest = self.held.map_or(step, |(_, held)| held.max(step));
-                    self.held = Some((now(), newest));
-                }
-                FleetNews::State { step, bytes } => {
-                    self.peer = Some((now(), bytes));
-                    // Said when it is held: from now on it can be gone on from.
-                    let _ = pair.words.try_send(FleetWord::Held { step });
+                FleetNews::Held { mark } => self.leading.heard(now(), mark),
+                FleetNews::State { mark, bytes } => {
+                    if self.following.take(boot_now(), mark, bytes) {
+                        let _ = pair.words.try_send(FleetWord::Held { mark });
+                    }
                 }
             }
         }
@@ -313,9 +306,9 @@ impl FleetLoop {
         self.pending.clear();
         self.drives.forget();
         self.fresh.clear();
-        self.held = None;
         self.term = term;
-        if term.is_some() {
+        if let Some(epoch) = term {
+            self.leading.begin(mark_epoch(epoch));
             self.begin_term(at);
         }
         self.link.set_open(at, term.is_some());
@@ -324,10 +317,8 @@ impl FleetLoop {
 
     /// Goes on from the peer's state if it is surely the last one that vehicles know of; otherwise anew.
     fn begin_term(&mut self, at: Instant) {
-        let peer = self.peer.take();
-        if let Some((came, bytes)) = &peer
-            && at.since(*came) < FRESH_FOR
-        {
+        let peer = self.following.newest(boot_now());
+        if let Some((bytes, true)) = &peer {
             match self.fleet.restore(at, bytes) {
                 Ok(()) => {
                     tracing::info!(step = self.fleet.steps(), "the fleet goes on here");
@@ -339,7 +330,7 @@ impl FleetLoop {
         if let Err(error) = self.fleet.forget() {
             tracing::error!(?error, "the fleet cannot begin anew");
         }
-        let kept = peer.map(|(_, bytes)| bytes).or_else(|| std::fs::read(&self.keep).ok());
+        let kept = peer.map(|(bytes, _)| bytes).or_else(|| std::fs::read(&self.keep).ok());
         let on_the_way = self.fleet.begin(at, kept.as_deref());
         tracing::warn!("the fleet begins anew: vehicles are asked to give up what they were told");
         if !on_the_way.is_empty() {
@@ -424,7 +415,7 @@ impl FleetLoop {
         self.stepped = at;
         self.next_step = at + self.rhythm;
         let said = self.fleet.step(at, Timestamp::now());
-        let step = self.fleet.steps();
+        let mark = Mark::new(mark_epoch(self.term.unwrap_or(self.epoch)), self.fleet.steps());
         let answers = std::mem::take(&mut self.fresh);
         let keeps = !answers.is_empty() || at >= self.keep_at;
         if self.pair.is_some() || keeps {
@@ -434,12 +425,13 @@ impl FleetLoop {
             }
             if let Some(pair) = &self.pair {
                 // A pair thread that is behind gets the next state.
-                let _ = pair.words.try_send(FleetWord::State { step, bytes });
+                let bytes = with_echo(bytes, self.leading.echo());
+                let _ = pair.words.try_send(FleetWord::State { mark, bytes });
             }
         }
         self.fleet.note_times(Some(now().since(at)), None);
         if !said.is_empty() || !answers.is_empty() {
-            self.pending.push_back(Pending { step, since: at, said, answers });
+            self.pending.push_back(Pending { mark, since: at, said, answers });
         }
     }
 
@@ -469,11 +461,8 @@ impl FleetLoop {
 
     fn outlives(&self, pending: &Pending, at: Instant) -> bool {
         let Some(pair) = &self.pair else { return true };
-        match self.held {
-            Some((when, step)) => step >= pending.step || at.since(when) > HELD_WITHIN,
-            // Nobody holds anything of this term: whoever takes over begins anew.
-            None => !pair.peer_near.load(Ordering::Acquire) || at.since(pending.since) > HELD_WITHIN,
-        }
+        let near = pair.peer_near.load(Ordering::Acquire);
+        self.leading.may_leave(at, pending.mark, pending.since, near)
     }
 
     /// Keeps the state where the next process finds it.
@@ -495,4 +484,9 @@ impl FleetLoop {
         }
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
+}
+
+/// Epochs of a pair have 16 bits; an agent without a peer shows its marks to nobody.
+const fn mark_epoch(epoch: u32) -> u16 {
+    epoch as u16
 }

@@ -227,11 +227,11 @@ impl NodeLoop {
             Arrival::Plans(word) => self.tell_plans(PlanNews::Word(word)),
             Arrival::PlanAsk(ask) => self.tell_plans(PlanNews::Asked(ask)),
             Arrival::PlanPart(part) => self.tell_plans(PlanNews::Part(part)),
-            Arrival::Fleet { step } => {
+            Arrival::Fleet { mark } => {
                 let bytes = self.wire.state().to_vec();
-                self.tell_fleet(FleetNews::State { step, bytes });
+                self.tell_fleet(FleetNews::State { mark, bytes });
             }
-            Arrival::FleetHeld { step } => self.tell_fleet(FleetNews::Held { step }),
+            Arrival::FleetHeld { mark } => self.tell_fleet(FleetNews::Held { mark }),
             Arrival::CarriedOut(executed) => self.tell(News::Learned(Learned::CarriedOut(executed))),
             Arrival::Arbiter(answer) => self.step(Input::Arbiter(answer)),
             Arrival::Nothing => {}
@@ -240,10 +240,10 @@ impl NodeLoop {
 
     fn fleet_says(&mut self, word: FleetWord) {
         match word {
-            FleetWord::State { step, bytes } if self.term.is_some() => self.wire.send_fleet(step, &bytes),
+            FleetWord::State { mark, bytes } if self.term.is_some() => self.wire.send_fleet(mark, &bytes),
             // A term that is over says nothing more.
             FleetWord::State { .. } => {}
-            FleetWord::Held { step } => self.wire.hold_fleet(step),
+            FleetWord::Held { mark } => self.wire.hold_fleet(mark),
         }
     }
 

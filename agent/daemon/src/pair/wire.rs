@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use agent_cycle::{Executed, GroupState};
+use agent_fleet::handover::Mark;
 use agent_plan::fetch::{PlanAsk, PlanPart};
 use agent_plan::inbox::PeerWord;
 use agent_status::PairLink;
@@ -93,9 +94,9 @@ pub(crate) enum Arrival {
     /// The peer's state, whole; its bytes are in [`Wire::state`].
     State,
     /// The state of the peer's fleet after a step, whole; its bytes are in [`Wire::state`].
-    Fleet { step: u64 },
+    Fleet { mark: Mark },
     /// The peer holds the state of the fleet after a step.
-    FleetHeld { step: u64 },
+    FleetHeld { mark: Mark },
     /// Commands that the peer knows to be carried out; see [`Wire::tell_carried_out`].
     CarriedOut(Vec<Executed>),
     /// How things stand with plans at the peer.
@@ -185,9 +186,11 @@ impl Wire {
             {
                 self.state.clear();
                 self.state.extend_from_slice(state.bytes);
-                Arrival::Fleet { step: state.cycle }
+                Arrival::Fleet { mark: Mark::from_number(state.cycle) }
             }
-            Ok(Received::Held { series: Series::Fleet, cycle }) => Arrival::FleetHeld { step: cycle },
+            Ok(Received::Held { series: Series::Fleet, cycle }) => {
+                Arrival::FleetHeld { mark: Mark::from_number(cycle) }
+            }
             Ok(Received::Record(bytes)) => match postcard::from_bytes(bytes) {
                 Ok(Saying::CarriedOut(executed)) => Arrival::CarriedOut(executed),
                 Ok(Saying::Plans(word)) => Arrival::Plans(word),
@@ -246,9 +249,9 @@ impl Wire {
     }
 
     /// Sends the state of this node's fleet after a step.
-    pub(crate) fn send_fleet(&mut self, step: u64, bytes: &[u8]) {
+    pub(crate) fn send_fleet(&mut self, mark: Mark, bytes: &[u8]) {
         let sockets = &mut self.sockets;
-        let state = State { series: Series::Fleet, cycle: step, schema: self.fleet_schema, bytes };
+        let state = State { series: Series::Fleet, cycle: mark.number(), schema: self.fleet_schema, bytes };
         if let Err(error) = self.session.send_state(state, &mut |link, bytes| sockets.send(link, bytes))
             && self.session.peer().is_some()
         {
@@ -257,11 +260,11 @@ impl Wire {
     }
 
     /// Says that this node holds the state of the peer's fleet after a step.
-    pub(crate) fn hold_fleet(&mut self, step: u64) {
+    pub(crate) fn hold_fleet(&mut self, mark: Mark) {
         let sockets = &mut self.sockets;
         let emit = &mut |link, bytes: &[u8]| sockets.send(link, bytes);
         // Without a session there is nobody to hear it.
-        let _ = self.session.send_held(Series::Fleet, step, emit);
+        let _ = self.session.send_held(Series::Fleet, mark.number(), emit);
     }
 
     /// Tells the peer which commands were carried out; it arrives even if datagrams are lost.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use agent_cycle::Executed;
+use agent_fleet::handover::Mark;
 use crossbeam_channel::Sender;
 use failover_protocol::{Alarm as PairAlarm, Epoch, Role, TakeOver};
 use tokio::sync::mpsc;
@@ -46,15 +47,15 @@ pub(crate) enum Order {
 pub(crate) enum FleetNews {
     /// The state of the peer's fleet after a step. To be held, and then to be said to be held.
     State {
-        /// The step.
-        step: u64,
-        /// The state, encoded.
+        /// Of which step.
+        mark: Mark,
+        /// The state, encoded, with its echo.
         bytes: Vec<u8>,
     },
     /// The peer holds this node's state after a step.
     Held {
-        /// The step.
-        step: u64,
+        /// Of which step.
+        mark: Mark,
     },
 }
 
@@ -63,15 +64,15 @@ pub(crate) enum FleetNews {
 pub(crate) enum FleetWord {
     /// Send this node's state after a step.
     State {
-        /// The step.
-        step: u64,
-        /// The state, encoded.
+        /// Of which step.
+        mark: Mark,
+        /// The state, encoded, with its echo.
         bytes: Vec<u8>,
     },
     /// The peer's state after a step is held here.
     Held {
-        /// The step.
-        step: u64,
+        /// Of which step.
+        mark: Mark,
     },
 }
 
