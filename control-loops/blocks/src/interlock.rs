@@ -146,7 +146,7 @@ mod tests {
     fn a_cause_that_comes_and_goes_persists_through_gaps_that_are_bridged_and_through_no_longer_ones() {
         let bridged = |history: &[bool]| {
             let mut delay = OnDelay::OFF;
-            history.iter().map(|input| delay.step_bridged(*input, DELAY, TICK * 2, TICK)).any(|on| on)
+            history.iter().any(|input| delay.step_bridged(*input, DELAY, TICK * 2, TICK))
         };
         assert!(bridged(&[true, false, false, true]));
         assert!(!bridged(&[true, false, false, false, true, true]));

@@ -576,6 +576,10 @@ safe = "hold"
         assert!(complaint_with("register = 12", "register = 11").contains("overlaps"));
         assert!(complaint_with("to = 0.0", "to = -1.0").contains("safe action"));
         assert!(complaint_with("watchdog = \"alive\"", "watchdog = \"speed\"").contains("not an output"));
+        for role in ["heartbeat", "local"] {
+            let complaint = complaint_with("watchdog = \"alive\"", &format!("{role} = \"alive\""));
+            assert!(complaint.contains(&format!("the {role} `alive` is not an input")), "{complaint}");
+        }
         assert!(complaint_with("bit = 3", "bit = 16").contains("bit 16"));
         assert!(complaint_with("max_age_ms = 50", "max_age = 50").contains("unknown field"));
         assert!(complaint_with("register = 10", "register = 65535").contains("beyond register"));
