@@ -12,6 +12,8 @@ fn main() {
     println!("cargo:rerun-if-env-changed=TAKT_PROBE");
     let path = env::var_os("PATH").unwrap_or_default();
     let is_there = env::split_paths(&path).any(|folder| folder.join("setpriv").is_file());
+    let mosquitto = env::split_paths(&path).chain([Path::new("/usr/sbin").to_owned()]);
+    report("takt_mosquitto", mosquitto.into_iter().any(|folder| folder.join("mosquitto").is_file()));
     let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     report("takt_setpriv", is_there && is_root);
     let fifo = Command::new("chrt").args(["-f", "1", "true"]).output();

@@ -14,7 +14,7 @@
 //!
 //! # Terms
 //!
-//! - unit: a turbine or a vehicle with its controller, its device and its demand.
+//! - unit: a turbine, a vehicle or a plant that controls itself with its controller, its device and its demand.
 //! - demand: what the plan, overlaid by operators' commands and the group's mode, asks of a unit.
 //! - route, sight: what fleet control grants a vehicle, and what it sees of it.
 //! - pair: two nodes that run the same loops; one of them writes, the other follows in its shadow.
@@ -23,6 +23,7 @@
 
 mod bus;
 mod demand;
+mod der;
 mod executive;
 mod grid;
 mod plan;
@@ -37,11 +38,12 @@ mod vehicle;
 
 pub use bus::Bus;
 pub use demand::{Command, CommandAction, Overrides, PlanDemand};
+pub use der::{DerBinding, DerUnitState};
 pub use executive::{Executive, GroupMode, GroupSettings};
 pub use grid::{Grid, Tick};
 pub use plan::{Between, LastSeen, PlanTable, RULES_MAX, RuleStates, RuleTable, Source, UnitSchedule};
 pub use ports::{ControlPorts, CyclePorts, Executed, PlanPorts, ports};
-pub use record::{CycleRecord, PlantRecord, Record, TurbineRecord, UnitRecord, VehicleRecord};
+pub use record::{CycleRecord, DerRecord, PlantRecord, Record, TurbineRecord, UnitRecord, VehicleRecord};
 pub use replica::{ControlPair, CyclePair, EXECUTED_KEPT, GroupState, PlantState, UnitParameters, UnitState};
 pub use role::BindError;
 pub use shelf::{Activated, NextPlan, PlanMessage};

@@ -1,5 +1,6 @@
 //! What a cycle tells the other threads: fixed-size records on a ring.
 
+use control_loops_controllers::der::DerPhase;
 use control_loops_controllers::turbine::{IndividualPitchStatus, ModeName, TripSet};
 use control_loops_drive::{Phase, Pose, StopSet};
 use hal_process_image::Quality;
@@ -62,6 +63,8 @@ pub enum PlantRecord {
     Turbine(TurbineRecord),
     /// A vehicle.
     Vehicle(VehicleRecord),
+    /// A plant that controls itself.
+    Der(DerRecord),
 }
 
 /// A turbine, as a cycle saw and commanded it.
@@ -75,6 +78,16 @@ pub struct TurbineRecord {
     pub wind_speed: MetersPerSecond,
     /// Rotor speed.
     pub rotor_speed: RadiansPerSecond,
+    /// Generator speed.
+    pub generator_speed: RadiansPerSecond,
+    /// Generator torque, measured.
+    pub generator_torque: NewtonMeters,
+    /// Where the nacelle looks, from north clockwise, if the device says so.
+    pub nacelle_yaw: Option<Radians>,
+    /// Wind direction less that, if the device says so.
+    pub yaw_error: Option<Radians>,
+    /// Whether the brake is applied, if the device says so.
+    pub brake_applied: Option<bool>,
     /// Electrical power.
     pub power: Watts,
     /// Measured pitch, mean of the blades.
@@ -104,6 +117,17 @@ pub struct VehicleRecord {
     pub reached: (u32, u32),
 }
 
+/// A plant that controls itself, as a cycle saw it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DerRecord {
+    /// What it is doing.
+    pub phase: DerPhase,
+    /// Electrical power.
+    pub power: Watts,
+    /// The power limit in force.
+    pub power_limit: Watts,
+}
+
 impl PlantRecord {
     /// What it is doing, in a word.
     #[must_use]
@@ -111,6 +135,7 @@ impl PlantRecord {
         match self {
             Self::Turbine(turbine) => turbine.mode.as_str(),
             Self::Vehicle(vehicle) => vehicle.phase.as_str(),
+            Self::Der(der) => der.phase.as_str(),
         }
     }
 
@@ -120,6 +145,14 @@ impl PlantRecord {
         match self {
             Self::Turbine(turbine) => turbine.trips.names().collect(),
             Self::Vehicle(vehicle) => vehicle.stops.names().collect(),
+            Self::Der(der) => match der.phase {
+                DerPhase::Local | DerPhase::Alarm => vec![der.phase.as_str()],
+                DerPhase::Blind
+                | DerPhase::Stopping
+                | DerPhase::Stopped
+                | DerPhase::Limited
+                | DerPhase::Run => Vec::new(),
+            },
         }
     }
 }

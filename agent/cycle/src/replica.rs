@@ -13,6 +13,7 @@
 //! - state of a cycle: as it is after that cycle's step.
 //! - schema: a hash of the types in a state; two nodes of different schemas cannot take over from each other.
 
+use control_loops_controllers::der::DerParameters;
 use control_loops_controllers::turbine::TurbineParameters;
 use control_loops_drive::DriveParameters;
 use hal_process_image::{DeviceOutputs, Publisher, Subscriber, exchange};
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::{Executed, GroupMode, NextPlan, Overrides, TurbineUnitState, VehicleUnitState};
+use crate::{DerUnitState, Executed, GroupMode, NextPlan, Overrides, TurbineUnitState, VehicleUnitState};
 
 /// Executed commands that a state carries: those of the last cycles, so that a lost state loses none.
 pub const EXECUTED_KEPT: usize = 32;
@@ -46,6 +47,8 @@ pub enum PlantState {
     Turbine(TurbineUnitState),
     /// Of a vehicle.
     Vehicle(VehicleUnitState),
+    /// Of a plant that controls itself.
+    Der(DerUnitState),
 }
 
 /// What does not change about a unit's controller.
@@ -56,6 +59,8 @@ pub enum UnitParameters {
     Turbine(TurbineParameters),
     /// Of a vehicle.
     Vehicle(DriveParameters),
+    /// Of a plant that controls itself.
+    Der(DerParameters),
 }
 
 /// All that is to be known of a loop group after a cycle.
@@ -111,7 +116,10 @@ impl UnitState {
             (PlantState::Vehicle(now), PlantState::Vehicle(before), UnitParameters::Vehicle(parameters)) => {
                 same_bits(&now.repeated(before, parameters, dt), &now.controller)
             }
-            (PlantState::Turbine(_) | PlantState::Vehicle(_), _, _) => false,
+            (PlantState::Der(now), PlantState::Der(before), UnitParameters::Der(parameters)) => {
+                same_bits(&now.repeated(before, parameters, dt), &now.controller)
+            }
+            (PlantState::Turbine(_) | PlantState::Vehicle(_) | PlantState::Der(_), _, _) => false,
         }
     }
 }

@@ -4,6 +4,7 @@ use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
 use hal_units::{Duration, Instant};
 
 use crate::demand::PlanDemand;
+use crate::der::DerSide;
 use crate::turbine::TurbineSide;
 use crate::vehicle::VehicleSide;
 use crate::{Overrides, PlantRecord, PlantState, UnitRecord, UnitState};
@@ -25,6 +26,7 @@ pub struct Unit {
 pub(crate) enum Plant {
     Turbine(Box<TurbineSide>),
     Vehicle(Box<VehicleSide>),
+    Der(Box<DerSide>),
 }
 
 /// What a unit contributes to its group's cycle record.
@@ -84,6 +86,7 @@ impl Unit {
             plant: match &self.plant {
                 Plant::Turbine(turbine) => PlantState::Turbine(turbine.state()),
                 Plant::Vehicle(vehicle) => PlantState::Vehicle(vehicle.state()),
+                Plant::Der(der) => PlantState::Der(der.state()),
             },
         }
     }
@@ -93,9 +96,10 @@ impl Unit {
         match (&mut self.plant, &state.plant) {
             (Plant::Turbine(turbine), PlantState::Turbine(state)) => turbine.follow(state),
             (Plant::Vehicle(vehicle), PlantState::Vehicle(state)) => vehicle.follow(state),
-            (Plant::Turbine(_), PlantState::Vehicle(_)) | (Plant::Vehicle(_), PlantState::Turbine(_)) => {
-                return;
-            }
+            (Plant::Der(der), PlantState::Der(state)) => der.follow(state),
+            (Plant::Turbine(_), PlantState::Vehicle(_) | PlantState::Der(_))
+            | (Plant::Vehicle(_), PlantState::Turbine(_) | PlantState::Der(_))
+            | (Plant::Der(_), PlantState::Turbine(_) | PlantState::Vehicle(_)) => return,
         }
         self.overrides = state.overrides;
         self.outputs = state.outputs;
@@ -121,6 +125,7 @@ impl Unit {
         match &mut self.plant {
             Plant::Turbine(turbine) => turbine.read(image, now, unacknowledged_for),
             Plant::Vehicle(vehicle) => vehicle.read(image, now, unacknowledged_for),
+            Plant::Der(der) => der.read(image, now),
         }
     }
 
@@ -128,7 +133,7 @@ impl Unit {
     pub(crate) fn sees_grid(&self) -> bool {
         match &self.plant {
             Plant::Turbine(turbine) => turbine.sees_grid(),
-            Plant::Vehicle(_) => false,
+            Plant::Vehicle(_) | Plant::Der(_) => false,
         }
     }
 
@@ -138,6 +143,7 @@ impl Unit {
         match &mut self.plant {
             Plant::Turbine(turbine) => turbine.step(self.overrides.over(plan, group_stops, reset), dt),
             Plant::Vehicle(vehicle) => vehicle.step(self.overrides, group_stops, reset, dt),
+            Plant::Der(der) => der.step(self.overrides.over(plan, group_stops, reset), dt),
         }
     }
 
@@ -147,6 +153,9 @@ impl Unit {
         let seeded = match &self.plant {
             Plant::Turbine(turbine) => turbine.is_seeded(),
             Plant::Vehicle(_) => true,
+            // It is somebody else's while they have it in hand, also later.
+            Plant::Der(der) if !der.may_write() => return None,
+            Plant::Der(_) => true,
         };
         if !seeded && self.outputs.sequence == 0 {
             return None;
@@ -159,6 +168,7 @@ impl Unit {
         match &self.plant {
             Plant::Turbine(turbine) => turbine.write(terms.epoch, &mut self.outputs),
             Plant::Vehicle(vehicle) => vehicle.write(terms.epoch, &mut self.outputs),
+            Plant::Der(der) => der.write(terms.epoch, &mut self.outputs),
         }
         Some(&self.outputs)
     }
@@ -169,6 +179,7 @@ impl Unit {
         let told = match &mut self.plant {
             Plant::Turbine(turbine) => turbine.report(now, limit),
             Plant::Vehicle(vehicle) => vehicle.report(),
+            Plant::Der(der) => der.report(now, limit),
         };
         let record = UnitRecord {
             unit,

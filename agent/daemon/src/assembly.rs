@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use agent_cycle::{
-    BindError, ControlPorts, Executive, FleetPorts, GroupSettings, LastSeen, PlanPorts, PlanTable,
-    TurbineBinding, Unit, VehicleBinding, ports,
+    BindError, ControlPorts, DerBinding, Executive, FleetPorts, GroupSettings, LastSeen, PlanPorts,
+    PlanTable, TurbineBinding, Unit, VehicleBinding, ports,
 };
+use control_loops_controllers::der::DerController;
 use control_loops_controllers::turbine::TurbineController;
 use control_loops_drive::DriveController;
 use hal_field_bus::DeviceProfile;
@@ -117,6 +118,10 @@ fn build_unit(
         PlantConfig::Vehicle(parameters) => {
             let binding = VehicleBinding::of(profile, parameters.chassis)?;
             Unit::vehicle(at, binding, DriveController::new(**parameters), standing, initial)
+        }
+        PlantConfig::Der(parameters) => {
+            let controller = DerController::new(**parameters);
+            Unit::der(at, DerBinding::of(profile)?, controller, standing, initial)
         }
     })
 }

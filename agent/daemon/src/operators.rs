@@ -36,7 +36,7 @@ use crate::config::{FLEET, MqttConfig, PlantConfig, SiteConfig};
 use crate::fleet::{FleetAnswer, FleetRequest, FleetThread};
 use crate::overrides::OverrideStore;
 use crate::pair::Learned;
-use crate::sparkplug::Session;
+use crate::sparkplug::{Session, SessionNumbers};
 use crate::supervise::GroupControl;
 use crate::unit_state::{ValueNames, state_filter, state_values};
 
@@ -263,7 +263,9 @@ impl Link {
             options.voice = Voice::Silent;
         }
         let sparkplug = sparkplug_topics(site, config)?;
-        let mut edge_node = sparkplug.clone().map(|topics| EdgeNode::new(topics, first_bd_seq(site)));
+        let is_b = site.pair.as_ref().is_some_and(|pair| pair.node.as_str() == "b");
+        let numbers = SessionNumbers::new(&site.state_dir, is_b);
+        let mut edge_node = sparkplug.clone().map(|topics| EdgeNode::new(topics, numbers.next(wall_ms())));
         let mut units = BTreeMap::new();
         let mut states = BTreeMap::new();
         for unit in &site.units {
@@ -271,6 +273,7 @@ impl Link {
             let kind = match &unit.plant {
                 PlantConfig::Turbine(parameters) => UnitKind::Turbine { rated_power: parameters.rated_power },
                 PlantConfig::Vehicle(_) => UnitKind::Vehicle,
+                PlantConfig::Der(parameters) => UnitKind::Turbine { rated_power: parameters.rated_power },
             };
             let filter = state_filter(&unit.plant, config.names);
             edge_node =
@@ -293,7 +296,8 @@ impl Link {
         let mut session = None;
         if let (Some(topics), Some(node)) = (sparkplug, edge_node) {
             let broker = BrokerUrl::parse(&config.broker)?;
-            session = Some(Session::new(config, broker, &topics, node).map_err(OperatorsError::Sparkplug)?);
+            let opened = Session::new(config, broker, &topics, node, numbers);
+            session = Some(opened.map_err(OperatorsError::Sparkplug)?);
             desk = desk.with_sparkplug(topics);
         }
         let clock = Clock { monotonic: now, wall: Timestamp::now };
@@ -528,13 +532,6 @@ fn wall_ms() -> u64 {
 fn sparkplug_topics(site: &SiteConfig, config: &MqttConfig) -> Result<Option<SparkplugTopics>, TopicError> {
     let Some(group) = &config.sparkplug_group else { return Ok(None) };
     Ok(Some(SparkplugTopics { group: Name::new(group)?, node: Name::new(&site.name)? }))
-}
-
-/// The number of the first session: another one than before a restart, even on one node of a pair and odd on the
-/// other.
-fn first_bd_seq(site: &SiteConfig) -> u8 {
-    let is_b = site.pair.as_ref().is_some_and(|pair| pair.node.as_str() == "b");
-    ((wall_ms() / 1000 * 2) as u8) | u8::from(is_b)
 }
 
 /// What became of a command, before its issuer is told.

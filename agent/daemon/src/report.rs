@@ -129,8 +129,14 @@ impl<'a> Reporter<'a> {
 fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, overrides: Vec<String>) -> Unit {
     let turbine = record.and_then(|record| match &record.plant {
         PlantRecord::Turbine(turbine) => Some(turbine),
+        PlantRecord::Vehicle(_) | PlantRecord::Der(_) => None,
+    });
+    let powers = record.and_then(|record| match &record.plant {
+        PlantRecord::Turbine(turbine) => Some((turbine.power, turbine.power_limit)),
+        PlantRecord::Der(der) => Some((der.power, der.power_limit)),
         PlantRecord::Vehicle(_) => None,
     });
+    let (power, power_limit) = powers.unwrap_or_default();
     Unit {
         name: name.to_owned(),
         group: group.to_owned(),
@@ -144,8 +150,8 @@ fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, over
         wind_mps: turbine.map_or(0.0, |turbine| turbine.wind_speed.get()),
         rotor_rpm: turbine.map_or(0.0, |turbine| turbine.rotor_speed.as_rpm()),
         pitch_deg: turbine.map_or(0.0, |turbine| turbine.pitch.as_degrees()),
-        power_kw: turbine.map_or(0.0, |turbine| turbine.power.as_kilowatts()),
-        power_limit_kw: turbine.map_or(0.0, |turbine| turbine.power_limit.as_kilowatts()),
+        power_kw: power.as_kilowatts(),
+        power_limit_kw: power_limit.as_kilowatts(),
         overrides,
     }
 }

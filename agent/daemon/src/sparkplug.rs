@@ -2,6 +2,8 @@
 //!
 //! Commands do not come this way: the desk of `operators` takes them, with all others.
 
+use std::path::{Path, PathBuf};
+
 use hal_mqtt::client::{BrokerUrl, Credentials};
 use hal_mqtt::plain::{PlainEvent, PlainLink, PlainOptions, Will};
 use hal_mqtt::sparkplug::{EdgeNode, SparkplugMessage, SparkplugTopics};
@@ -18,6 +20,7 @@ const QUEUE: usize = 1024;
 pub(crate) struct Session {
     link: PlainLink,
     node: EdgeNode,
+    numbers: SessionNumbers,
     /// Whether this node of a pair is the one that speaks.
     active: bool,
 }
@@ -29,6 +32,7 @@ impl Session {
         broker: BrokerUrl,
         topics: &SparkplugTopics,
         node: EdgeNode,
+        numbers: SessionNumbers,
     ) -> std::io::Result<Self> {
         let credentials =
             config.credentials.clone().map(|(username, password)| Credentials { username, password });
@@ -41,7 +45,7 @@ impl Session {
             last_will: None,
             queue: QUEUE,
         })?;
-        Ok(Self { link, node, active: false })
+        Ok(Self { link, node, numbers, active: false })
     }
 
     /// Opens the session, or ends it: the broker tells its death, because it ends without a farewell.
@@ -88,6 +92,7 @@ impl Session {
     }
 
     fn renew_will(&mut self, wall_ms: u64) {
+        self.numbers.note(self.node.bd_seq());
         let SparkplugMessage { topic, payload } = self.node.will(wall_ms);
         self.link.set_last_will(Will { topic, payload, retain: false });
     }
@@ -100,5 +105,52 @@ impl Session {
                 "a Sparkplug message was dropped; a host sees the gap in seq and asks for births"
             );
         }
+    }
+}
+
+/// Numbers of sessions (`bdSeq`), kept over restarts: no session bears the number of one shortly before it.
+///
+/// The nodes of a pair know nothing of each other's sessions, so one takes even and the other odd numbers.
+#[derive(Debug)]
+pub(crate) struct SessionNumbers {
+    path: PathBuf,
+    odd: bool,
+}
+
+impl SessionNumbers {
+    /// Kept in this folder; `odd` for the second node of a pair.
+    pub(crate) fn new(state_dir: &Path, odd: bool) -> Self {
+        Self { path: state_dir.join("sparkplug-session"), odd }
+    }
+
+    /// The number of the next session: the one after the last that is known, or any.
+    pub(crate) fn next(&self, wall_ms: u64) -> u8 {
+        let last = std::fs::read_to_string(&self.path).ok().and_then(|text| text.trim().parse::<u8>().ok());
+        let next = last.map_or((wall_ms / 1000 * 2) as u8, |last| last.wrapping_add(2));
+        next & !1 | u8::from(self.odd)
+    }
+
+    fn note(&self, number: u8) {
+        if let Err(error) = std::fs::write(&self.path, number.to_string()) {
+            tracing::warn!(%error, path = %self.path.display(), "the number of a Sparkplug session cannot be kept");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_after_a_restart_bears_the_number_after_the_last_whatever_the_clock_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = SessionNumbers::new(folder.path(), true);
+        let first = numbers.next(1_000_000);
+        numbers.note(first);
+        // As after a reconnection: the number that a clock three seconds later would give.
+        numbers.note(first.wrapping_add(6));
+        assert_eq!(SessionNumbers::new(folder.path(), true).next(1_003_000), first.wrapping_add(8));
+        numbers.note(255);
+        assert_eq!(numbers.next(0), 1);
     }
 }

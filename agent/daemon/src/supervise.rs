@@ -530,6 +530,8 @@ impl Watch<'_> {
                 let tripped = control.collector.unit(at).into_iter().flat_map(|unit| match unit.plant {
                     // A vehicle that was stopped says nothing about the plan.
                     PlantRecord::Vehicle(_) => Vec::new(),
+                    // Whose hand it is in, and what its own controller holds, neither.
+                    PlantRecord::Der(_) => Vec::new(),
                     PlantRecord::Turbine(_) => unit.plant.held_by(),
                 });
                 let name = self.site.units.get(*position).map_or("?", |unit| unit.name.as_str());

@@ -13,12 +13,16 @@
 //! | `rotor_rpm` | `WROT.RotSpd` | rpm |
 //! | `pitch_deg` | `WROT.PtAngValBl1` to `Bl3` | deg; ours is the mean |
 //! | `wind_mps` | `WNAC.WdSpd` | m/s |
+//! | `generator_rpm` | `WGEN.Spd` | rpm |
+//! | `nacelle_deg` | `WYAW.YawAng` | deg, 0 to 360; if the device says it |
+//! | `brake` | `WTRM.BrkOpMod` | `applied` or `released`: again our words; if the device says it |
 //!
-//! What the standard has no name for keeps ours: `quality`, `trip`, `individual_pitch`.
+//! What the standard has no name for keeps ours: `quality`, `trip`, `individual_pitch`, `torque_nm` (of the generator)
+//! and `yaw_error_deg`. The last five lines and these two are published under the standard's names alone.
 
 use agent_cycle::{PlantRecord, TurbineRecord, UnitRecord};
 use hal_mqtt::state::{StateField, StateFilter, StateValue};
-use hal_units::Duration;
+use hal_units::{Duration, Radians};
 
 use crate::config::PlantConfig;
 
@@ -46,6 +50,10 @@ pub(crate) fn state_values(record: &UnitRecord, names: ValueNames) -> Vec<StateV
     ];
     match &record.plant {
         PlantRecord::Turbine(turbine) => values.extend(turbine_values(turbine, names)),
+        PlantRecord::Der(der) => {
+            let powers = [der.power, der.power_limit].map(|power| StateValue::Number(power.as_kilowatts()));
+            values.extend(powers);
+        }
         PlantRecord::Vehicle(vehicle) => {
             let pose = vehicle.pose.unwrap_or_default();
             values.extend([
@@ -71,7 +79,28 @@ fn turbine_values(turbine: &TurbineRecord, names: ValueNames) -> Vec<StateValue>
     }
     numbers.push(turbine.wind_speed.get());
     let numbers = numbers.into_iter().map(StateValue::Number);
-    numbers.chain([StateValue::Word(turbine.individual_pitch.as_str())]).collect()
+    let mut values: Vec<_> = numbers.chain([StateValue::Word(turbine.individual_pitch.as_str())]).collect();
+    if names == ValueNames::Iec61400 {
+        values.extend(drive_train_and_yaw(turbine));
+    }
+    values
+}
+
+/// What the standard names besides.
+fn drive_train_and_yaw(turbine: &TurbineRecord) -> [StateValue; 5] {
+    let unknown = f64::NAN;
+    let brake = match turbine.brake_applied {
+        Some(true) => "applied",
+        Some(false) => "released",
+        None => "unknown",
+    };
+    [
+        StateValue::Number(turbine.generator_speed.as_rpm()),
+        StateValue::Number(turbine.generator_torque.get()),
+        StateValue::Number(turbine.nacelle_yaw.map_or(unknown, |angle| angle.as_degrees().rem_euclid(360.0))),
+        StateValue::Number(turbine.yaw_error.map_or(unknown, Radians::as_degrees)),
+        StateValue::Word(brake),
+    ]
 }
 
 /// When a unit's state is published, and under which names.
@@ -100,8 +129,17 @@ pub(crate) fn state_filter(plant: &PlantConfig, names: ValueNames) -> StateFilte
                 field("WROT.PtAngValBl3", 0.5),
                 field("WNAC.WdSpd", 0.5),
                 field("individual_pitch", 0.0),
+                field("WGEN.Spd", 10.0),
+                field("torque_nm", 500.0),
+                field("WYAW.YawAng", 1.0),
+                field("yaw_error_deg", 2.0),
+                field("WTRM.BrkOpMod", 0.0),
             ];
             [field("WTUR.TurSt", 0.0)].into_iter().chain(standing).chain(numbers).collect()
+        }
+        (PlantConfig::Der(_), _) => {
+            let numbers = [field("power_kw", 25.0), field("power_limit_kw", 1.0)];
+            [field("mode", 0.0)].into_iter().chain(standing).chain(numbers).collect()
         }
         (PlantConfig::Vehicle(_), _) => {
             let numbers = [field("x_m", 0.5), field("y_m", 0.5), field("heading_deg", 10.0)];
@@ -117,7 +155,7 @@ mod tests {
     use agent_cycle::PlantRecord;
     use control_loops_controllers::turbine::{IndividualPitchStatus, ModeName, TripSet, TurbineParameters};
     use hal_process_image::Quality;
-    use hal_units::{MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
+    use hal_units::{MetersPerSecond, NewtonMeters, RadiansPerSecond, Watts};
 
     fn record() -> UnitRecord {
         let turbine = TurbineRecord {
@@ -128,6 +166,11 @@ mod tests {
             power: Watts(5e6),
             pitch: Radians::from_degrees(3.0),
             blades: [2.0, 3.0, 4.0].map(Radians::from_degrees),
+            generator_speed: RadiansPerSecond::from_rpm(1173.7),
+            generator_torque: NewtonMeters(43e3),
+            nacelle_yaw: Some(Radians::from_degrees(-90.0)),
+            yaw_error: Some(Radians::from_degrees(4.0)),
+            brake_applied: Some(false),
             torque_command: NewtonMeters(4e4),
             pitch_command: Radians::from_degrees(3.0),
             power_limit: Watts(5e6),
@@ -159,6 +202,9 @@ mod tests {
         let near = |name: &str, expected: f64| (state[name].as_f64().unwrap() - expected).abs() < 1e-9;
         assert!(near("WROT.PtAngValBl1", 2.0) && near("WROT.PtAngValBl3", 4.0), "{state}");
         assert!(near("WROT.RotSpd", 12.1) && near("WNAC.WdSpd", 12.0), "{state}");
+        assert!(near("WGEN.Spd", 1173.7) && near("torque_nm", 43e3), "{state}");
+        assert!(near("WYAW.YawAng", 270.0) && near("yaw_error_deg", 4.0), "{state}");
+        assert_eq!(state["WTRM.BrkOpMod"], "released");
     }
 
     #[test]

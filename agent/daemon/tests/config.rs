@@ -16,6 +16,7 @@ const SITE: &str = include_str!("../../../examples/site.toml");
 const INDIVIDUAL_PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc-individual-pitch.toml");
 const PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
 
+const SUNSPEC_PROFILE: &str = include_str!("../../../profiles/sunspec-der.toml");
 const DRIVE_PROFILE: &str = include_str!("../../../profiles/differential-drive.toml");
 
 /// The example site, changed.
@@ -54,6 +55,7 @@ impl SiteText {
         let read = |path: &Path| {
             let text = match path.file_name().and_then(|name| name.to_str()) {
                 Some("differential-drive.toml") => DRIVE_PROFILE,
+                Some("sunspec-der.toml") => SUNSPEC_PROFILE,
                 Some("iea-15mw.toml") => control_loops_tuning::IEA_15MW,
                 Some("nrel-5mw.toml") => control_loops_tuning::NREL_5MW,
                 Some("nrel-5mw.rotor.txt") => control_loops_tuning::NREL_5MW_ROTOR,
@@ -423,6 +425,35 @@ fn what_is_wrong_about_a_vehicle_on_a_bus_is_refused() {
     check_drive(&DRIVE.replace("device = \"agv-1\"", "device = \"WT01\""), "has two units");
 }
 
+/// A plant behind a SunSpec interface; `der` is what its section says of it.
+fn behind_sunspec(der: &str) -> SiteText {
+    SiteText::example().and(&format!(
+        "\n[[bus]]\nname = \"park\"\ntcp = \"192.0.2.161:502\"\n\
+         [[device]]\nname = \"park\"\nbus = \"park\"\nprofile = \"sunspec-der.toml\"\n\
+         [[der]]\nname = \"park\"\ngroup = \"turbines\"\n{der}\n"
+    ))
+}
+
+#[test]
+fn a_plant_behind_sunspec_is_a_unit_that_the_plan_can_limit() {
+    let config = behind_sunspec("device = \"park\"\nrated_kw = 20000.0\nrevert_percent = 50.0").config();
+    let PlantConfig::Der(parameters) = &config.units.last().unwrap().plant else { panic!("{config:?}") };
+    assert_eq!((parameters.revert_after.as_secs(), parameters.revert_share), (60, 0.5));
+    assert_eq!(config.unit_limits().last().unwrap().rated_power.as_kilowatts(), 20_000.0);
+}
+
+#[test]
+fn what_is_wrong_about_a_plant_behind_sunspec_is_refused() {
+    let check = |der: &str, what: &str| {
+        let error = behind_sunspec(der).parse().unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    };
+    check("device = \"park\"\nrated_kw = 0.0", "rated_kw is 0");
+    check("device = \"park\"\nrated_kw = 5000.0\nrevert_percent = 101.0", "revert_percent is 101");
+    check("device = \"park\"\nrated_kw = 5000.0\nrevert_s = 4", "revert_s is 4");
+    check("device = \"WT01\"\nrated_kw = 5000.0", "has two units");
+}
+
 #[test]
 fn no_unit_is_called_as_the_fleet() {
     let error =
@@ -433,7 +464,7 @@ fn no_unit_is_called_as_the_fleet() {
 fn controller(config: &SiteConfig) -> &TurbineParameters {
     match &config.units[0].plant {
         PlantConfig::Turbine(parameters) => parameters,
-        PlantConfig::Vehicle(_) => panic!("it is no turbine"),
+        PlantConfig::Vehicle(_) | PlantConfig::Der(_) => panic!("it is no turbine"),
     }
 }
 

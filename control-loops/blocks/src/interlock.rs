@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Schema)]
 pub struct OnDelay {
     on_for: Duration,
+    /// How long the input has been away, where that is no break.
+    away_for: Duration,
     on: bool,
 }
 
 impl OnDelay {
     /// Off, with the delay yet to pass.
-    pub const OFF: Self = Self { on_for: Duration::ZERO, on: false };
+    pub const OFF: Self = Self { on_for: Duration::ZERO, away_for: Duration::ZERO, on: false };
 
     /// Whether the input has persisted.
     #[must_use]
@@ -23,7 +25,21 @@ impl OnDelay {
 
     /// Takes the input that held during the last `dt`. A delay of zero lets the input through.
     pub fn step(&mut self, input: bool, delay: Duration, dt: Duration) -> bool {
-        self.on_for = if input { self.on_for.saturating_add(dt) } else { Duration::ZERO };
+        self.step_bridged(input, delay, Duration::ZERO, dt)
+    }
+
+    /// Likewise, but the input may be away for up to `bridge` at a time without that being a break; that time
+    /// counts, too, once the input is back.
+    pub fn step_bridged(&mut self, input: bool, delay: Duration, bridge: Duration, dt: Duration) -> bool {
+        if input {
+            self.on_for = self.on_for.saturating_add(self.away_for).saturating_add(dt);
+            self.away_for = Duration::ZERO;
+        } else if self.on_for > Duration::ZERO {
+            self.away_for = self.away_for.saturating_add(dt);
+            if self.away_for > bridge {
+                (self.on_for, self.away_for) = (Duration::ZERO, Duration::ZERO);
+            }
+        }
         self.on = input && self.on_for >= delay;
         self.on
     }
@@ -55,9 +71,21 @@ impl Interlock {
     /// Takes the cause that held during the last `dt` and the position of the reset button; returns
     /// whether the interlock is tripped.
     pub fn step(&mut self, cause: bool, reset: bool, delay: Duration, dt: Duration) -> bool {
+        self.step_bridged(cause, reset, (delay, Duration::ZERO), dt)
+    }
+
+    /// Likewise, for a cause that comes and goes: it persists through gaps of up to `bridge`, see
+    /// [`OnDelay::step_bridged`].
+    pub fn step_bridged(
+        &mut self,
+        cause: bool,
+        reset: bool,
+        (delay, bridge): (Duration, Duration),
+        dt: Duration,
+    ) -> bool {
         let reset_pressed = reset && !self.reset_before;
         self.reset_before = reset;
-        if self.cause.step(cause, delay, dt) {
+        if self.cause.step_bridged(cause, delay, bridge, dt) {
             self.tripped = true;
         } else if reset_pressed && !cause {
             self.tripped = false;
@@ -112,6 +140,17 @@ mod tests {
     fn a_reset_that_is_held_while_the_cause_goes_releases_nothing() {
         assert!(tripped_after(&[CAUSE, CAUSE, CAUSE, (true, true), RESET, RESET]));
         assert!(!tripped_after(&[CAUSE, CAUSE, CAUSE, (true, true), RESET, QUIET, RESET]));
+    }
+
+    #[test]
+    fn a_cause_that_comes_and_goes_persists_through_gaps_that_are_bridged_and_through_no_longer_ones() {
+        let bridged = |history: &[bool]| {
+            let mut delay = OnDelay::OFF;
+            history.iter().any(|input| delay.step_bridged(*input, DELAY, TICK * 2, TICK))
+        };
+        assert!(bridged(&[true, false, false, true]));
+        assert!(!bridged(&[true, false, false, false, true, true]));
+        assert!(!bridged(&[true, true, false, false, false]), "it is away");
     }
 
     proptest! {

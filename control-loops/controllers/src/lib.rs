@@ -5,9 +5,11 @@
 //!
 //! - [`turbine`]: the NREL 5-MW baseline control law, a supervisor around it, and the safety interlock
 //!   that stands apart from both.
+//! - [`der`]: a plant that controls itself and is told a limit, as SunSpec says.
 //! - [`park`]: one power reference for many turbines.
 
 #![no_std]
 
+pub mod der;
 pub mod park;
 pub mod turbine;

@@ -153,6 +153,12 @@ pub struct DeviceProfile {
     pub watchdog: Option<TagIndex>,
     /// The output that carries the term of office, so that the device refuses a deposed owner.
     pub epoch: Option<TagIndex>,
+    /// The input that a live device changes: values count as read when it last changed, so that those of a
+    /// device that goes on answering with what it held grow old.
+    pub heartbeat: Option<TagIndex>,
+    /// The input that is not 0 while somebody at the device has it in hand: nothing is written then, nor before
+    /// it was read.
+    pub local: Option<TagIndex>,
     /// What one scan reads, in order of address.
     pub reads: Vec<Block>,
     /// What one write carries, in order of address.

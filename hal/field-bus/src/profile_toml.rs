@@ -32,6 +32,8 @@ struct ProfileToml {
     gap_max: Spanned<u16>,
     watchdog: Option<Spanned<String>>,
     epoch: Option<Spanned<String>>,
+    heartbeat: Option<Spanned<String>>,
+    local: Option<Spanned<String>>,
     #[serde(default)]
     input: Vec<Spanned<InputToml>>,
     #[serde(default)]
@@ -150,11 +152,15 @@ impl DeviceProfile {
             outputs,
             watchdog: None,
             epoch: None,
+            heartbeat: None,
+            local: None,
             reads,
             writes,
         };
         profile.watchdog = special_output(document, &profile, toml.watchdog.as_ref(), "watchdog")?;
         profile.epoch = special_output(document, &profile, toml.epoch.as_ref(), "epoch")?;
+        profile.heartbeat = special_input(document, &profile, toml.heartbeat.as_ref(), "heartbeat")?;
+        profile.local = special_input(document, &profile, toml.local.as_ref(), "local")?;
         Ok(profile)
     }
 }
@@ -211,6 +217,20 @@ fn special_output(
             && output.offset == 0.0
     });
     if whole { Ok(Some(tag)) } else { Err(complain(format!("the {role} cannot count in this output"))) }
+}
+
+fn special_input(
+    document: &Document,
+    profile: &DeviceProfile,
+    name: Option<&Spanned<String>>,
+    role: &str,
+) -> Result<Option<TagIndex>, Diagnostic> {
+    let Some(name) = name else { return Ok(None) };
+    let unknown = || {
+        let what = format!("the {role} `{}` is not an input", name.get_ref());
+        document.at(name.span(), what, "name an [[input]]")
+    };
+    profile.input(name.get_ref()).map(Some).ok_or_else(unknown)
 }
 
 fn check_name(
@@ -556,6 +576,10 @@ safe = "hold"
         assert!(complaint_with("register = 12", "register = 11").contains("overlaps"));
         assert!(complaint_with("to = 0.0", "to = -1.0").contains("safe action"));
         assert!(complaint_with("watchdog = \"alive\"", "watchdog = \"speed\"").contains("not an output"));
+        for role in ["heartbeat", "local"] {
+            let complaint = complaint_with("watchdog = \"alive\"", &format!("{role} = \"alive\""));
+            assert!(complaint.contains(&format!("the {role} `alive` is not an input")), "{complaint}");
+        }
         assert!(complaint_with("bit = 3", "bit = 16").contains("bit 16"));
         assert!(complaint_with("max_age_ms = 50", "max_age = 50").contains("unknown field"));
         assert!(complaint_with("register = 10", "register = 65535").contains("beyond register"));

@@ -88,6 +88,8 @@ pub(crate) struct Device {
     dropped: u32,
     /// It answered since it started afresh.
     answered: bool,
+    /// It was scanned since then: what it says of itself holds.
+    scanned: bool,
     office: Office,
     /// The epoch that writes carry; `None` that of the outputs.
     epoch: Option<u32>,
@@ -113,6 +115,7 @@ impl Device {
             outputs,
             dropped: 0,
             answered: false,
+            scanned: false,
             office,
             epoch: None,
         }
@@ -132,6 +135,14 @@ impl Device {
     /// Whether the safe value must be written before anything else.
     pub(crate) fn begins_safe(&self) -> bool {
         self.outputs.begins_safe()
+    }
+
+    /// Whether somebody at the device has it in hand, or may have.
+    pub(crate) fn is_in_hand(&self) -> bool {
+        self.profile.local.is_some_and(|tag| {
+            let said = self.published.sample(tag);
+            !(self.scanned && said.quality.is_usable() && said.value == 0.0)
+        })
     }
 
     /// Raises the epoch at the device and changes nothing else, so that it refuses the predecessor.
@@ -156,6 +167,7 @@ impl Device {
     /// The connection, or the trust in the device, is new from `now` on.
     pub(crate) fn start_afresh(&mut self, now: Instant) {
         self.answered = false;
+        self.scanned = false;
         self.outputs.start_afresh(now);
     }
 
@@ -166,7 +178,7 @@ impl Device {
 
     /// Whether nothing is left to be done for safety.
     pub(crate) fn is_safe(&self) -> bool {
-        self.outputs.is_safe()
+        self.is_in_hand() || self.outputs.is_safe()
     }
 
     /// When the next safe write is due. `commanded`: outputs may still come.
@@ -185,7 +197,8 @@ impl Device {
         let safe = self.outputs.safe_outputs(clock.now());
         match self.write_words(link, clock, &safe, false, limit).await {
             Ok(()) => {}
-            // The lease is over: the device's own watchdog takes care of it, or the node that has it.
+            // The lease is over: the device's own watchdog takes care of it, or the node that has it. Or somebody
+            // at the device does.
             Err(WriteError::Expired) => return Ok(()),
             Err(WriteError::Fault(fault)) => return Err(fault),
         }
@@ -215,6 +228,7 @@ impl Device {
     ) -> Result<(), Fault> {
         let outputs = *self.port.outputs.latest();
         match self.outputs.command(&outputs, clock.now()) {
+            Command::Write if self.is_in_hand() => {}
             Command::Write => {
                 self.outputs.command_leaves();
                 match self.write_words(link, clock, &outputs, true, Limit::NONE).await {
@@ -276,15 +290,31 @@ impl Device {
             next => next,
         };
         image.outputs_acknowledged = self.outputs.acknowledged_sequence();
+        self.scanned = true;
         if self.published.sequence != 0 {
+            if self.stands_still(&image) {
+                image.acquired_at = self.published.acquired_at;
+            }
             self.counters.input_interval.record(image.acquired_at.since(self.published.acquired_at));
         }
         self.published = image;
+        if self.is_in_hand() {
+            self.outputs.in_hand(image.acquired_at);
+        }
         self.port.inputs.publish(&image);
         self.counters.scans.one();
     }
 
-    /// Writes all blocks. Outputs that were commanded leave only while they are current.
+    /// Whether the device's heartbeat is what it was: what it shows is as old as the scan before.
+    fn stands_still(&self, image: &DeviceInputs) -> bool {
+        self.profile.heartbeat.is_some_and(|tag| {
+            let (before, now) = (self.published.sample(tag), image.sample(tag));
+            before.quality.is_usable() && now.quality.is_usable() && before.value == now.value
+        })
+    }
+
+    /// Writes all blocks. Outputs that were commanded leave only while they are current, and none of any kind while
+    /// somebody at the device has it in hand.
     async fn write_words<S: Stream>(
         &mut self,
         link: &mut Connection<S>,
@@ -316,7 +346,8 @@ impl Device {
             self.prepare(link, clock, &query, limit).await?;
             // The last moment before the request leaves.
             let leaves_at = clock.now();
-            if !self.office.may_write(leaves_at) || (commanded && !outputs.is_current(leaves_at)) {
+            let may_write = self.office.may_write(leaves_at) && !self.is_in_hand();
+            if !may_write || (commanded && !outputs.is_current(leaves_at)) {
                 return Err(WriteError::Expired);
             }
             let (read_words, sent_at) = self.transact(link, clock, &query, limit).await?;

@@ -314,7 +314,7 @@ impl<C: Connect, K: Clock> Line<C, K> {
         let now = self.clock.now();
         let mut limit = Limit(attempt.limit.map(|limit| now + limit));
         let mut result = Ok(());
-        if self.serial.is_some() || !device.begins_safe() {
+        if self.serial.is_some() || !device.begins_safe() || device.is_in_hand() {
             result = device.probe(link, &self.clock, limit).await;
             // It is alive: from here on it takes time of its own.
             limit = Limit::NONE;

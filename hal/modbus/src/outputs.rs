@@ -101,6 +101,19 @@ impl OutputState {
         }
     }
 
+    /// Somebody at the device has it in hand: what it holds is theirs, and commanded outputs go on from there once it
+    /// is given back.
+    pub(crate) fn in_hand(&mut self, now: Instant) {
+        if self.observing {
+            return;
+        }
+        self.armed = true;
+        self.holds = Holds::Unknown;
+        self.safe_since = None;
+        self.next_safe_at = now;
+        self.current_until = now;
+    }
+
     /// Whether the device must take the safe value before anything else.
     pub(crate) fn begins_safe(&self) -> bool {
         !self.observing && !self.armed && !self.profile.writes.is_empty()
@@ -145,7 +158,7 @@ impl OutputState {
         }
         let Some(newest) = newest else { return Some(self.next_safe_at) };
         if newest.sequence != 0 {
-            self.current_until = newest.expires_at;
+            self.current_until = self.current_until.max(newest.expires_at);
         }
         let missing_at = self.current_until + self.missing_after;
         Some(if self.armed { missing_at.max(self.next_safe_at) } else { self.next_safe_at })

@@ -4,7 +4,8 @@
 //!
 //! A [`TurbinePlc`] is the controller in the turbine's tower base: it scans the plant's sensors into
 //! registers, takes commands from registers, and looks after itself when nobody commands it. A
-//! [`DriveDevice`] is the same of a vehicle with its drives. Both are pure: time comes in as an argument. A
+//! [`DriveDevice`] is the same of a vehicle with its drives, a [`DerDevice`] a plant behind a SunSpec interface. All
+//! are pure: time comes in as an argument. A
 //! [`Farm`] puts many of them on Modbus TCP, each on a port of its own, and lets their plants run in real time.
 //!
 //! The Modbus side is written from the specification, without the library that the agent's master
@@ -20,6 +21,7 @@
 //! - truth: what happened in the plant, whatever the sensors showed.
 
 mod arbiter;
+pub mod der;
 pub mod drive;
 mod farm;
 mod fault;
@@ -29,6 +31,7 @@ pub mod registers;
 pub mod write_log;
 
 pub use arbiter::Arbiter;
+pub use der::{DerConfig, DerDevice, DerTruth};
 pub use drive::{DriveDevice, DriveMap};
 pub use farm::{Farm, FarmConfig, FarmError, FieldDevice};
 pub use fault::DeviceFault;

@@ -70,6 +70,8 @@ pub struct TurbinePlc {
     epoch: u32,
     arbiter: Option<Arbiter>,
     last_write: Option<WriteRecord>,
+    /// The measurement registers stand still.
+    frozen: bool,
     /// When the watchdog last changed; `None` before the first time.
     fed_at: Option<Instant>,
     /// When the next scan is due.
@@ -90,6 +92,7 @@ impl TurbinePlc {
             epoch: 0,
             arbiter: config.arbiter.then(Arbiter::default),
             last_write: None,
+            frozen: false,
             fed_at: None,
             due: Instant::ZERO + SCAN,
             truth: Truth::default(),
@@ -184,6 +187,9 @@ impl TurbinePlc {
     fn measure(&mut self) -> Measurements {
         let true_now = self.turbine.measurements();
         let shown = self.sensors.read(&true_now, SCAN);
+        if self.frozen {
+            return true_now;
+        }
         let words = &mut self.measured;
         registers::GENERATOR_SPEED.set_f32(words, shown.generator_speed.get());
         registers::ROTOR_SPEED.set_f32(words, shown.rotor_speed.get());
@@ -238,6 +244,12 @@ impl TurbinePlc {
     /// The plant itself, to look at or to break.
     pub const fn turbine_mut(&mut self) -> &mut Turbine {
         &mut self.turbine
+    }
+
+    /// Lets the measurement registers stand still, the scan counter with them, while requests are answered as
+    /// before: a PLC whose processor has stopped behind its communication module.
+    pub const fn freeze_image(&mut self, frozen: bool) {
+        self.frozen = frozen;
     }
 
     /// The sensors, to break.

@@ -106,6 +106,42 @@ fn without_a_root_moment_or_an_azimuth_the_offsets_fade_and_the_turbine_goes_on(
 }
 
 #[test]
+fn a_root_moment_sensor_that_drifts_is_found_out_before_it_leads_a_blade_astray() {
+    /// A drift of a thousandth of the usual moment per second, and one ten times as fast; and after how many
+    /// seconds it is found: half a minute is what the slow mean takes, the rest is the drift's own time.
+    const DRIFTS: [(f64, u64); 2] = [(8e3, 240), (8e4, 60)];
+    let runs = ["const:14", "turb:18:16"].into_iter().flat_map(|wind| DRIFTS.map(|drift| (wind, drift)));
+    for (wind, (per_second, declared_s)) in runs {
+        let mut site = site(wind, common::tuned(INDIVIDUAL));
+        run_until(&mut site, SETTLED);
+        site.sensors.set_fault(Signal::RootMoment1, Some(SensorFault::Drift { per_second }));
+        let (mut means_deg, mut farthest_deg, mut found_after) = ([0.0_f64; 3], 0.0_f64, None);
+        while site.now() < SETTLED + Duration::from_secs(400) {
+            let step = site.step();
+            assert!(step.trips.is_empty(), "{:?}", step.trips.iter().collect::<Vec<_>>());
+            // The mean over some turns: what is left of a sensor's error in a blade's angle.
+            for (mean, blade) in means_deg.iter_mut().zip(step.outputs.blades.unwrap()) {
+                *mean += 0.02 / 15.0 * ((blade - step.outputs.pitch).as_degrees() - *mean);
+                farthest_deg = farthest_deg.max(mean.abs());
+            }
+            if step.individual_pitch == IndividualPitchStatus::Blind && found_after.is_none() {
+                found_after = Some(site.now() - SETTLED);
+            }
+        }
+        println!(
+            "{wind}, {per_second} N m/s: found after {found_after:?}, a blade's mean {farthest_deg:.3} deg off"
+        );
+        assert!(found_after.unwrap() <= Duration::from_secs(declared_s));
+        assert!(farthest_deg < 0.25, "{farthest_deg} deg");
+        assert!(spread(&mut site) < 0.05, "the offsets have faded");
+        site.sensors.set_fault(Signal::RootMoment1, None);
+        let healed = site.now();
+        run_until(&mut site, healed + Duration::from_secs(240));
+        assert_eq!(site.step().individual_pitch, IndividualPitchStatus::Active, "{wind}");
+    }
+}
+
+#[test]
 fn a_blade_that_does_not_follow_its_own_command_stops_the_turbine() {
     let mut site = site("steps:14,18:150", common::tuned(INDIVIDUAL));
     run_until(&mut site, SETTLED);

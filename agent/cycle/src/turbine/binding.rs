@@ -3,7 +3,7 @@
 use control_loops_controllers::turbine::{BladeLoads, TurbineInputs, TurbineOutputs};
 use hal_field_bus::DeviceProfile;
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample, TagIndex};
-use hal_units::{Duration, Instant};
+use hal_units::{Duration, Instant, Radians};
 
 use crate::role::{BindError, Life, Role, Roles};
 
@@ -22,6 +22,9 @@ pub struct TurbineBinding {
     yaw_error: Option<Role>,
     plc_state: Option<Role>,
     blades_apart: Option<BladesApart>,
+    /// For people alone.
+    nacelle_yaw: Option<Role>,
+    brake_applied: Option<Role>,
     generator_torque_cmd: TagIndex,
     pitch_cmd: TagIndex,
     yaw_rate_cmd: Option<TagIndex>,
@@ -85,6 +88,8 @@ impl TurbineBinding {
             grid_ok: roles.input("grid_ok")?,
             yaw_error: roles.optional("yaw_error"),
             plc_state: roles.optional("plc_state"),
+            nacelle_yaw: roles.optional("nacelle_yaw"),
+            brake_applied: roles.optional("brake_applied"),
             blades_apart: individually.then(|| BladesApart::of(&roles)).transpose()?,
             generator_torque_cmd: roles.output("generator_torque_cmd")?,
             pitch_cmd: roles.output("pitch_cmd")?,
@@ -122,6 +127,15 @@ impl TurbineBinding {
             }),
             outputs_unacknowledged_for,
         }
+    }
+
+    /// What no controller needs, if it can be trusted: nacelle yaw, and whether the brake is applied.
+    pub(crate) fn shown(&self, image: &DeviceInputs, now: Instant) -> (Option<Radians>, Option<bool>) {
+        let value = |role: Option<Role>| {
+            let sample = role?.sample(image, now);
+            sample.quality.is_usable().then_some(sample.value)
+        };
+        (value(self.nacelle_yaw).map(Radians), value(self.brake_applied).map(|applied| applied > 0.5))
     }
 
     /// Puts the controller's outputs, the watchdog's next count and the epoch into the image.

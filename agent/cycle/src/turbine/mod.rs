@@ -7,7 +7,7 @@ use control_loops_controllers::turbine::{
     TurbineParameters, TurbineState, TurbineStep,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample};
-use hal_units::{Duration, Instant, MetersPerSecond, Radians, RadiansPerSecond, Watts};
+use hal_units::{Duration, Instant, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,7 @@ pub(crate) struct TurbineSide {
     binding: TurbineBinding,
     controller: TurbineController,
     inputs: TurbineInputs,
+    shown: (Option<Radians>, Option<bool>),
     demand: TurbineDemand,
     step: Option<TurbineStep>,
     reported: Option<(ModeName, TripSet)>,
@@ -66,6 +67,7 @@ impl Unit {
             binding,
             controller,
             inputs: TurbineInputs::NEVER,
+            shown: (None, None),
             demand: TurbineDemand::STOP,
             step: None,
             reported: None,
@@ -85,6 +87,7 @@ impl TurbineSide {
 
     pub(crate) fn read(&mut self, image: &DeviceInputs, now: Instant, unacknowledged_for: Duration) {
         self.inputs = self.binding.inputs(image, now, unacknowledged_for);
+        self.shown = self.binding.shown(image, now);
     }
 
     pub(crate) fn sees_grid(&self) -> bool {
@@ -122,6 +125,11 @@ impl TurbineSide {
             trips,
             wind_speed: MetersPerSecond(inputs.wind_speed.value),
             rotor_speed: RadiansPerSecond(inputs.rotor_speed.value),
+            generator_speed: RadiansPerSecond(inputs.generator_speed.value),
+            generator_torque: NewtonMeters(inputs.generator_torque.value),
+            nacelle_yaw: self.shown.0,
+            yaw_error: inputs.yaw_error.quality.is_usable().then_some(Radians(inputs.yaw_error.value)),
+            brake_applied: self.shown.1,
             power: Watts(inputs.power.value),
             pitch: Radians(inputs.pitch().value),
             blades: inputs.blades.map(|blade| Radians(blade.value)),

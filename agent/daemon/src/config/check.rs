@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agent_cycle::{TurbineBinding, VehicleBinding};
+use agent_cycle::{DerBinding, TurbineBinding, VehicleBinding};
 use agent_plan::wire::SOCKET_NAME;
 use failover_protocol::Node;
 use hal_diagnostics::{Diagnostic, Document, Spanned};
@@ -53,6 +53,7 @@ impl SiteConfig {
         let devices = checker.devices(&text, &bus_names)?;
         let mut units = Units::new(&groups, &devices);
         checker.turbines(&text.turbine, &mut units)?;
+        checker.ders(&text.der, &mut units)?;
         let vehicles = text.fleet.as_ref().map(|fleet| checker.vehicles(fleet, &mut units)).transpose()?;
         if units.all.is_empty() && text.fleet.is_none() {
             return Err(document.whole("there is no [[turbine]]", "add one: there is nothing to control"));
@@ -443,6 +444,7 @@ impl Checker<'_> {
                 PlantConfig::Vehicle(parameters) => {
                     VehicleBinding::of(&device.profile, parameters.chassis).map(|_| ())
                 }
+                PlantConfig::Der(_) => DerBinding::of(&device.profile).map(|_| ()),
             };
             bound.map_err(|error| {
                 self.document.at(
@@ -472,7 +474,7 @@ impl Checker<'_> {
                 return Err(self.document.at(
                     name.span(),
                     format!("no turbine or vehicle uses the device `{}`", device.name),
-                    "add a [[turbine]] or a [[fleet.vehicle]] for it, or remove the device",
+                    "add a [[turbine]], a [[der]] or a [[fleet.vehicle]] for it, or remove the device",
                 ));
             };
             if *rhythm.entry(device.bus).or_insert(unit.group) != unit.group {

@@ -4,6 +4,7 @@
 //! resolved, every number in its range, every path relative to the file that names it made whole.
 
 mod check;
+mod der;
 mod fleet;
 mod text;
 mod turbine;
@@ -17,13 +18,14 @@ use std::sync::Arc;
 
 use agent_cycle::UnitParameters;
 use agent_plan::UnitLimits;
+use control_loops_controllers::der::DerParameters;
 use control_loops_controllers::turbine::TurbineParameters;
 use control_loops_drive::DriveParameters;
 use failover_protocol::Node;
 use hal_field_bus::DeviceProfile;
 use hal_linux_rt::CoreSet;
 use hal_modbus::Transport;
-use hal_units::Duration;
+use hal_units::{Duration, Watts};
 use hal_vda5050::Address;
 
 /// A checked site.
@@ -291,7 +293,7 @@ pub struct DeviceConfig {
     pub profile: Arc<DeviceProfile>,
 }
 
-/// A turbine, or a vehicle whose drives hang on a bus.
+/// A turbine, a vehicle whose drives hang on a bus, or a plant that controls itself.
 #[derive(Debug, Clone)]
 pub struct UnitConfig {
     /// Name; part of its MQTT topics.
@@ -311,15 +313,28 @@ pub enum PlantConfig {
     Turbine(Box<TurbineParameters>),
     /// A vehicle.
     Vehicle(Box<DriveParameters>),
+    /// A plant that controls itself.
+    Der(Box<DerParameters>),
 }
 
 impl PlantConfig {
+    /// Rated electrical power; `None` of what gives none.
+    #[must_use]
+    pub fn rated_power(&self) -> Option<Watts> {
+        match self {
+            Self::Turbine(parameters) => Some(parameters.rated_power),
+            Self::Der(parameters) => Some(parameters.rated_power),
+            Self::Vehicle(_) => None,
+        }
+    }
+
     /// The controller's parameters.
     #[must_use]
     pub fn parameters(&self) -> UnitParameters {
         match self {
             Self::Turbine(parameters) => UnitParameters::Turbine(**parameters),
             Self::Vehicle(parameters) => UnitParameters::Vehicle(**parameters),
+            Self::Der(parameters) => UnitParameters::Der(**parameters),
         }
     }
 }
@@ -328,12 +343,10 @@ impl SiteConfig {
     /// What a plan may demand of each unit.
     #[must_use]
     pub fn unit_limits(&self) -> Vec<UnitLimits> {
-        let limits = |unit: &UnitConfig| match &unit.plant {
-            PlantConfig::Turbine(parameters) => {
-                Some(UnitLimits { unit: unit.name.clone(), rated_power: parameters.rated_power })
-            }
-            // Where vehicles go is for fleet control.
-            PlantConfig::Vehicle(_) => None,
+        // Where vehicles go is for fleet control.
+        let limits = |unit: &UnitConfig| {
+            let rated_power = unit.plant.rated_power()?;
+            Some(UnitLimits { unit: unit.name.clone(), rated_power })
         };
         self.units.iter().filter_map(limits).collect()
     }

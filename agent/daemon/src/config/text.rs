@@ -32,6 +32,8 @@ pub(super) struct SiteText {
     pub(super) device: Vec<DeviceText>,
     #[serde(default)]
     pub(super) turbine: Vec<TurbineText>,
+    #[serde(default)]
+    pub(super) der: Vec<DerText>,
     pub(super) fleet: Option<FleetText>,
     pub(super) plans: Option<PlansText>,
 }
@@ -285,6 +287,17 @@ pub(super) struct TurbineText {
     pub(super) description: Option<Spanned<String>>,
     pub(super) rotor_table: Option<Spanned<String>>,
     pub(super) law: Option<Spanned<LawText>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DerText {
+    pub(super) name: Spanned<String>,
+    pub(super) device: Spanned<String>,
+    pub(super) group: Spanned<String>,
+    pub(super) rated_kw: Spanned<f64>,
+    pub(super) revert_s: Option<Spanned<u32>>,
+    pub(super) revert_percent: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

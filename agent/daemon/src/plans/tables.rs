@@ -111,13 +111,8 @@ fn units(site: &SiteConfig, group: usize) -> impl Iterator<Item = &UnitConfig> {
 }
 
 fn of_unit(demand: &UnitDemand, unit: &UnitConfig) -> PlanDemand {
-    match &unit.plant {
-        PlantConfig::Turbine(parameters) => {
-            let power_limit = demand.power_limit.unwrap_or(parameters.rated_power);
-            PlanDemand { request: demand.request, power_limit }
-        }
-        PlantConfig::Vehicle(_) => IN_FLEET,
-    }
+    let Some(rated_power) = unit.plant.rated_power() else { return IN_FLEET };
+    PlanDemand { request: demand.request, power_limit: demand.power_limit.unwrap_or(rated_power) }
 }
 
 /// Where a vehicle goes is for fleet control, not for the plan's demands.
@@ -127,7 +122,7 @@ const IN_FLEET: PlanDemand = PlanDemand { request: Request::Run, power_limit: Wa
 fn demands(site: &SiteConfig, group: usize, demands: &[UnitDemand]) -> Box<[PlanDemand]> {
     const STOP: PlanDemand = PlanDemand { request: Request::Stop, power_limit: Watts::ZERO };
     let demand = |unit: &UnitConfig| match &unit.plant {
-        PlantConfig::Turbine(_) => {
+        PlantConfig::Turbine(_) | PlantConfig::Der(_) => {
             let demand = demands.iter().find(|demand| demand.unit == unit.name);
             demand.map_or(STOP, |demand| of_unit(demand, unit))
         }

@@ -251,6 +251,7 @@ fn is_same(before: &PlantRecord, now: &PlantRecord) -> bool {
             before.mode == now.mode && before.trips == now.trips
         }
         (PlantRecord::Vehicle(before), PlantRecord::Vehicle(now)) => before.stops == now.stops,
-        (PlantRecord::Turbine(_) | PlantRecord::Vehicle(_), _) => false,
+        (PlantRecord::Der(before), PlantRecord::Der(now)) => before.phase == now.phase,
+        (PlantRecord::Turbine(_) | PlantRecord::Vehicle(_) | PlantRecord::Der(_), _) => false,
     }
 }

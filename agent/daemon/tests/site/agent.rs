@@ -43,6 +43,9 @@ pub(crate) struct Site {
     pair: Option<PairNode>,
     /// The fleet's section; its layout is written beside it.
     fleet: String,
+    /// Plants that control themselves: their sections, and their names for the plan.
+    ders: String,
+    der_names: Vec<String>,
     /// The section for signed plans; the trusted key is written beside it.
     plans: &'static str,
     /// The section for the agent's own control group.
@@ -71,6 +74,8 @@ impl Site {
             period_ms: PERIOD_MS,
             pair: None,
             fleet: String::new(),
+            ders: String::new(),
+            der_names: Vec::new(),
             plans: "",
             cgroup: String::new(),
         };
@@ -98,6 +103,24 @@ impl Site {
         fs::write(self.folder().join("turbine.toml"), description).unwrap();
         fs::write(self.folder().join("rotor.txt"), control_loops_tuning::NREL_5MW_ROTOR).unwrap();
         self.individual_pitch = true;
+        self.write();
+        self
+    }
+
+    /// Plants behind SunSpec interfaces: 5 MW, reverting to 40 % after 8 s.
+    pub(crate) fn with_ders(mut self, devices: &[SocketAddr]) -> Self {
+        let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/../../profiles/sunspec-der.toml");
+        for (at, address) in devices.iter().enumerate() {
+            let name = format!("DER{}", at + 1);
+            self.ders += &format!(
+                "[[bus]]\nname = \"{name}\"\ntcp = \"{address}\"\n\
+                 [[device]]\nname = \"{name}\"\nbus = \"{name}\"\nprofile = \"{profile}\"\n\
+                 [[der]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\nrated_kw = 5000.0\n\
+                 revert_s = 8\nrevert_percent = 40.0\n"
+            );
+            self.der_names.push(name);
+        }
+        self.plan("all", "run");
         self.write();
         self
     }
@@ -171,6 +194,9 @@ impl Site {
         for number in 1..=self.devices.len() {
             text += &format!("[[unit]]\nname = \"WT{number:02}\"\nrequest = \"{request}\"\n");
         }
+        for name in &self.der_names {
+            text += &format!("[[unit]]\nname = \"{name}\"\nrequest = \"{request}\"\n");
+        }
         self.plan_text(&text);
     }
 
@@ -240,7 +266,7 @@ impl Site {
                  [[turbine]]\nname = \"{name}\"\ndevice = \"{name}\"\ngroup = \"turbines\"\n{turbine}\n"
             );
         }
-        text + &self.fleet + self.plans + &self.cgroup
+        text + &self.ders + &self.fleet + self.plans + &self.cgroup
     }
 
     /// The agent's command line for this site.
@@ -401,10 +427,14 @@ impl Agent {
 
     /// Takes the processor away from it for a while.
     pub(crate) fn pause(&self, how_long: Duration) {
-        let process = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
-        std::thread::sleep(how_long);
-        rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
+        pause(self.child.id(), how_long);
+    }
+
+    /// Likewise from the agent that it keeps.
+    pub(crate) fn pause_kept(&self, how_long: Duration) {
+        for process in self.kept() {
+            pause(process, how_long);
+        }
     }
 
     pub(crate) fn log(&self) -> String {
@@ -420,6 +450,13 @@ impl Drop for Agent {
 
 pub(crate) fn runs(unit: &Unit) -> bool {
     matches!(unit.mode.as_str(), "run" | "derated") && unit.power_kw > 100.0
+}
+
+fn pause(process: u32, how_long: Duration) {
+    let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    std::thread::sleep(how_long);
+    rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
 }
 
 fn kill(process: u32) {

@@ -7,13 +7,14 @@ use std::thread::JoinHandle;
 
 use hal_units::{Duration, MetersPerSecond};
 use sim_devices::registers::{COMMANDS_COUNT, COMMANDS_START, COMMANDS_TOGETHER_COUNT, CommandWords};
-use sim_devices::{DeviceFault, Farm, FarmConfig, FieldDevice, PlcConfig, TurbinePlc};
+use sim_devices::{DeviceFault, Farm, FarmConfig, FieldDevice, PlcConfig, TurbinePlc, WriteLog, WriteRecord};
 use sim_plants::{RotorSurface, Turbine, TurbinePlantParameters, Wind};
 use tokio::sync::oneshot;
 
 /// Devices that wait for an agent; turbines are in operation.
 pub(crate) struct Field<D: FieldDevice = TurbinePlc> {
     farm: Arc<Farm<D>>,
+    log: Arc<WriteLog>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,21 +43,32 @@ impl Field {
 
 impl<D: FieldDevice> Field<D> {
     pub(crate) fn of(devices: Vec<D>) -> Self {
+        Self::logged(devices, 0)
+    }
+
+    /// Devices whose last writes are kept, so many of all of them.
+    pub(crate) fn logged(devices: Vec<D>, writes: usize) -> Self {
+        let log = Arc::new(WriteLog::with_capacity(writes));
+        let kept = Arc::clone(&log);
         let (end, ended) = oneshot::channel();
         let (started_in, started) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let farm = Arc::new(
-                    Farm::start(devices, FarmConfig { connections_max: 8, ..FarmConfig::default() })
-                        .await
-                        .unwrap(),
+                    Farm::start_logged(
+                        devices,
+                        FarmConfig { connections_max: 8, ..FarmConfig::default() },
+                        Some(kept),
+                    )
+                    .await
+                    .unwrap(),
                 );
                 started_in.send(Arc::clone(&farm)).unwrap();
                 let _ = ended.await;
             });
         });
-        Self { farm: started.recv().unwrap(), end: Some(end), thread: Some(thread) }
+        Self { farm: started.recv().unwrap(), log, end: Some(end), thread: Some(thread) }
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
@@ -65,6 +77,20 @@ impl<D: FieldDevice> Field<D> {
 
     pub(crate) fn set_fault(&self, device: usize, fault: DeviceFault) {
         assert!(self.farm.set_fault(device, fault));
+    }
+
+    /// The time on the devices' clock.
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.farm.started().elapsed()
+    }
+
+    /// The writes since this was last asked, for each device.
+    pub(crate) fn take_writes(&self) -> Vec<Vec<WriteRecord>> {
+        let mut all = Vec::new();
+        assert_eq!(self.log.drain(&mut all), 0, "the log was full");
+        let mut of_device = vec![Vec::new(); self.farm.addresses().count()];
+        all.into_iter().for_each(|(device, write)| of_device[usize::from(device)].push(write));
+        of_device
     }
 
     /// Looks at a device itself.

@@ -4,9 +4,14 @@
 mod agent;
 mod blades;
 mod containment;
+mod der;
 mod drives;
+mod faults;
 mod field;
 mod fleet;
+#[path = "../../../../hal/mqtt/campaign/mosquitto.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod mosquitto;
 mod operator;
 mod pair;
 mod plans;

@@ -43,7 +43,12 @@ impl Nodes {
         })
     }
 
-    fn epoch(&self, node: usize) -> u32 {
+    /// Takes the processor away from a node's agent for a while; its keeper goes on.
+    pub(crate) fn pause_kept(&self, node: usize, how_long: Duration) {
+        self.nodes[node].pause_kept(how_long);
+    }
+
+    pub(crate) fn epoch(&self, node: usize) -> u32 {
         self.nodes[node].pair().map_or(0, |pair| pair.epoch)
     }
 }

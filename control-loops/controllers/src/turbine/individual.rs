@@ -23,6 +23,10 @@
 //!   fine pitch. So the offsets vanish towards rated wind by themselves, and their sum is always zero.
 //! - Outside operation, without usable loads, or without an azimuth that moves as the rotor turns, the
 //!   amplitude fades to zero. Each blade passes a rate limit of its own, measured against its last command.
+//! - A sensor that drifts would set the blades' mean angles apart, by bandwidth over rotor speed of what its error
+//!   amounts to in pitch: the integrals see it once a turn. But over some turns all blades feel the same, so a mean
+//!   that is apart from the others' by more than what `ROOT_APART_MAX` of pitch does to a root is not believed, and
+//!   the loads cannot be used until it has come back to half of that.
 //!
 //! # Terms
 //!
@@ -126,6 +130,10 @@ pub struct IndividualPitch {
     /// Offsets against tilting and yawing moment.
     tilt: Radians,
     yaw: Radians,
+    /// How far the slow mean of each root moment is from that of all, N m.
+    roots_apart_nm: [f64; 3],
+    /// One of them is too far to be believed.
+    roots_doubted: bool,
     /// Last command of each blade, rad.
     blades: [RateLimit; 3],
 }
@@ -147,6 +155,11 @@ const AZIMUTH_CORNER: f64 = 2.0;
 const AZIMUTH_APART_MAX: f64 = Radians::from_degrees(10.0).get();
 /// It is believed after so long in step: numbers without sense come near by chance.
 const AZIMUTH_BELIEVED_AFTER: Duration = Duration::from_secs(1);
+/// The pitch whose effect on a root is as much as a sensor may be wrong. A blade that is off by so much is soon stuck
+/// or loose to the interlock.
+const ROOT_APART_MAX: Radians = Radians::from_degrees(1.0);
+/// Corner of the slow means, rad/s: what changes once a turn leaves a fortieth of itself.
+const ROOT_MEAN_CORNER: f64 = 1.0 / 30.0;
 /// The whole amplitude fades in this time, s.
 const FADE_S: f64 = 2.0;
 /// Cosine and sine of 0, 120 and 240 degrees.
@@ -162,6 +175,8 @@ impl IndividualPitch {
             azimuth_in_step: Duration::ZERO,
             tilt: Radians::ZERO,
             yaw: Radians::ZERO,
+            roots_apart_nm: [0.0; 3],
+            roots_doubted: false,
             blades: [RateLimit::new(one.get()), RateLimit::new(two.get()), RateLimit::new(three.get())],
         }
     }
@@ -185,6 +200,10 @@ impl IndividualPitch {
             let [one, two, three] = &loads.root_moments;
             Some([usable(one)?, usable(two)?, usable(three)?])
         });
+        if let Some(moments) = moments.filter(|_| sight.producing) {
+            self.compare(p, sight.collective, moments, dt_s);
+        }
+        let moments = moments.filter(|_| !self.roots_doubted);
         let status = match (sight.producing, azimuth, moments) {
             (false, _, _) => IndividualPitchStatus::Waiting,
             (true, Some(azimuth), Some(moments)) => {
@@ -236,6 +255,19 @@ impl IndividualPitch {
         self.azimuth = tracked.map(|azimuth| Radians(wrapped(azimuth)));
         self.azimuth_in_step = if in_step { self.azimuth_in_step.saturating_add(dt) } else { Duration::ZERO };
         tracked.filter(|_| self.azimuth_in_step >= AZIMUTH_BELIEVED_AFTER)
+    }
+
+    /// Compares what each root feels in the long run with what all do.
+    fn compare(&mut self, p: &IndividualPitchParameters, collective: Radians, moments: [f64; 3], dt_s: f64) {
+        let mean = moments.iter().sum::<f64>() / 3.0;
+        let share = (ROOT_MEAN_CORNER * dt_s).min(1.0);
+        let mut farthest: f64 = 0.0;
+        for (apart, moment) in self.roots_apart_nm.iter_mut().zip(moments) {
+            *apart += share * (moment - mean - *apart);
+            farthest = farthest.max(apart.abs());
+        }
+        let most = over(&p.sensitivity_nmprad, collective / p.sensitivity_to) * ROOT_APART_MAX.get();
+        self.roots_doubted = farthest > if self.roots_doubted { 0.5 * most } else { most };
     }
 
     fn integrate(

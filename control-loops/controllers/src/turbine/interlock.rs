@@ -97,6 +97,9 @@ impl SafetyInterlock {
     /// | emergency_stop_command | commanded | - | - |
     /// | pitch_deviation | a blade 3 deg from where a drive that follows can be | 1 s | - |
     ///
+    /// The causes from `speed_sensors` to `grid_sensor` and `pitch_deviation` persist through gaps of up to 0.2 s: a
+    /// register whose words are swapped shows by turns nonsense, no number, and what might be true.
+    ///
     /// The numbers are those of [`SafetyParameters::NREL_5MW`]. A reset releases, on its rising edge, the
     /// causes that are gone. Blades are not held against commands that the device does not carry out.
     pub fn step(
@@ -124,7 +127,8 @@ impl SafetyInterlock {
         self.armed.by(&seen);
         let armed = self.armed;
         for (trip, channel) in Trip::ALL.into_iter().zip(&mut self.channels) {
-            channel.step(armed.cause(trip, &seen, p), demand.reset, delay(trip, p), dt);
+            let times = (delay(trip, p), bridge(trip));
+            channel.step_bridged(armed.cause(trip, &seen, p), demand.reset, times, dt);
         }
         self.trips()
     }
@@ -202,6 +206,28 @@ impl Armed {
             Trip::EmergencyStopCommand => seen.emergency_stop,
             Trip::PitchDeviation => seen.blade_astray,
         }
+    }
+}
+
+/// What a sensor that cannot be trusted shows may look true for so long.
+const FLAPPING: Duration = Duration::from_millis(200);
+
+/// The gaps through which a cause persists.
+const fn bridge(trip: Trip) -> Duration {
+    match trip {
+        Trip::SpeedSensors
+        | Trip::SpeedMismatch
+        | Trip::PitchSensor
+        | Trip::VibrationSensor
+        | Trip::GridSensor
+        | Trip::PitchDeviation => FLAPPING,
+        Trip::Overspeed
+        | Trip::OverspeedHard
+        | Trip::Vibration
+        | Trip::GridLoss
+        | Trip::LostCommands
+        | Trip::DeviceSafeState
+        | Trip::EmergencyStopCommand => Duration::ZERO,
     }
 }
 

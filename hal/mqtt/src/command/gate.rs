@@ -48,7 +48,7 @@ impl Default for GateLimits {
 /// What the gate knows of a unit: which commands it takes, and within what limits.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UnitKind {
-    /// A turbine.
+    /// A turbine, or another plant whose power can be limited.
     Turbine {
         /// Rated electrical power: the upper end of `power_limit_kw`.
         rated_power: Watts,

@@ -157,6 +157,12 @@ impl EdgeNode {
         self
     }
 
+    /// The number of this session, or of the next one while there is none.
+    #[must_use]
+    pub const fn bd_seq(&self) -> u8 {
+        self.bd_seq
+    }
+
     /// What the broker shall say when the next session is gone.
     #[must_use]
     pub fn will(&self, now_ms: u64) -> SparkplugMessage {
