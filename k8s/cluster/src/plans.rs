@@ -9,7 +9,7 @@ use agent_plan::document::{
     UtcTime,
 };
 use agent_plan::wire::Stage;
-use k8s_crd::{SchedulingPlan as PlanObject, SchedulingPlanSpec};
+use k8s_crd::{Brief, SchedulingPlan as PlanObject};
 use kube::Client;
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -124,6 +124,8 @@ pub(crate) struct Planner {
     turbines: u16,
     day_ms: u64,
     epoch: u32,
+    /// The plan before the next one: nodes keep it by then.
+    last: std::cell::RefCell<Option<SignedPlan>>,
 }
 
 impl Planner {
@@ -144,7 +146,14 @@ impl Planner {
             .ok()
             .and_then(|now| u64::try_from(now.as_millis()).ok())
             .unwrap_or(0);
-        Ok(Self { runtime, api, turbines: cluster.turbines(), day_ms, epoch })
+        Ok(Self {
+            runtime,
+            api,
+            turbines: cluster.turbines(),
+            day_ms,
+            epoch,
+            last: std::cell::RefCell::default(),
+        })
     }
 
     /// The next plan, signed.
@@ -156,12 +165,9 @@ impl Planner {
     /// Writes a plan to the API server, and removes one that is old by now, as whoever cares for a cluster does.
     pub(crate) fn apply(&self, signed: &SignedPlan) -> Result<(), ClusterError> {
         let epoch = signed.plan.epoch;
-        let spec = SchedulingPlanSpec {
-            plan: signed.plan.clone(),
-            digest: signed.digest,
-            signature: signed.signature.clone(),
-        };
-        let object = PlanObject::new(&object_name(epoch), spec);
+        let bases: Vec<SignedPlan> = self.last.replace(Some(signed.clone())).into_iter().collect();
+        let object = Brief::object(&object_name(epoch), signed, &bases)
+            .map_err(|error| ClusterError::Machine { why: error.to_string() })?;
         self.runtime.block_on(async { self.api.create(&PostParams::default(), &object).await }).map_err(
             |error| ClusterError::Tool {
                 command: format!("create schedulingplan {epoch}"),

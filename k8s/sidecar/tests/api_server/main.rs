@@ -7,3 +7,4 @@
 mod resources;
 mod server;
 mod sidecar;
+mod sync;
