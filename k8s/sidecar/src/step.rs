@@ -8,7 +8,8 @@
 //! changes nothing. That a plan, or a whole cluster, is gone is no reason to do anything. A plan that is refused, or
 //! waits, holds up no other one: nobody has verified it yet, and anybody can write a high epoch.
 //!
-//! A plan that names a canary is offered elsewhere only when it is the last known good one there. When it has failed on
+//! A plan that names a canary is offered elsewhere only when it is the last known good one there; but to the canary's peer
+//! in a pair at once. When it has failed on
 //! more nodes than it allows it is offered nowhere any more, and given up where it is still on trial.
 
 use std::collections::BTreeMap;
@@ -144,7 +145,11 @@ impl Sidecar {
         if failures > head.failures_max {
             return Wait::Failures(failures);
         }
-        match head.canary.as_ref().filter(|canary| **canary != self.place.node) {
+        // Both nodes of a pair run the same plan, and the one that writes decides: a canary that is the standby tries
+        // it with its peer, or not at all.
+        let peer = view.agent.as_ref().and_then(|agent| agent.peer.as_ref());
+        let is_tried_with = peer.is_some_and(|peer| peer.staged == Some(id) || peer.in_force == Some(id));
+        match head.canary.as_ref().filter(|canary| **canary != self.place.node && !is_tried_with) {
             Some(canary) if !view.others.get(canary).is_some_and(|other| is_kept(other, id)) => {
                 Wait::Canary(canary.clone())
             }
@@ -308,7 +313,7 @@ mod tests {
     use super::*;
     use agent_plan::canonical::Digest;
     use agent_plan::document::SignedPlan;
-    use agent_plan::wire::PlanEntry;
+    use agent_plan::wire::{Node, PeerPlans, PlanEntry};
     use serde_json::json;
 
     /// An agent that takes what it is offered, and keeps or gives up what it has tried for a minute.
@@ -498,6 +503,23 @@ mod tests {
         let view =
             View { plans: vec![spec(7, json!({}))], agent: Some(PlanStatus::default()), ..View::default() };
         (sidecar, view)
+    }
+
+    #[test]
+    fn a_plan_whose_canary_is_the_standby_is_tried_by_both_nodes_of_its_pair() {
+        let (sidecar, mut view) = lone();
+        view.plans = vec![spec(7, json!({ "canary": "b" }))];
+        let peer_that_has = |staged| {
+            let peer = Some(PeerPlans { in_force: None, staged });
+            Some(PlanStatus { role: Node::Active, peer, ..PlanStatus::default() })
+        };
+        view.agent = peer_that_has(None);
+        assert_eq!(sidecar.step(&view).waits, Wait::Canary("b".to_owned()), "the canary comes first");
+        let id = view.plans[0].id;
+        view.agent = peer_that_has(Some(id));
+        assert_eq!(sidecar.step(&view).offer, Some(id));
+        view.agent = peer_that_has(Some(PlanId { epoch: 6, ..id }));
+        assert_eq!(sidecar.step(&view).offer, None, "another plan says nothing of this one");
     }
 
     #[test]
