@@ -17,16 +17,16 @@ const IN_IMAGE: [&str; 3] = ["agent-daemon", "k8s-sidecar", "agent-cli"];
 /// # Errors
 /// If something does not compile, the cluster cannot be built, or a promise was broken.
 pub fn cluster(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    let programs = testenv(&workspace.root, true)?;
-    let image = statically(workspace, &IN_IMAGE)?;
+    // Without nodes neither their programs nor an image are needed.
+    let api_only = arguments.iter().any(|argument| argument == "--api-only");
+    let programs = testenv(&workspace.root, !api_only)?;
+    let image = if api_only { None } else { Some(statically(workspace, &IN_IMAGE)?) };
     // All of them, as for the demo: a selection would be built with other features, and so anew.
     run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
-    run(Command::new(workspace.target.join("release/takt-cluster"))
-        .arg("--programs")
-        .arg(programs)
-        .arg("--image")
-        .arg(image)
-        .arg("--sources")
-        .arg(workspace.root.join("k8s"))
-        .args(arguments))
+    let mut cluster = Command::new(workspace.target.join("release/takt-cluster"));
+    cluster.arg("--programs").arg(programs).arg("--sources").arg(workspace.root.join("k8s"));
+    if let Some(image) = image {
+        cluster.arg("--image").arg(image);
+    }
+    run(cluster.args(arguments))
 }

@@ -101,6 +101,7 @@ enum XtaskCommand {
     /// cluster, and removes all that it started. Needs root and Go.
     #[command(after_help = "Examples:
   cargo xtask cluster --json cluster.json
+  cargo xtask cluster --api-only --plans 20
   cargo xtask cluster --plans 0 --fault cut-off --trials 20
   cargo xtask cluster -- --help")]
     Cluster {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::canonical::Digest;
 use crate::document::{SIGNED_BYTES_MAX, SignedPlan};
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 
 /// How hard is tried: plans are made seldom and sent often.
 const LEVEL: i32 = 19;
@@ -48,7 +48,7 @@ pub enum DeltaError {
         /// Digest of the plan that is needed.
         needed: Digest,
     },
-    /// It cannot be unpacked: ask for the whole plan.
+    /// It cannot be unpacked, or its checksum is wrong: ask for the whole plan.
     Damaged,
     /// What comes out is no plan.
     Plan(Refusal),
@@ -80,8 +80,12 @@ impl PlanDelta {
     /// # Errors
     /// [`DeltaError::Memory`].
     pub fn between(base: &SignedPlan, plan: &SignedPlan) -> Result<Self, DeltaError> {
-        let compressed = zstd::bulk::Compressor::with_dictionary(LEVEL, &base.to_json())
-            .and_then(|mut compressor| compressor.compress(&plan.to_json()));
+        let compressed =
+            zstd::bulk::Compressor::with_dictionary(LEVEL, &base.to_json()).and_then(|mut compressor| {
+                // The digest covers the plan alone, not its signature.
+                compressor.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true))?;
+                compressor.compress(&plan.to_json())
+            });
         let data = compressed.map_err(|_| DeltaError::Memory)?;
         Ok(Self { base: base.digest, digest: plan.digest, data })
     }
@@ -102,6 +106,13 @@ impl PlanDelta {
             return Err(DeltaError::OtherPlan);
         }
         Ok(plan)
+    }
+}
+
+impl From<DeltaError> for Refusal {
+    /// [`Reason::BadDelta`], whatever is wrong with it.
+    fn from(error: DeltaError) -> Self {
+        Reason::BadDelta.because(error.to_string())
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Reason {
     BadSignature,
     /// The digest is not that of the plan.
     BadDigest,
+    /// It came as the change of another plan, and no plan comes out of that.
+    BadDelta,
     /// It is for another site or for other nodes.
     WrongTarget,
     /// A higher epoch was taken before.
@@ -60,7 +62,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of the variants.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Oversized,
         Self::Malformed,
         Self::UnknownField,
@@ -68,6 +70,7 @@ impl Reason {
         Self::UnknownKey,
         Self::BadSignature,
         Self::BadDigest,
+        Self::BadDelta,
         Self::WrongTarget,
         Self::ReplayedEpoch,
         Self::ConflictingEpoch,
@@ -97,6 +100,7 @@ impl Reason {
             Self::UnknownKey => "unknown-key",
             Self::BadSignature => "bad-signature",
             Self::BadDigest => "bad-digest",
+            Self::BadDelta => "bad-delta",
             Self::WrongTarget => "wrong-target",
             Self::ReplayedEpoch => "replayed-epoch",
             Self::ConflictingEpoch => "conflicting-epoch",

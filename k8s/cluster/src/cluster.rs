@@ -1,5 +1,6 @@
 //! The whole cluster: hosts, control plane, nodes, plant, and Takt in it.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use hal_linux_rt::signal::{Signal, Signals};
@@ -7,13 +8,13 @@ use sim_lab::LabError;
 use sim_lab::namespace::{enter, remove_stale};
 
 use crate::ClusterError;
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, Place};
 use crate::deployment::{Deployment, image};
 use crate::image;
 use crate::kubectl::Kubectl;
-use crate::network::{Edge, Network, PREFIX};
+use crate::network::{BASE_PORT, BROKER, Edge, Network, PREFIX};
 use crate::node::{Node, NodePlan, PAUSE_IMAGE};
-use crate::plant::{self, Plant};
+use crate::plant::{self, Ground, Plant, Size};
 
 /// The tags between which the chart is rolled: the same programs, and still another image.
 const TAGS: [&str; 2] = ["1", "2"];
@@ -85,7 +86,8 @@ impl Cluster {
             why: error.to_string(),
         })?;
         tell("etcd, API server, controllers, scheduler");
-        let plane = ControlPlane::start(&folder.join("plane"), &parts.programs, &network.plane())?;
+        let plane =
+            ControlPlane::start(&folder.join("plane"), &parts.programs, Place::host(&network.plane()))?;
         signals.check()?;
         tell("two nodes with containerd and kubelet");
         let node = |edge: Edge| {
@@ -111,10 +113,17 @@ impl Cluster {
         // Last: turbines that nobody drives come to rest.
         let plant = Plant::start(
             &cluster.folder.join("plant"),
-            &cluster.network.plant(),
-            cluster.parts.turbines,
-            cluster.parts.vehicles,
-            cluster.parts.seed,
+            &Ground {
+                namespace: Some(&cluster.network.plant()),
+                ip: Ipv4Addr::UNSPECIFIED,
+                base_port: BASE_PORT,
+                broker: BROKER,
+            },
+            Size {
+                turbines: cluster.parts.turbines,
+                vehicles: cluster.parts.vehicles,
+                seed: cluster.parts.seed,
+            },
         )?;
         cluster.plant = Some(plant);
         cluster.deployment(&kubectl).roll_to(TAGS[0])?;

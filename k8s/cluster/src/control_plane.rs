@@ -1,6 +1,7 @@
 //! etcd, API server, controllers and scheduler, on a host of their own.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,51 +23,91 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// The control plane.
 pub(crate) struct ControlPlane {
     // Ended in this order.
-    scheduler: Process,
-    manager: Process,
+    scheduler: Option<Process>,
+    manager: Option<Process>,
     api_server: Option<Process>,
     etcd: Process,
     folder: PathBuf,
     programs: PathBuf,
-    namespace: PathBuf,
+    place: Place,
+}
+
+/// Where it listens.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// A host of its own; none is this machine.
+    namespace: Option<PathBuf>,
+    address: Ipv4Addr,
+    port: u16,
+    /// etcd's ports, for clients and peers.
+    etcd: [u16; 2],
+}
+
+impl Place {
+    /// A host of its own, with the port that nodes expect.
+    pub(crate) fn host(namespace: &Path) -> Self {
+        Self { namespace: Some(namespace.to_owned()), address: PLANE, port: PORT, etcd: [2379, 2380] }
+    }
+
+    /// This machine's loopback interface, with ports that are free.
+    pub(crate) fn here(ports: [u16; 3]) -> Self {
+        let [port, etcd, peers] = ports;
+        Self { namespace: None, address: Ipv4Addr::LOCALHOST, port, etcd: [etcd, peers] }
+    }
 }
 
 impl ControlPlane {
     /// Starts it and waits until it is ready.
-    pub(crate) fn start(folder: &Path, programs: &Path, namespace: &Path) -> Result<Self, ClusterError> {
-        fs::create_dir_all(folder).map_err(ClusterError::file(folder))?;
-        write_identities(folder)?;
-        let run = |name: &str, arguments: &[String]| start(programs, namespace, folder, name, arguments);
-        let mut etcd = run("etcd", &etcd_arguments(folder))?;
-        let mut api_server = run("kube-apiserver", &api_server_arguments(folder))?;
+    pub(crate) fn start(folder: &Path, programs: &Path, place: Place) -> Result<Self, ClusterError> {
+        let mut plane = Self::api_only(folder, programs, place)?;
         let certificate = folder.join("certificates/apiserver.crt");
-        kubeconfig(folder, "administrator", ADMINISTRATOR, &certificate)?;
         for edge in Edge::BOTH {
-            kubeconfig(folder, edge.name(), &node_token(edge), &certificate)?;
+            kubeconfig(folder, &plane.place, edge.name(), &node_token(edge), &certificate)?;
         }
-        let kubectl = Kubectl::new(programs, namespace, &folder.join("administrator.kubeconfig"));
-        // The others want its certificate, which it makes itself.
-        wait_until_ready(&kubectl, &mut [&mut etcd, &mut api_server])?;
         let file = |name: &str| folder.join(name).display().to_string();
         let common =
             [format!("--kubeconfig={}", file("administrator.kubeconfig")), "--leader-elect=false".to_owned()];
         let mut of_manager = common.to_vec();
         of_manager.push(format!("--root-ca-file={}", certificate.display()));
         of_manager.push(format!("--service-account-private-key-file={}", file("service-accounts.pem")));
+        let run = |name: &str, arguments: &[String]| start(programs, &plane.place, folder, name, arguments);
+        let (manager, scheduler) =
+            (run("kube-controller-manager", &of_manager)?, run("kube-scheduler", &common)?);
+        (plane.manager, plane.scheduler) = (Some(manager), Some(scheduler));
+        Ok(plane)
+    }
+
+    /// etcd and API server alone.
+    pub(crate) fn api_only(folder: &Path, programs: &Path, place: Place) -> Result<Self, ClusterError> {
+        fs::create_dir_all(folder).map_err(ClusterError::file(folder))?;
+        write_identities(folder)?;
+        let run = |name: &str, arguments: &[String]| start(programs, &place, folder, name, arguments);
+        let mut etcd = run("etcd", &etcd_arguments(folder, &place))?;
+        let mut api_server = run("kube-apiserver", &api_server_arguments(folder, &place))?;
+        let certificate = folder.join("certificates/apiserver.crt");
+        kubeconfig(folder, &place, "administrator", ADMINISTRATOR, &certificate)?;
+        let administrator = folder.join("administrator.kubeconfig");
+        let kubectl = Kubectl::new(programs, place.namespace.as_deref(), &administrator);
+        // The others want its certificate, which it makes itself.
+        wait_until_ready(&kubectl, &mut [&mut etcd, &mut api_server])?;
         Ok(Self {
-            manager: run("kube-controller-manager", &of_manager)?,
-            scheduler: run("kube-scheduler", &common)?,
+            manager: None,
+            scheduler: None,
             etcd,
             api_server: Some(api_server),
             folder: folder.to_owned(),
             programs: programs.to_owned(),
-            namespace: namespace.to_owned(),
+            place,
         })
     }
 
     /// As the administrator.
     pub(crate) fn kubectl(&self) -> Kubectl {
-        Kubectl::new(&self.programs, &self.namespace, &self.folder.join("administrator.kubeconfig"))
+        Kubectl::new(
+            &self.programs,
+            self.place.namespace.as_deref(),
+            &self.folder.join("administrator.kubeconfig"),
+        )
     }
 
     /// The kubeconfig of a node.
@@ -86,9 +127,8 @@ impl ControlPlane {
 
     /// Starts the API server again, with its store as it was left.
     pub(crate) fn start_api_server(&mut self) -> Result<(), ClusterError> {
-        let arguments = api_server_arguments(&self.folder);
-        let mut api_server =
-            start(&self.programs, &self.namespace, &self.folder, "kube-apiserver", &arguments)?;
+        let arguments = api_server_arguments(&self.folder, &self.place);
+        let mut api_server = start(&self.programs, &self.place, &self.folder, "kube-apiserver", &arguments)?;
         wait_until_ready(&self.kubectl(), &mut [&mut self.etcd, &mut api_server])?;
         self.api_server = Some(api_server);
         Ok(())
@@ -100,15 +140,16 @@ impl ControlPlane {
         if let Some(api_server) = &mut self.api_server {
             api_server.check()?;
         }
-        self.manager.check()?;
-        Ok(self.scheduler.check()?)
+        let others = [&mut self.manager, &mut self.scheduler];
+        Ok(others.into_iter().flatten().try_for_each(Process::check)?)
     }
 }
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        let _ = self.scheduler.end(ENDS_WITHIN);
-        let _ = self.manager.end(ENDS_WITHIN);
+        for process in [&mut self.scheduler, &mut self.manager].into_iter().flatten() {
+            let _ = process.end(ENDS_WITHIN);
+        }
         self.api_server = None;
         let _ = self.etcd.end(ENDS_WITHIN);
     }
@@ -123,18 +164,18 @@ fn wait_until_ready(kubectl: &Kubectl, processes: &mut [&mut Process]) -> Result
 
 fn start(
     programs: &Path,
-    namespace: &Path,
+    place: &Place,
     folder: &Path,
     name: &str,
     arguments: &[String],
 ) -> Result<Process, ClusterError> {
-    let mut command = command_in(Some(namespace), &programs.join(name));
+    let mut command = command_in(place.namespace.as_deref(), &programs.join(name));
     command.args(arguments).current_dir(folder);
     Ok(Process::start_command(name, command, EndBy::Signal, &folder.join(format!("{name}.log")))?)
 }
 
-fn etcd_arguments(folder: &Path) -> Vec<String> {
-    let (client, peer) = ("http://127.0.0.1:2379", "http://127.0.0.1:2380");
+fn etcd_arguments(folder: &Path, place: &Place) -> Vec<String> {
+    let [client, peer] = place.etcd.map(|port| format!("http://127.0.0.1:{port}"));
     vec![
         format!("--data-dir={}", folder.join("store").display()),
         format!("--listen-client-urls={client}"),
@@ -147,14 +188,16 @@ fn etcd_arguments(folder: &Path) -> Vec<String> {
     ]
 }
 
-fn api_server_arguments(folder: &Path) -> Vec<String> {
+fn api_server_arguments(folder: &Path, place: &Place) -> Vec<String> {
+    let Place { namespace, address, port, etcd: [etcd, _] } = place;
+    let bind = if namespace.is_some() { Ipv4Addr::UNSPECIFIED } else { *address };
     let file = |name: &str| folder.join(name).display().to_string();
     vec![
-        "--etcd-servers=http://127.0.0.1:2379".to_owned(),
+        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         format!("--cert-dir={}", file("certificates")),
-        format!("--secure-port={PORT}"),
-        "--bind-address=0.0.0.0".to_owned(),
-        format!("--advertise-address={PLANE}"),
+        format!("--secure-port={port}"),
+        format!("--bind-address={bind}"),
+        format!("--advertise-address={address}"),
         format!("--service-cluster-ip-range={SERVICES}"),
         "--authorization-mode=Node,RBAC".to_owned(),
         "--allow-privileged=true".to_owned(),
@@ -196,10 +239,17 @@ fn write_identities(folder: &Path) -> Result<(), ClusterError> {
     write("service-accounts.pub", &pem::encode(&pem::Pem::new("PUBLIC KEY", public)))
 }
 
-fn kubeconfig(folder: &Path, name: &str, token: &str, certificate: &Path) -> Result<(), ClusterError> {
+fn kubeconfig(
+    folder: &Path,
+    place: &Place,
+    name: &str,
+    token: &str,
+    certificate: &Path,
+) -> Result<(), ClusterError> {
+    let Place { address, port, .. } = place;
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: trial\n\
-         clusters: [{{ name: trial, cluster: {{ server: 'https://{PLANE}:{PORT}', certificate-authority: '{}' }} }}]\n\
+         clusters: [{{ name: trial, cluster: {{ server: 'https://{address}:{port}', certificate-authority: '{}' }} }}]\n\
          users: [{{ name: trial, user: {{ token: {token} }} }}]\n\
          contexts: [{{ name: trial, context: {{ cluster: trial, user: trial }} }}]\n",
         certificate.display(),

@@ -66,7 +66,8 @@ pub(crate) fn kill_sidecars(
     kills: u32,
     log: &mut dyn FnMut() -> Result<(), ClusterError>,
 ) -> Result<KillFindings, ClusterError> {
-    let mut planner = Planner::new(cluster, pair)?;
+    let doors = [pair.active.door(), pair.standby.door()];
+    let mut planner = Planner::new(&cluster.plane.kubeconfig(), cluster.turbines(), doors.each_ref())?;
     let agents = [&pair.active, &pair.standby];
     let before = [agents[0].plans()?, agents[1].plans()?];
     let mut findings = KillFindings::default();
@@ -83,7 +84,7 @@ pub(crate) fn kill_sidecars(
         std::thread::sleep(Duration::from_millis(random.u64(0..KILLED_WITHIN_MS)));
         signal(sidecar, Kick::Kill)?;
         findings.kills += 1;
-        wait_until_active(agents, signed.plan.epoch, begin)?;
+        wait_until_active(doors.each_ref(), signed.plan.epoch, begin)?;
         for agent in agents {
             wait_until_kept(agent, signed.plan.epoch)?;
         }

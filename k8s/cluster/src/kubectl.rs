@@ -18,13 +18,14 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub(crate) struct Kubectl {
     programs: PathBuf,
-    namespace: PathBuf,
+    /// The network that it runs in; none is this one.
+    namespace: Option<PathBuf>,
     kubeconfig: PathBuf,
 }
 
 impl Kubectl {
-    pub(crate) fn new(programs: &Path, namespace: &Path, kubeconfig: &Path) -> Self {
-        let (programs, namespace) = (programs.to_owned(), namespace.to_owned());
+    pub(crate) fn new(programs: &Path, namespace: Option<&Path>, kubeconfig: &Path) -> Self {
+        let (programs, namespace) = (programs.to_owned(), namespace.map(Path::to_owned));
         Self { programs, namespace, kubeconfig: kubeconfig.to_owned() }
     }
 
@@ -66,7 +67,7 @@ impl Kubectl {
 
     /// What a program in a pod prints, whatever its exit status.
     pub(crate) fn exec(&self, pod: &str, container: &str, program: &[&str]) -> Result<String, ClusterError> {
-        let mut kubectl: Command = command_in(Some(&self.namespace), &self.programs.join("kubectl"));
+        let mut kubectl: Command = command_in(self.namespace.as_deref(), &self.programs.join("kubectl"));
         let output = kubectl
             .args(["exec", "-n", NAMESPACE, pod, "-c", container, "--"])
             .args(program)
@@ -83,7 +84,7 @@ impl Kubectl {
     fn tool(&self, name: &str, arguments: &[&str], input: &str) -> Result<String, ClusterError> {
         let command = || format!("{name} {}", arguments.join(" "));
         let failed = |why: String| ClusterError::Tool { command: command(), why };
-        let mut tool: Command = command_in(Some(&self.namespace), &self.programs.join(name));
+        let mut tool: Command = command_in(self.namespace.as_deref(), &self.programs.join(name));
         let mut child = tool
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)

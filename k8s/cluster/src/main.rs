@@ -16,6 +16,7 @@
 //!
 //! - [`network`], [`control_plane`], [`node`], [`image`], [`plant`]: what the cluster is made of.
 //! - [`kubectl`], [`deployment`], [`pair`]: Takt in it.
+//! - [`processes`]: the same without nodes: API server, and agents and sidecars as plain processes.
 //! - [`plans`], [`faults`], [`kills`]: what is done.
 //! - [`report`]: what was found.
 
@@ -31,6 +32,7 @@ mod node;
 mod pair;
 mod plans;
 mod plant;
+mod processes;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -47,7 +49,8 @@ use latency_tests_harness::stalls::HostProbe;
 use cluster::{Cluster, Interruption, Parts};
 use faults::{Fault, Todo, Trial};
 use pair::PodFacts;
-use plans::PlanFindings;
+use plans::{PlanFindings, Planner};
+use processes::Processes;
 use report::{Report, line};
 
 /// A real two-node Kubernetes cluster with the pair as pods, measured at the devices
@@ -67,6 +70,10 @@ struct Arguments {
     /// Plans to apply
     #[arg(long, value_name = "N", default_value_t = 100)]
     plans: u32,
+    /// Leave the nodes out: API server and etcd alone, the pair and its sidecars as plain processes; nothing is done to
+    /// them but plans. Needs neither root nor containerd
+    #[arg(long, conflicts_with_all = ["fault", "image"])]
+    api_only: bool,
     /// What to do, in this order [default: all]
     #[arg(long, value_enum, value_name = "FAULT")]
     fault: Vec<Fault>,
@@ -95,8 +102,8 @@ struct Arguments {
     #[arg(long, value_name = "FOLDER", env = "TAKT_CLUSTER_PROGRAMS")]
     programs: PathBuf,
     /// Folder of takt-agent, takt-sidecar and takt, linked statically, for the image
-    #[arg(long, value_name = "FOLDER", env = "TAKT_CLUSTER_IMAGE")]
-    image: PathBuf,
+    #[arg(long, value_name = "FOLDER", env = "TAKT_CLUSTER_IMAGE", required_unless_present = "api_only")]
+    image: Option<PathBuf>,
     /// The folder k8s of the checkout
     #[arg(long, value_name = "FOLDER", default_value = "k8s")]
     sources: PathBuf,
@@ -105,6 +112,7 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Examples:
   cargo xtask cluster --json cluster.json
+  cargo xtask cluster --api-only --plans 20
   cargo xtask cluster --plans 0 --fault cut-off --trials 20
   cargo xtask cluster --plans 1000 --fault none
   cargo xtask cluster --plans 0 --fault none --fault sidecar --kills 1000
@@ -176,6 +184,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Report, ClusterError> {
+    if arguments.api_only {
+        return without_nodes(arguments);
+    }
     let signals = Interruption::watch()?;
     // As on a node whose cores are isolated: all but the agents keeps to the first core. What is started inherits
     // it, but for containers, which get their cores from the kubelet.
@@ -196,15 +207,14 @@ fn run(arguments: &Arguments) -> Result<Report, ClusterError> {
     let plans = if arguments.plans == 0 {
         PlanFindings::default()
     } else {
-        plans::run(&mut cluster, &pair, arguments.plans, &tell)?
+        let doors = [pair.active.door(), pair.standby.door()];
+        let (kubeconfig, turbines) = (cluster.plane.kubeconfig(), cluster.turbines());
+        let planner = Planner::new(&kubeconfig, turbines, doors.each_ref())?;
+        plans::run(planner, doors.each_ref(), arguments.plans, &mut || cluster.check(), &tell)?
     };
     let trials = campaign(arguments, &mut cluster, &mut evidence, &tell)?;
     let report = Report::new(arguments.turbines, arguments.agvs, pods, plans, trials);
-    if let Some(path) = &arguments.json {
-        let json = serde_json::to_string_pretty(&report)
-            .map_err(|error| ClusterError::Machine { why: error.to_string() })?;
-        std::fs::write(path, json + "\n").map_err(ClusterError::file(path))?;
-    }
+    keep(&report, arguments.json.as_deref())?;
     if arguments.stay {
         stay(&mut cluster, &report)?;
     }
@@ -212,9 +222,55 @@ fn run(arguments: &Arguments) -> Result<Report, ClusterError> {
     Ok(report)
 }
 
+/// Writes the report as JSON, if that is wanted.
+fn keep(report: &Report, path: Option<&Path>) -> Result<(), ClusterError> {
+    let Some(path) = path else { return Ok(()) };
+    let json = serde_json::to_string_pretty(report)
+        .map_err(|error| ClusterError::Machine { why: error.to_string() })?;
+    std::fs::write(path, json + "\n").map_err(ClusterError::file(path))
+}
+
+/// Plans through a real API server to a pair of plain processes.
+fn without_nodes(arguments: &Arguments) -> Result<Report, ClusterError> {
+    let signals = Interruption::watch()?;
+    let begin = Instant::now();
+    let tell = |what: &str| eprintln!("[{:>4.0} s] {what}", begin.elapsed().as_secs_f64());
+    let temporary = tempfile::Builder::new()
+        .prefix("takt-api-")
+        .tempdir()
+        .map_err(|error| ClusterError::Machine { why: format!("a temporary folder: {error}") })?;
+    let absolute = |path: &Path| std::path::absolute(path).map_err(ClusterError::file(path));
+    let folder = absolute(arguments.keep.as_deref().unwrap_or(temporary.path()))?;
+    let (programs, sources) = (absolute(&arguments.programs)?, absolute(&arguments.sources)?);
+    let size = plant::Size { turbines: arguments.turbines, vehicles: arguments.agvs, seed: arguments.seed };
+    let mut processes = Processes::start(&folder, &programs, &sources, size, signals, &tell)?;
+    let doors = processes.whole()?;
+    tell("the pair is whole");
+    let plans = if arguments.plans == 0 {
+        PlanFindings::default()
+    } else {
+        let planner = Planner::new(&processes.kubeconfig(), arguments.turbines, doors.each_ref())?;
+        plans::run(planner, doors.each_ref(), arguments.plans, &mut || processes.check(), &tell)?
+    };
+    let report = Report::new(arguments.turbines, arguments.agvs, Vec::new(), plans, Vec::new());
+    keep(&report, arguments.json.as_deref())?;
+    if arguments.stay {
+        print!("{}", report.text());
+        println!(
+            "\nall stays until Ctrl-C; look into it with\n  KUBECONFIG={}",
+            processes.kubeconfig().display()
+        );
+        while !matches!(processes.check(), Err(ClusterError::Interrupted)) {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+    tell("ending all");
+    Ok(report)
+}
+
 fn parts(arguments: &Arguments) -> Result<Parts, ClusterError> {
     let absolute = |path: &Path| std::path::absolute(path).map_err(ClusterError::file(path));
-    let image = absolute(&arguments.image)?;
+    let image = absolute(arguments.image.as_deref().unwrap_or(Path::new("")))?;
     let image: Vec<PathBuf> = ["takt-agent", "takt-sidecar", "takt"].map(|name| image.join(name)).to_vec();
     for program in &image {
         if !program.is_file() {

@@ -22,6 +22,15 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// A pod that comes back starts an agent, which joins and gets its peer's state.
 const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 
+/// Where an agent is asked about its plans.
+#[derive(Debug, Clone)]
+pub(crate) struct PlanDoor {
+    /// Its pod, or its node.
+    pub(crate) name: String,
+    /// The folder of its socket.
+    pub(crate) folder: PathBuf,
+}
+
 /// A pod with the sockets of its agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
@@ -51,6 +60,18 @@ impl Agent {
 
     /// What it says of its plans.
     pub(crate) fn plans(&self) -> Result<PlanStatus, ClusterError> {
+        self.door().plans()
+    }
+
+    /// Where it is asked about them.
+    pub(crate) fn door(&self) -> PlanDoor {
+        PlanDoor { name: self.pod.name.clone(), folder: self.folder.clone() }
+    }
+}
+
+impl PlanDoor {
+    /// What the agent says of its plans.
+    pub(crate) fn plans(&self) -> Result<PlanStatus, ClusterError> {
         let ask = || -> std::io::Result<Answer> {
             let folder = File::open(&self.folder)?;
             let mut stream = UnixStream::connect(format!("/proc/self/fd/{}/plans.sock", folder.as_raw_fd()))?;
@@ -62,10 +83,10 @@ impl Agent {
         match ask() {
             Ok(Answer::Status(status)) => Ok(*status),
             Ok(_) => Err(ClusterError::Agent {
-                pod: self.pod.name.clone(),
+                pod: self.name.clone(),
                 why: "it answered something else".to_owned(),
             }),
-            Err(error) => Err(ClusterError::Agent { pod: self.pod.name.clone(), why: error.to_string() }),
+            Err(error) => Err(ClusterError::Agent { pod: self.name.clone(), why: error.to_string() }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Plans through the API server: how long until they run on both nodes, and how much of them travels.
 
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use agent_plan::Request;
@@ -9,7 +10,7 @@ use agent_plan::document::{
     UtcTime,
 };
 use agent_plan::wire::Stage;
-use k8s_crd::{SchedulingPlan as PlanObject, SchedulingPlanSpec};
+use k8s_crd::{Brief, SchedulingPlan as PlanObject};
 use kube::Client;
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -17,10 +18,9 @@ use serde::Serialize;
 use sim_lab::site::unit_name;
 
 use crate::ClusterError;
-use crate::cluster::Cluster;
 use crate::deployment::{SITE, signer};
 use crate::kubectl::NAMESPACE;
-use crate::pair::{Agent, Pair};
+use crate::pair::PlanDoor;
 
 /// A plan that is not active then will not be.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(20);
@@ -124,19 +124,24 @@ pub(crate) struct Planner {
     turbines: u16,
     day_ms: u64,
     epoch: u32,
+    /// The plan before the next one: nodes keep it by then.
+    last: std::cell::RefCell<Option<SignedPlan>>,
 }
 
 impl Planner {
     /// One whose next plan is newer than all that both agents had.
-    pub(crate) fn new(cluster: &Cluster, pair: &Pair) -> Result<Self, ClusterError> {
+    pub(crate) fn new(
+        kubeconfig: &Path,
+        turbines: u16,
+        agents: [&PlanDoor; 2],
+    ) -> Result<Self, ClusterError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| ClusterError::Machine { why: error.to_string() })?;
-        let kubeconfig = cluster.plane.kubeconfig();
-        let api = runtime.block_on(async { api(&kubeconfig).await })?;
+        let api = runtime.block_on(async { api(kubeconfig).await })?;
         let mut epoch = 0;
-        for agent in [&pair.active, &pair.standby] {
+        for agent in agents {
             epoch = epoch.max(agent.plans()?.highest_epoch);
         }
         let day_ms = SystemTime::now()
@@ -144,7 +149,7 @@ impl Planner {
             .ok()
             .and_then(|now| u64::try_from(now.as_millis()).ok())
             .unwrap_or(0);
-        Ok(Self { runtime, api, turbines: cluster.turbines(), day_ms, epoch })
+        Ok(Self { runtime, api, turbines, day_ms, epoch, last: std::cell::RefCell::default() })
     }
 
     /// The next plan, signed.
@@ -156,12 +161,9 @@ impl Planner {
     /// Writes a plan to the API server, and removes one that is old by now, as whoever cares for a cluster does.
     pub(crate) fn apply(&self, signed: &SignedPlan) -> Result<(), ClusterError> {
         let epoch = signed.plan.epoch;
-        let spec = SchedulingPlanSpec {
-            plan: signed.plan.clone(),
-            digest: signed.digest,
-            signature: signed.signature.clone(),
-        };
-        let object = PlanObject::new(&object_name(epoch), spec);
+        let bases: Vec<SignedPlan> = self.last.replace(Some(signed.clone())).into_iter().collect();
+        let object = Brief::object(&object_name(epoch), signed, &bases)
+            .map_err(|error| ClusterError::Machine { why: error.to_string() })?;
         self.runtime.block_on(async { self.api.create(&PostParams::default(), &object).await }).map_err(
             |error| ClusterError::Tool {
                 command: format!("create schedulingplan {epoch}"),
@@ -183,17 +185,16 @@ fn object_name(epoch: u32) -> String {
 
 /// Applies plans one after the other, and watches both agents.
 pub(crate) fn run(
-    cluster: &mut Cluster,
-    pair: &Pair,
+    mut planner: Planner,
+    agents: [&PlanDoor; 2],
     count: u32,
+    check: &mut dyn FnMut() -> Result<(), ClusterError>,
     tell: &dyn Fn(&str),
 ) -> Result<PlanFindings, ClusterError> {
-    let mut planner = Planner::new(cluster, pair)?;
-    let agents = [&pair.active, &pair.standby];
     let mut findings = PlanFindings::default();
     let (mut times, mut last): (Vec<f64>, Option<SignedPlan>) = (Vec::new(), None);
     for number in 1..=count {
-        cluster.check()?;
+        check()?;
         let signed = planner.sign_next();
         measure_bytes(&mut findings, &signed, last.as_ref());
         let begin = Instant::now();
@@ -227,7 +228,7 @@ pub(crate) fn run(
     Ok(findings)
 }
 
-async fn api(kubeconfig: &std::path::Path) -> Result<Api<PlanObject>, ClusterError> {
+async fn api(kubeconfig: &Path) -> Result<Api<PlanObject>, ClusterError> {
     let unusable = |error: &dyn std::fmt::Display| ClusterError::Tool {
         command: "the administrator's client".to_owned(),
         why: error.to_string(),
@@ -242,7 +243,7 @@ async fn api(kubeconfig: &std::path::Path) -> Result<Api<PlanObject>, ClusterErr
 
 /// The cycles on which both activated it.
 pub(crate) fn wait_until_active(
-    agents: [&Agent; 2],
+    agents: [&PlanDoor; 2],
     epoch: u32,
     begin: Instant,
 ) -> Result<[Option<u64>; 2], ClusterError> {
@@ -257,7 +258,7 @@ pub(crate) fn wait_until_active(
             }
             if begin.elapsed() > ACTIVE_WITHIN {
                 let why = format!("plan {epoch} is not active: {status:?}");
-                return Err(ClusterError::Agent { pod: agent.pod.name.clone(), why });
+                return Err(ClusterError::Agent { pod: agent.name.clone(), why });
             }
             std::thread::sleep(LOOK_INTERVAL);
         }

@@ -95,7 +95,9 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing into a text cannot fail.
-        let _ = writeln!(text, "{}", self.pods_table());
+        if !self.pods.is_empty() {
+            let _ = writeln!(text, "{}", self.pods_table());
+        }
         for pod in &self.pods {
             for line in &pod.doctor {
                 let _ = writeln!(text, "{}: doctor: {} {}: {}", pod.pod, line.status, line.check, line.found);

@@ -15,6 +15,7 @@
 //! - condition: one fact about a node, true, false or unknown, with a reason in one word. Conditions are a map by
 //!   their type, so that two writers do not wipe out each other's.
 
+mod brief;
 #[allow(unreachable_pub, reason = "what the derive makes is public as the type is")]
 #[allow(clippy::duplicated_attributes, reason = "several columns are of one type")]
 mod node;
@@ -25,7 +26,8 @@ mod plan;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-pub use node::{Condition, ConditionType, ControlNode, ControlNodeSpec, ControlNodeStatus, Truth};
+pub use brief::{Brief, DELTAS, DIGEST, EPOCH, SITE, delta_bytes};
+pub use node::{Condition, ConditionType, ControlNode, ControlNodeSpec, ControlNodeStatus, PlanSync, Truth};
 pub use plan::{SchedulingPlan, SchedulingPlanSpec};
 
 /// Group of the resources.

@@ -1,5 +1,7 @@
 //! A node on which an agent runs.
 
+use agent_plan::Refusal;
+use agent_plan::canonical::Digest;
 use agent_plan::wire::PlanStatus;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -41,10 +43,35 @@ pub struct ControlNodeStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = crate::plan::open)]
     pub plans: Option<PlanStatus>,
+    /// How plans came to the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::plan::open)]
+    pub sync: Option<PlanSync>,
     /// Facts about the node.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// How plans came to the node since its sidecar began, for whoever publishes: a plan as the change of another one costs
+/// less. Bytes are written here only when they have grown by more than their dead band.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSync {
+    /// Plans that came whole.
+    pub whole: u64,
+    /// Plans that came as the change of one that was here.
+    pub delta: u64,
+    /// Bytes of those that came whole.
+    pub bytes_full: u64,
+    /// Bytes of changes.
+    pub bytes_delta: u64,
+    /// Digest of the plan that the last change was made of and that is not here, if so: the plan came whole instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_missing: Option<Digest>,
+    /// Why the last change was refused, if one was: the plan came whole instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<Refusal>,
 }
 
 /// One fact.
@@ -80,6 +107,8 @@ pub enum ConditionType {
     RolledBack,
     /// Nothing is degraded.
     Healthy,
+    /// The newest plan came as the change of one that was here.
+    Incremental,
 }
 
 impl ConditionType {
@@ -93,6 +122,7 @@ impl ConditionType {
             Self::Activated => "Activated",
             Self::RolledBack => "RolledBack",
             Self::Healthy => "Healthy",
+            Self::Incremental => "Incremental",
         }
     }
 }

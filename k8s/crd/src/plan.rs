@@ -49,6 +49,12 @@ impl SchedulingPlanSpec {
         SignedPlan { plan: self.plan.clone(), digest: self.digest, signature: self.signature.clone() }
     }
 
+    /// The same, without a copy.
+    #[must_use]
+    pub fn into_signed(self) -> SignedPlan {
+        SignedPlan { plan: self.plan, digest: self.digest, signature: self.signature }
+    }
+
     /// Epoch and digest.
     #[must_use]
     pub fn id(&self) -> PlanId {

@@ -4,6 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agent_plan::PlanId;
 use agent_plan::document::SignedPlan;
 use agent_plan::wire::{Answer, Ask, PlanStatus, RollbackAsk, Verdict, read_frame, write_frame};
 
@@ -36,14 +37,27 @@ impl Agent {
     pub(crate) fn status(&self) -> Result<PlanStatus, String> {
         match self.ask(&Ask::Status)? {
             Answer::Status(status) => Ok(*status),
-            Answer::Verdict(_) | Answer::Done => Err("the agent answered something else".to_owned()),
+            Answer::Verdict(_) | Answer::Plan(_) | Answer::Done => {
+                Err("the agent answered something else".to_owned())
+            }
         }
     }
 
-    pub(crate) fn offer(&self, plan: &SignedPlan) -> Result<Verdict, String> {
-        match self.ask(&Ask::Offer(plan.to_json()))? {
+    /// A plan that is on the agent's disk; none if it is not, or the agent knows no such question.
+    pub(crate) fn plan(&self, id: PlanId) -> Option<SignedPlan> {
+        match self.ask(&Ask::Plan(id)) {
+            Ok(Answer::Plan(json)) => SignedPlan::from_json(&json).ok().filter(|plan| plan.id() == id),
+            Ok(Answer::Status(_) | Answer::Verdict(_) | Answer::Done) | Err(_) => None,
+        }
+    }
+
+    /// Offers a plan, as signed JSON.
+    pub(crate) fn offer(&self, json: &[u8]) -> Result<Verdict, String> {
+        match self.ask(&Ask::Offer(json.to_vec()))? {
             Answer::Verdict(verdict) => Ok(verdict),
-            Answer::Status(_) | Answer::Done => Err("the agent answered something else".to_owned()),
+            Answer::Status(_) | Answer::Plan(_) | Answer::Done => {
+                Err("the agent answered something else".to_owned())
+            }
         }
     }
 
@@ -51,7 +65,9 @@ impl Agent {
     pub(crate) fn roll_back(&self, epoch: u32) -> Result<Verdict, String> {
         match self.ask(&Ask::Rollback(RollbackAsk { epoch }))? {
             Answer::Verdict(verdict) => Ok(verdict),
-            Answer::Status(_) | Answer::Done => Err("the agent answered something else".to_owned()),
+            Answer::Status(_) | Answer::Plan(_) | Answer::Done => {
+                Err("the agent answered something else".to_owned())
+            }
         }
     }
 

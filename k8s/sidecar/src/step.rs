@@ -8,15 +8,20 @@
 //! changes nothing. That a plan, or a whole cluster, is gone is no reason to do anything. A plan that is refused, or
 //! waits, holds up no other one: nobody has verified it yet, and anybody can write a high epoch.
 //!
-//! A plan that names a canary is offered elsewhere only when it is the last known good one there. When it has failed on
+//! A plan that names a canary is offered elsewhere only when it is the last known good one there; but to the canary's peer
+//! in a pair at once. When it has failed on
 //! more nodes than it allows it is offered nowhere any more, and given up where it is still on trial.
 
 use std::collections::BTreeMap;
 
-use agent_plan::document::{SignedPlan, UtcTime};
+use std::sync::Arc;
+
+use agent_plan::document::UtcTime;
 use agent_plan::wire::{PlanStatus, Stage, Verdict};
 use agent_plan::{PlanId, Reason, Refusal};
-use k8s_crd::{Condition, ConditionType, ControlNodeStatus, SchedulingPlanSpec, Truth};
+use k8s_crd::{Condition, ConditionType, ControlNodeStatus, PlanSync, Truth};
+
+use crate::shelf::Head;
 
 /// Who this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
     /// Plans in all clusters that were ever reached.
-    pub(crate) plans: Vec<SchedulingPlanSpec>,
+    pub(crate) plans: Vec<Arc<Head>>,
     /// What other nodes last said of their plans, by their names.
     pub(crate) others: BTreeMap<String, PlanStatus>,
     /// What the agent says; none if it does not answer.
@@ -39,10 +44,10 @@ pub(crate) struct View {
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decision {
     /// Offer this plan.
-    pub(crate) offer: Option<SignedPlan>,
+    pub(crate) offer: Option<PlanId>,
     /// Have the agent give up the plan with this epoch: it is on trial here, and has failed on too many other nodes.
     pub(crate) rollback: Option<u32>,
     /// Why no plan is offered, or what is waited for.
@@ -64,6 +69,19 @@ pub(crate) enum Wait {
     Refused(Refusal),
     /// It is being offered.
     Offered,
+}
+
+impl core::fmt::Display for Wait {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Agent => f.write_str("waits for the agent, which does not answer"),
+            Self::Canary(canary) => write!(f, "waits for the canary {canary}, which has not kept it yet"),
+            Self::Failures(count) => write!(f, "given up: it failed on {count} nodes"),
+            Self::Refused(refusal) => write!(f, "refused: {refusal}"),
+            Self::Offered => f.write_str("is on its way, or being offered"),
+        }
+    }
 }
 
 /// Remembers what was refused for good, and since when conditions hold.
@@ -95,23 +113,22 @@ impl Sidecar {
             }
             return decision;
         };
-        let is_stopped = |spec: &&&SchedulingPlanSpec| {
-            is_on_trial(agent, spec.id()) && failures(view, spec) > spec.plan.rollout.max_failures as usize
-        };
-        decision.rollback = plans.iter().find(is_stopped).map(|spec| spec.plan.epoch);
+        let is_stopped =
+            |head: &&&Head| is_on_trial(agent, head.id) && failures(view, head.id) > head.failures_max;
+        decision.rollback = plans.iter().find(is_stopped).map(|head| head.id.epoch);
         let news = plans
             .iter()
-            .take_while(|spec| spec.plan.epoch >= agent.highest_epoch)
-            .filter(|spec| !is_known(agent, spec.id()));
-        for (at, spec) in news.enumerate() {
-            let wait = self.wait(view, spec);
+            .take_while(|head| head.id.epoch >= agent.highest_epoch)
+            .filter(|head| !is_known(agent, head.id));
+        for (at, head) in news.enumerate() {
+            let wait = self.wait(view, head);
             let is_offered = wait == Wait::Offered;
             // What is told is how it is with the newest.
             if at == 0 {
                 decision.waits = wait;
             }
             if is_offered {
-                decision.offer = Some(spec.signed());
+                decision.offer = Some(head.id);
                 break;
             }
         }
@@ -119,16 +136,20 @@ impl Sidecar {
     }
 
     /// What a plan waits for that the agent has not had.
-    fn wait(&self, view: &View, spec: &SchedulingPlanSpec) -> Wait {
-        let (id, rollout) = (spec.id(), &spec.plan.rollout);
+    fn wait(&self, view: &View, head: &Head) -> Wait {
+        let id = head.id;
         if let Some(refusal) = self.refused.get(&id) {
             return Wait::Refused(refusal.clone());
         }
-        let failures = failures(view, spec);
-        if failures > rollout.max_failures as usize {
+        let failures = failures(view, id);
+        if failures > head.failures_max {
             return Wait::Failures(failures);
         }
-        match rollout.canary.as_ref().filter(|canary| **canary != self.place.node) {
+        // Both nodes of a pair run the same plan, and the one that writes decides: a canary that is the standby tries
+        // it with its peer, or not at all.
+        let peer = view.agent.as_ref().and_then(|agent| agent.peer.as_ref());
+        let is_tried_with = peer.is_some_and(|peer| peer.staged == Some(id) || peer.in_force == Some(id));
+        match head.canary.as_ref().filter(|canary| **canary != self.place.node && !is_tried_with) {
             Some(canary) if !view.others.get(canary).is_some_and(|other| is_kept(other, id)) => {
                 Wait::Canary(canary.clone())
             }
@@ -137,14 +158,14 @@ impl Sidecar {
     }
 
     /// The plans for this node, those with higher epochs first.
-    fn for_here<'a>(&self, view: &'a View) -> Vec<&'a SchedulingPlanSpec> {
-        let is_for_here = |spec: &&SchedulingPlanSpec| {
-            let target = &spec.plan.target;
+    fn for_here<'a>(&self, view: &'a View) -> Vec<&'a Head> {
+        let is_for_here = |head: &&Head| {
+            let target = &head.target;
             target.site == self.place.site
                 && (target.nodes.is_empty() || target.nodes.contains(&self.place.node))
         };
-        let mut plans: Vec<_> = view.plans.iter().filter(is_for_here).collect();
-        plans.sort_by_key(|spec| core::cmp::Reverse(spec.id()));
+        let mut plans: Vec<_> = view.plans.iter().map(AsRef::as_ref).filter(is_for_here).collect();
+        plans.sort_by_key(|head| core::cmp::Reverse(head.id));
         plans
     }
 
@@ -163,7 +184,13 @@ impl Sidecar {
     }
 
     /// The node's status; a condition that did not change keeps its time.
-    pub(crate) fn status(&mut self, view: &View, waits: &Wait, now: UtcTime) -> ControlNodeStatus {
+    pub(crate) fn status(
+        &mut self,
+        view: &View,
+        waits: &Wait,
+        sync: &PlanSync,
+        now: UtcTime,
+    ) -> ControlNodeStatus {
         let agent = view.agent.as_ref();
         let admitted = match waits {
             Wait::Refused(refusal) => (Truth::False, "Refused", refusal.to_string()),
@@ -216,6 +243,7 @@ impl Sidecar {
                 if degraded.is_empty() { "Whole" } else { "Degraded" },
                 degraded,
             ),
+            incremental(sync),
         ];
         let before = std::mem::take(&mut self.conditions);
         self.conditions = facts
@@ -231,16 +259,31 @@ impl Sidecar {
                 }
             })
             .collect();
-        ControlNodeStatus { plans: view.agent.clone(), conditions: self.conditions.clone() }
+        ControlNodeStatus {
+            plans: view.agent.clone(),
+            sync: Some(sync.clone()),
+            conditions: self.conditions.clone(),
+        }
     }
 }
 
-fn id_of(entry: &agent_plan::wire::PlanEntry) -> Option<PlanId> {
+/// Whether the newest plan came as a change.
+fn incremental(sync: &PlanSync) -> (ConditionType, Truth, &'static str, String) {
+    let (truth, reason, message) = match (&sync.last_refusal, sync.base_missing) {
+        (Some(refusal), _) => (Truth::False, "BadDelta", refusal.to_string()),
+        (None, Some(base)) => (Truth::False, "OtherBase", format!("the plan {base} is not here")),
+        (None, None) if sync.delta > 0 => (Truth::True, "Delta", String::new()),
+        (None, None) => (Truth::Unknown, "NoDelta", String::new()),
+    };
+    (ConditionType::Incremental, truth, reason, message)
+}
+
+pub(crate) fn id_of(entry: &agent_plan::wire::PlanEntry) -> Option<PlanId> {
     Some(PlanId { epoch: entry.epoch, digest: entry.digest? })
 }
 
 /// Whether the agent has it, or had it.
-fn is_known(agent: &PlanStatus, id: PlanId) -> bool {
+pub(crate) fn is_known(agent: &PlanStatus, id: PlanId) -> bool {
     let entries = [Some(&agent.in_force), agent.staged.as_ref(), agent.given_up.as_ref()];
     entries.into_iter().flatten().any(|entry| id_of(entry) == Some(id))
 }
@@ -250,17 +293,17 @@ fn is_kept(agent: &PlanStatus, id: PlanId) -> bool {
 }
 
 /// On how many other nodes a plan has failed. One that made way for a newer plan has not.
-fn failures(view: &View, spec: &SchedulingPlanSpec) -> usize {
+fn failures(view: &View, id: PlanId) -> usize {
     let has_failed = |other: &&PlanStatus| {
         other.given_up.as_ref().is_some_and(|entry| {
-            id_of(entry) == Some(spec.id()) && matches!(entry.stage, Stage::RolledBack | Stage::Dropped)
+            id_of(entry) == Some(id) && matches!(entry.stage, Stage::RolledBack | Stage::Dropped)
         })
     };
     view.others.values().filter(has_failed).count()
 }
 
 /// Whether the agent could still give it up.
-fn is_on_trial(agent: &PlanStatus, id: PlanId) -> bool {
+pub(crate) fn is_on_trial(agent: &PlanStatus, id: PlanId) -> bool {
     let soaking = Some(&agent.in_force).filter(|entry| entry.stage == Stage::Soaking);
     [soaking, agent.staged.as_ref()].into_iter().flatten().any(|entry| id_of(entry) == Some(id))
 }
@@ -269,7 +312,8 @@ fn is_on_trial(agent: &PlanStatus, id: PlanId) -> bool {
 mod tests {
     use super::*;
     use agent_plan::canonical::Digest;
-    use agent_plan::wire::PlanEntry;
+    use agent_plan::document::SignedPlan;
+    use agent_plan::wire::{Node, PeerPlans, PlanEntry};
     use serde_json::json;
 
     /// An agent that takes what it is offered, and keeps or gives up what it has tried for a minute.
@@ -282,14 +326,12 @@ mod tests {
 
     const SOAK_S: u64 = 60;
 
-    fn spec(epoch: u32, rollout: serde_json::Value) -> SchedulingPlanSpec {
+    fn spec(epoch: u32, rollout: serde_json::Value) -> Arc<Head> {
         let plan =
             json!({ "name": "night", "epoch": epoch, "target": { "site": "north" }, "rollout": rollout });
         let digest = format!("{epoch:064x}");
-        serde_json::from_value(
-            json!({ "plan": plan, "digest": digest, "signature": { "keyId": "", "value": "" } }),
-        )
-        .unwrap()
+        let signed: SignedPlan = serde_json::from_value(json!({ "plan": plan, "digest": digest })).unwrap();
+        Arc::new(Head::from(&signed))
     }
 
     impl FakeAgent {
@@ -297,9 +339,8 @@ mod tests {
             Self { status: PlanStatus::default(), soaks_since: None, fails, offers: 0 }
         }
 
-        fn offer(&mut self, plan: &SignedPlan, now_s: u64) -> Verdict {
+        fn offer(&mut self, id: PlanId, now_s: u64) -> Verdict {
             self.offers += 1;
-            let id = plan.id();
             let entry = PlanEntry {
                 epoch: id.epoch,
                 digest: Some(id.digest),
@@ -336,7 +377,7 @@ mod tests {
     /// Nodes `a`, `b` and so on of one site.
     struct Fleet {
         nodes: Vec<(String, Sidecar, FakeAgent)>,
-        plans: Vec<SchedulingPlanSpec>,
+        plans: Vec<Arc<Head>>,
         now_s: u64,
     }
 
@@ -364,9 +405,9 @@ mod tests {
                     if decision.rollback.is_some_and(|epoch| epoch == agent.status.in_force.epoch) {
                         agent.give_up(Reason::Asked);
                     }
-                    if let Some(plan) = decision.offer {
-                        let verdict = agent.offer(&plan, self.now_s);
-                        sidecar.heard(plan.id(), &verdict);
+                    if let Some(id) = decision.offer {
+                        let verdict = agent.offer(id, self.now_s);
+                        sidecar.heard(id, &verdict);
                     }
                     agent.pass(self.now_s);
                 }
@@ -449,11 +490,11 @@ mod tests {
         let (mut sidecar, mut view) = lone();
         view.plans.extend([spec(900, json!({})), spec(901, json!({ "canary": "nobody" }))]);
         sidecar.heard(
-            view.plans[1].id(),
+            view.plans[1].id,
             &Verdict::Refused { refusal: Reason::UnknownKey.because("a stranger's") },
         );
         let decision = sidecar.step(&view);
-        assert_eq!(decision.offer.map(|plan| plan.plan.epoch), Some(7));
+        assert_eq!(decision.offer.map(|id| id.epoch), Some(7));
         assert_eq!(decision.waits, Wait::Canary("nobody".to_owned()), "the newest is what is told of");
     }
 
@@ -465,9 +506,26 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_whose_canary_is_the_standby_is_tried_by_both_nodes_of_its_pair() {
+        let (sidecar, mut view) = lone();
+        view.plans = vec![spec(7, json!({ "canary": "b" }))];
+        let peer_that_has = |staged| {
+            let peer = Some(PeerPlans { in_force: None, staged });
+            Some(PlanStatus { role: Node::Active, peer, ..PlanStatus::default() })
+        };
+        view.agent = peer_that_has(None);
+        assert_eq!(sidecar.step(&view).waits, Wait::Canary("b".to_owned()), "the canary comes first");
+        let id = view.plans[0].id;
+        view.agent = peer_that_has(Some(id));
+        assert_eq!(sidecar.step(&view).offer, Some(id));
+        view.agent = peer_that_has(Some(PlanId { epoch: 6, ..id }));
+        assert_eq!(sidecar.step(&view).offer, None, "another plan says nothing of this one");
+    }
+
+    #[test]
     fn what_was_refused_for_good_is_not_offered_again_and_what_may_pass_is() {
         let (mut sidecar, view) = lone();
-        let id = view.plans[0].id();
+        let id = view.plans[0].id;
         sidecar.heard(id, &Verdict::Refused { refusal: Reason::Busy.because("") });
         assert!(sidecar.step(&view).offer.is_some());
         sidecar.heard(id, &Verdict::Refused { refusal: Reason::Expired.because("since noon") });
@@ -477,10 +535,11 @@ mod tests {
     #[test]
     fn a_plan_for_others_is_nobodys_here() {
         let (sidecar, mut view) = lone();
-        view.plans[0].plan.target.nodes = vec!["b".to_owned()];
+        Arc::make_mut(&mut view.plans[0]).target.nodes = vec!["b".to_owned()];
         assert_eq!(sidecar.step(&view).waits, Wait::Nothing);
-        view.plans[0].plan.target.nodes.clear();
-        view.plans[0].plan.target.site = "south".to_owned();
+        let head = Arc::make_mut(&mut view.plans[0]);
+        head.target.nodes.clear();
+        head.target.site = "south".to_owned();
         assert_eq!(sidecar.step(&view).waits, Wait::Nothing);
     }
 
@@ -490,7 +549,8 @@ mod tests {
         view.agent = None;
         let decision = sidecar.step(&view);
         assert_eq!(decision, Decision { offer: None, rollback: None, waits: Wait::Agent });
-        let status = sidecar.status(&view, &decision.waits, UtcTime::from_unix_millis(5));
+        let status =
+            sidecar.status(&view, &decision.waits, &PlanSync::default(), UtcTime::from_unix_millis(5));
         let ready =
             status.conditions.iter().find(|condition| condition.kind == ConditionType::Ready).unwrap();
         assert_eq!((ready.status, ready.reason.as_str()), (Truth::False, "Silent"));
@@ -500,11 +560,17 @@ mod tests {
     fn a_condition_keeps_the_time_of_its_last_change() {
         let (mut sidecar, view) = lone();
         let time = |status: &ControlNodeStatus| status.conditions[0].last_transition_time;
-        let first = sidecar.status(&view, &Wait::Nothing, UtcTime::from_unix_millis(1000));
-        let second = sidecar.status(&view, &Wait::Nothing, UtcTime::from_unix_millis(2000));
+        let first =
+            sidecar.status(&view, &Wait::Nothing, &PlanSync::default(), UtcTime::from_unix_millis(1000));
+        let second =
+            sidecar.status(&view, &Wait::Nothing, &PlanSync::default(), UtcTime::from_unix_millis(2000));
         assert_eq!(time(&first), time(&second));
-        let third =
-            sidecar.status(&View { agent: None, ..view }, &Wait::Nothing, UtcTime::from_unix_millis(3000));
+        let third = sidecar.status(
+            &View { agent: None, ..view },
+            &Wait::Nothing,
+            &PlanSync::default(),
+            UtcTime::from_unix_millis(3000),
+        );
         assert_eq!(time(&third), UtcTime::from_unix_millis(3000));
     }
 

@@ -35,6 +35,10 @@ impl PlanLoop {
                 self.seen.note(Source::Centre, clock().now);
                 Answer::Done
             }
+            Ask::Plan(id) => {
+                let stored = self.store.as_ref().and_then(|store| store.plan(id));
+                Answer::Plan(stored.map(|plan| plan.to_json()).unwrap_or_default())
+            }
             Ask::Rollback(ask) => {
                 self.step(Input::GiveUp { epoch: ask.epoch });
                 Answer::Verdict(self.take_verdict())

@@ -128,6 +128,20 @@ fn a_signed_plan_is_activated_tried_and_kept_and_outlives_the_agent() {
 }
 
 #[test]
+fn a_plan_that_is_kept_is_given_as_it_was_signed_and_another_one_is_not() {
+    let field = Field::in_wind(1, WIND_MPS);
+    let site = planned(&field);
+    let _agent = site.start();
+    let planner = Planner::of(&site);
+    let signed = centre().sign(plan(2, 2_000_000));
+    assert_eq!(planner.offer_bytes(signed.to_json()), Ok(Stage::Staged));
+    planner.until("it is in force", |status| status.in_force.epoch == 2);
+    assert_eq!(planner.ask(&Ask::Plan(signed.id())), Answer::Plan(signed.to_json()));
+    let other = centre().sign(plan(3, 2_000_000)).id();
+    assert_eq!(planner.ask(&Ask::Plan(other)), Answer::Plan(Vec::new()));
+}
+
+#[test]
 fn each_bad_plan_is_refused_for_its_own_reason_and_changes_nothing() {
     let field = Field::in_wind(1, WIND_MPS);
     let site = planned(&field);

@@ -15,9 +15,11 @@ const OFFER: u8 = 1;
 const STATUS: u8 = 2;
 const ROLLBACK: u8 = 3;
 const CENTRE_SEEN: u8 = 4;
+const PLAN: u8 = 5;
 const VERDICT: u8 = 0x81;
 const STATUS_IS: u8 = 0x82;
 const DONE: u8 = 0x83;
+const PLAN_IS: u8 = 0x84;
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum Ask {
     Rollback(RollbackAsk),
     /// Whoever sends plans was reached just now. Rules for the loss of the centre count from the last of these.
     CentreSeen,
+    /// A plan that is on disk here, as its signer wrote it: what a change of it is applied to.
+    Plan(PlanId),
 }
 
 /// Which plan to give up.
@@ -47,6 +51,8 @@ pub enum Answer {
     Verdict(Verdict),
     /// To a question for the status.
     Status(Box<PlanStatus>),
+    /// To a question for a plan: its signed JSON; empty if it is not here.
+    Plan(Vec<u8>),
     /// Done; there is nothing to say.
     Done,
 }
@@ -250,6 +256,7 @@ impl Ask {
             Self::Status => (STATUS, Vec::new()),
             Self::Rollback(ask) => (ROLLBACK, json(ask)),
             Self::CentreSeen => (CENTRE_SEEN, Vec::new()),
+            Self::Plan(id) => (PLAN, json(id)),
         }
     }
 
@@ -263,6 +270,7 @@ impl Ask {
             STATUS => Ok(Self::Status),
             ROLLBACK => of_json(&frame.body).map(Self::Rollback),
             CENTRE_SEEN => Ok(Self::CentreSeen),
+            PLAN => of_json(&frame.body).map(Self::Plan),
             kind => Err(WireError::Kind { kind }),
         }
     }
@@ -275,6 +283,7 @@ impl Answer {
         match self {
             Self::Verdict(verdict) => (VERDICT, json(verdict)),
             Self::Status(status) => (STATUS_IS, json(status)),
+            Self::Plan(json) => (PLAN_IS, json.clone()),
             Self::Done => (DONE, Vec::new()),
         }
     }
@@ -287,6 +296,7 @@ impl Answer {
         match frame.kind {
             VERDICT => of_json(&frame.body).map(Self::Verdict),
             STATUS_IS => of_json(&frame.body).map(|status| Self::Status(Box::new(status))),
+            PLAN_IS => Ok(Self::Plan(frame.body.clone())),
             DONE => Ok(Self::Done),
             kind => Err(WireError::Kind { kind }),
         }
@@ -321,6 +331,7 @@ mod tests {
         );
         there_and_back(&Answer::Verdict(refused));
         there_and_back(&Answer::Verdict(Verdict::Taken { id: PlanId::default(), stage: Stage::Staged }));
+        there_and_back(&Answer::Plan(b"{}".to_vec()));
         there_and_back(&Answer::Done);
     }
 
@@ -328,6 +339,13 @@ mod tests {
     fn an_answer_is_no_question() {
         let (kind, body) = Answer::Done.encode();
         assert_eq!(Ask::decode(Frame { kind, body }), Err(WireError::Kind { kind }));
+    }
+
+    #[test]
+    fn a_plan_is_asked_for_by_epoch_and_digest() {
+        let ask = Ask::Plan(PlanId { epoch: 4, digest: crate::canonical::Digest::of_bytes(b"four") });
+        let (kind, body) = ask.encode();
+        assert_eq!(Ask::decode(Frame { kind, body }), Ok(ask));
     }
 
     #[test]

@@ -5,5 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod resources;
+mod rollout;
 mod server;
 mod sidecar;
+mod sync;

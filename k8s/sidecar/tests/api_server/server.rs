@@ -151,6 +151,11 @@ impl Server {
         fs::write(folder.join("kubeconfig"), text).unwrap();
     }
 
+    /// Where it listens.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     async fn try_client(&self) -> Option<Client> {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).ok()?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.ok()?;

@@ -1,14 +1,14 @@
 //! The program itself between an API server and an agent's socket.
 
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use agent_plan::PlanId;
 use agent_plan::document::SignedPlan;
 use agent_plan::wire::{Answer, Ask, PlanEntry, PlanStatus, Stage, Verdict, read_frame, write_frame};
+use agent_plan::{PlanId, PlanKey, TrustedKeys};
 use k8s_crd::{ControlNode, ControlNodeStatus, SchedulingPlan};
 use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
@@ -22,18 +22,20 @@ const A_WHILE: Duration = Duration::from_secs(2);
 
 /// An agent that keeps whatever it is offered, at once.
 #[derive(Clone, Default)]
-struct Agent(Arc<Mutex<Said>>);
+pub(crate) struct Agent(Arc<Mutex<Said>>);
 
 #[derive(Default)]
-struct Said {
+pub(crate) struct Said {
     status: PlanStatus,
     offers: Vec<(PlanId, Instant)>,
+    /// Plans that it has on disk.
+    plans: Vec<SignedPlan>,
     /// It rolls every plan back at once instead.
     gives_up: bool,
 }
 
 impl Agent {
-    fn at(socket: &Path) -> Self {
+    pub(crate) fn at(socket: &Path) -> Self {
         Self::default().serving(socket)
     }
 
@@ -71,7 +73,11 @@ impl Agent {
         match ask {
             Ask::Offer(json) => {
                 let plan = SignedPlan::from_json(&json).unwrap();
+                if let Err(refusal) = trusted().verify(&plan) {
+                    return Answer::Verdict(Verdict::Refused { refusal });
+                }
                 let id = plan.id();
+                said.plans.push(plan.clone());
                 said.offers.push((id, Instant::now()));
                 let stage = if said.gives_up { Stage::RolledBack } else { Stage::LastKnownGood };
                 let (name, epoch, digest) = (plan.plan.name, id.epoch, Some(id.digest));
@@ -86,6 +92,10 @@ impl Agent {
                 Answer::Verdict(Verdict::Taken { id, stage: Stage::Staged })
             }
             Ask::Status => Answer::Status(Box::new(said.status.clone())),
+            Ask::Plan(id) => {
+                let plan = said.plans.iter().find(|plan| plan.id() == id);
+                Answer::Plan(plan.map(SignedPlan::to_json).unwrap_or_default())
+            }
             Ask::Rollback(_) | Ask::CentreSeen => Answer::Done,
         }
     }
@@ -96,13 +106,13 @@ impl Agent {
         said.offers.iter().find(|(id, _)| id.epoch == epoch).map(|(_, at)| *at)
     }
 
-    fn offers(&self) -> Vec<u32> {
+    pub(crate) fn offers(&self) -> Vec<u32> {
         self.0.lock().unwrap().offers.iter().map(|(id, _)| id.epoch).collect()
     }
 }
 
 /// The program, ended with its owner.
-struct Sidecar(Child);
+pub(crate) struct Sidecar(pub(crate) Child);
 
 impl Drop for Sidecar {
     fn drop(&mut self) {
@@ -117,11 +127,35 @@ impl Sidecar {
     }
 
     fn of(node: &str, server: &Server, namespace: &str, socket: &Path) -> Self {
+        Self::at(node, &server.kubeconfig(), namespace, socket)
+    }
+
+    pub(crate) fn at(node: &str, kubeconfig: &Path, namespace: &str, socket: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_takt-sidecar"));
         command.args(["run", "--site", "north", "--node", node, "--namespace", namespace, "--socket"]);
-        command.arg(socket).env("KUBECONFIG", server.kubeconfig()).stdin(Stdio::null());
+        command.arg(socket).arg("--status-socket").arg(status_socket(socket));
+        command.env("KUBECONFIG", kubeconfig).stdin(Stdio::null());
         Self(command.spawn().unwrap())
     }
+}
+
+pub(crate) fn status_socket(socket: &Path) -> PathBuf {
+    socket.with_extension("status")
+}
+
+/// What `takt-sidecar status` prints.
+pub(crate) fn said_by(socket: &Path) -> serde_json::Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_takt-sidecar"));
+    command.args(["status", "--json", "--socket"]).arg(socket);
+    let output = command.arg("--status-socket").arg(status_socket(socket)).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// The key of the tests.
+fn trusted() -> TrustedKeys {
+    let mut keys = TrustedKeys::default();
+    keys.add_pem(&PlanKey::from_seed(&[7; 32]).public_pem().unwrap()).unwrap();
+    keys
 }
 
 /// Nodes of a site, each with an agent and a sidecar of its own.
@@ -158,11 +192,11 @@ fn careful(epoch: u32) -> serde_json::Value {
     plan
 }
 
-fn plan(epoch: u32) -> serde_json::Value {
+pub(crate) fn plan(epoch: u32) -> serde_json::Value {
     json!({ "name": format!("plan-{epoch}"), "epoch": epoch, "target": { "site": "north" } })
 }
 
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + WITHIN;
     loop {
         if let Some(found) = look().await {
@@ -174,7 +208,7 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// The node's status once it says that this plan runs.
-async fn status_with(nodes: &Api<ControlNode>, epoch: u32) -> (ControlNode, ControlNodeStatus) {
+pub(crate) async fn status_with(nodes: &Api<ControlNode>, epoch: u32) -> (ControlNode, ControlNodeStatus) {
     until("the status says what runs", async || {
         let node = nodes.get_opt("edge-a").await.ok()??;
         let status = node.status.clone()?;
@@ -341,8 +375,13 @@ async fn plans_reach_the_agent_one_by_one_through_a_sidecar_that_stays_small() {
 }
 
 fn resident_kib(process: u32) -> u64 {
+    of_process(process, "VmRSS:")
+}
+
+/// A line of `/proc/PID/status`, KiB.
+pub(crate) fn of_process(process: u32, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
