@@ -20,7 +20,7 @@ use crate::talk::Talk;
 
 /// A fleet that begins waits so long for vehicles to be heard,
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
-/// and so long for those that have an order to give it up, and for those that took part before.
+/// and so long for those that have an order to give it up, for those that took part before, and for each on the bus.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A vehicle of which nobody knows where it is.
@@ -110,10 +110,11 @@ impl SiteFleet {
         }
     }
 
-    /// Whether a vehicle took part when the fleet was known last, and nothing was heard of it since.
+    /// Whether a vehicle took part when the fleet was known last, or may be there for all that is known, and nothing was
+    /// heard of it since. One that speaks VDA 5050 says itself that it is there, as soon as the broker is.
     fn is_unheard(&self, at: usize) -> bool {
-        self.may_be_at.get(at).is_some_and(|nodes| !nodes.is_empty())
-            && self.talks.get(at).is_some_and(|talk| talk.said().heard.is_none())
+        let Some(talk) = self.talks.get(at).filter(|talk| talk.said().heard.is_none()) else { return false };
+        self.may_be_at.get(at).map_or(matches!(talk, Talk::Drive(_)), |nodes| !nodes.is_empty())
     }
 
     /// Whether it is known where a vehicle is; from when it says that it stands somewhere, others may come to where

@@ -393,6 +393,20 @@ fn a_vehicle_on_the_bus_that_a_new_node_does_not_hear_is_not_driven_into() {
 }
 
 #[test]
+fn a_vehicle_on_the_bus_that_is_heard_late_is_waited_for() {
+    for late in 2..6 {
+        let mut site = Site::with_mixed(2, 4);
+        site.mute = Some(late);
+        (0..20).for_each(|_| site.order());
+        site.seconds(10);
+        site.mute = None;
+        site.until_done(20, 900);
+        site.seconds(5);
+        site.assert_in_order();
+    }
+}
+
+#[test]
 fn a_vehicle_that_fails_delays_its_own_order_alone() {
     let mut site = Site::with_vehicles(6);
     site.seconds(2);
