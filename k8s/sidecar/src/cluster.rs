@@ -160,7 +160,7 @@ impl Cluster {
 
     fn take_plan(&self, event: Event<PartialObjectMeta<SchedulingPlan>>) {
         self.with(|seen| {
-            seen.hear();
+            seen.hear_of(&event);
             match event {
                 Event::Apply(plan) | Event::InitApply(plan) => {
                     let made = plan.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default();
@@ -175,7 +175,7 @@ impl Cluster {
 
     fn take_node(&self, event: Event<ControlNode>) {
         self.with(|seen| {
-            seen.hear();
+            seen.hear_of(&event);
             match event {
                 Event::Apply(node) | Event::InitApply(node) => {
                     if let Some(plans) = node.status.as_ref().and_then(|status| status.plans.clone()) {
@@ -344,5 +344,12 @@ fn bytes_of(value: &Value) -> u64 {
 impl Seen {
     fn hear(&mut self) {
         self.heard = Some((Instant::now(), wall_clock()));
+    }
+
+    /// The beginning of a list is said by the library when it is asked for, whether or not somebody answers.
+    fn hear_of<K>(&mut self, event: &Event<K>) {
+        if !matches!(event, Event::Init) {
+            self.hear();
+        }
     }
 }
