@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 
-use agent_cycle::{Command, CommandAction, Executed};
+use agent_cycle::{Command, CommandAction, Executed, PlantRecord};
 use agent_status::{Commands, MqttLink};
 use hal_linux_rt::clock::now;
 use hal_mqtt::client::{BrokerUrl, ConnectionState, Credentials, Delivery, OptionsError, UrlError, Voice};
@@ -150,6 +150,26 @@ impl Operators {
                 };
                 if let Err(error) = self.overrides.set(&config.name, overrides) {
                     tracing::error!(%error, "what operators left standing cannot be stored here");
+                }
+            }
+        }
+    }
+
+    /// Keeps at which turbines causes of a trip are latched, so that a restart does not forget it. Only the node that
+    /// writes knows.
+    pub(crate) fn keep_trips(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
+        if !self.active {
+            return;
+        }
+        for control in controls {
+            for (at, position) in control.units.iter().enumerate() {
+                let Some(PlantRecord::Turbine(turbine)) = control.collector.unit(at).map(|unit| &unit.plant)
+                else {
+                    continue;
+                };
+                let Some(unit) = site.units.get(*position) else { continue };
+                if let Err(error) = self.overrides.note_tripped(&unit.name, !turbine.trips.is_empty()) {
+                    tracing::error!(%error, unit = %unit.name, "a trip that a restart of this node would forget");
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! What operators' commands have left standing, kept over restarts.
 //!
-//! A turbine that an operator stopped stays stopped when the agent starts again. The file is replaced
-//! as a whole, before a command is reported as executed.
+//! A turbine that an operator stopped stays stopped when the agent starts again. One that had tripped does too: its
+//! latched causes die with the process, so an emergency stop stands in their place until somebody resets it. The
+//! file is replaced as a whole, before a command is reported as executed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,25 +26,39 @@ struct Stored {
     power_limit_kw: Option<f64>,
     #[serde(default)]
     emergency_stop: bool,
+    #[serde(default)]
+    tripped: bool,
 }
 
-impl From<Overrides> for Stored {
-    fn from(overrides: Overrides) -> Self {
+/// What stands at a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Standing {
+    overrides: Overrides,
+    /// Causes of a trip are latched.
+    tripped: bool,
+    /// The emergency stop stands for causes that a process had latched.
+    of_trip: bool,
+}
+
+impl From<Standing> for Stored {
+    fn from(Standing { overrides, tripped, .. }: Standing) -> Self {
         Self {
             run: overrides.run,
             power_limit_kw: overrides.power_limit.map(Watts::as_kilowatts),
             emergency_stop: overrides.emergency_stop,
+            tripped,
         }
     }
 }
 
-impl From<Stored> for Overrides {
+impl From<Stored> for Standing {
     fn from(stored: Stored) -> Self {
-        Self {
+        let overrides = Overrides {
             run: stored.run,
             power_limit: stored.power_limit_kw.map(Watts::from_kilowatts),
-            emergency_stop: stored.emergency_stop,
-        }
+            emergency_stop: stored.emergency_stop || stored.tripped,
+        };
+        Self { overrides, tripped: stored.tripped, of_trip: stored.tripped && !stored.emergency_stop }
     }
 }
 
@@ -81,7 +96,7 @@ pub enum OverridesError {
 pub struct OverrideStore {
     path: PathBuf,
     _lock: File,
-    units: BTreeMap<String, Overrides>,
+    units: BTreeMap<String, Standing>,
 }
 
 impl OverrideStore {
@@ -107,7 +122,19 @@ impl OverrideStore {
     /// What stands at a unit.
     #[must_use]
     pub fn of(&self, unit: &str) -> Overrides {
+        self.standing(unit).overrides
+    }
+
+    fn standing(&self, unit: &str) -> Standing {
         self.units.get(unit).copied().unwrap_or_default()
+    }
+
+    /// Notes whether causes of a trip are latched at a unit.
+    ///
+    /// # Errors
+    /// As [`OverrideStore::note`].
+    pub fn note_tripped(&mut self, unit: &str, tripped: bool) -> Result<(), OverridesError> {
+        self.put(unit, Standing { tripped, ..self.standing(unit) })
     }
 
     /// Notes a command: it stands when this has returned, and outlives the process.
@@ -123,12 +150,17 @@ impl OverrideStore {
     /// # Errors
     /// As [`OverrideStore::note`].
     pub fn set(&mut self, unit: &str, overrides: Overrides) -> Result<(), OverridesError> {
-        if self.of(unit) == overrides {
+        let before = self.standing(unit);
+        self.put(unit, Standing { overrides, of_trip: before.of_trip && overrides.emergency_stop, ..before })
+    }
+
+    fn put(&mut self, unit: &str, standing: Standing) -> Result<(), OverridesError> {
+        if self.standing(unit) == standing {
             return Ok(());
         }
         let mut units = self.units.clone();
-        units.insert(unit.to_owned(), overrides);
-        let stored: BTreeMap<&String, Stored> = units.iter().map(|(unit, o)| (unit, (*o).into())).collect();
+        units.insert(unit.to_owned(), standing);
+        let stored: BTreeMap<&String, Stored> = units.iter().map(|(unit, s)| (unit, (*s).into())).collect();
         let bytes = serde_json::to_vec_pretty(&stored)
             .map_err(|error| OverridesError::Content { path: self.path.clone(), error })?;
         durable::replace(&self.path, &bytes)
@@ -140,11 +172,12 @@ impl OverrideStore {
     /// What stands at a unit, in words.
     #[must_use]
     pub fn words(&self, unit: &str) -> Vec<String> {
-        let overrides = self.of(unit);
+        let Standing { overrides, of_trip, .. } = self.standing(unit);
         let run =
             overrides.run.map(|run| if run { "started by an operator" } else { "stopped by an operator" });
         let limit = overrides.power_limit.map(|limit| format!("limited to {} kW", limit.as_kilowatts()));
-        let emergency = overrides.emergency_stop.then(|| "emergency stop".to_owned());
+        let why = if of_trip { ": it had tripped when the agent ended" } else { "" };
+        let emergency = overrides.emergency_stop.then(|| format!("emergency stop{why}"));
         emergency.into_iter().chain(run.map(str::to_owned)).chain(limit).collect()
     }
 }
@@ -176,6 +209,31 @@ mod tests {
         assert_eq!(again.of("WT01").run, Some(false));
         assert_eq!(again.words("WT01"), ["stopped by an operator", "limited to 2000 kW"]);
         assert_eq!(again.of("WT02"), Overrides::default());
+    }
+
+    #[test]
+    fn a_unit_that_had_tripped_is_stopped_after_a_restart_until_it_is_reset() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = OverrideStore::open(folder.path()).unwrap();
+        store.note_tripped("WT01", true).unwrap();
+        assert!(!store.of("WT01").emergency_stop, "while it lives the interlock holds it");
+        drop(store);
+        let mut again = OverrideStore::open(folder.path()).unwrap();
+        assert!(again.of("WT01").emergency_stop);
+        again.note("WT01", CommandAction::Reset).unwrap();
+        again.note_tripped("WT01", false).unwrap();
+        drop(again);
+        assert!(!OverrideStore::open(folder.path()).unwrap().of("WT01").emergency_stop);
+    }
+
+    #[test]
+    fn a_trip_that_is_over_leaves_an_operators_stop_standing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = OverrideStore::open(folder.path()).unwrap();
+        store.note("WT01", CommandAction::EmergencyStop).unwrap();
+        store.note_tripped("WT01", true).unwrap();
+        store.note_tripped("WT01", false).unwrap();
+        assert!(store.of("WT01").emergency_stop);
     }
 
     #[test]

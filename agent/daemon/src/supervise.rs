@@ -424,6 +424,7 @@ impl Watch<'_> {
                 }
             }
         }
+        self.operators.keep_trips(self.site, &self.controls);
     }
 
     /// Has the traces written that are complete; at the end, all.

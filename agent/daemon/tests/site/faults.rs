@@ -247,6 +247,30 @@ fn every_fault_stops_its_turbine_in_its_declared_time_and_none_starts_again_with
 }
 
 #[test]
+fn a_turbine_that_had_tripped_waits_for_a_reset_though_its_agent_was_killed() {
+    let turbine = plc(&format!("const:{WIND_MPS}"), 1, PlcConfig::default());
+    let (field, broker) = (Field::of(vec![turbine]), broker());
+    let site = Site::over(&field.addresses()).with_broker(&broker.url());
+    let mut agent = site.start();
+    agent.until_all_run();
+    set(&field, 0, Breaks::Grid, true);
+    agent.until("it has tripped", |report| !report.units[0].trips.is_empty());
+    set(&field, 0, Breaks::Grid, false);
+    // Until the trip is on disk: the file is replaced at once, but not in the same moment.
+    std::thread::sleep(Duration::from_secs(1));
+    agent.kill();
+
+    let agent = site.start();
+    let report = agent.until("the unit knows", |report| !report.units[0].trips.is_empty());
+    assert_eq!(report.units[0].overrides, ["emergency stop: it had tripped when the agent ended"]);
+    std::thread::sleep(Duration::from_secs(20));
+    let unit = agent.report().units[0].clone();
+    assert!(!runs(&unit) && !unit.trips.is_empty(), "{unit:?}");
+    reset(&agent, &mut Operator::at(&broker), &[unit.name]);
+    agent.until_within("it runs again", Duration::from_secs(120), |report| runs(&report.units[0]));
+}
+
+#[test]
 fn a_device_that_has_lost_its_master_s_heartbeat_makes_itself_safe_and_waits_for_a_reset() {
     let turbine = plc(&format!("const:{WIND_MPS}"), 1, PlcConfig::default());
     let (field, broker) = (Field::of(vec![turbine]), broker());
