@@ -420,15 +420,13 @@ impl FleetLoop {
         let keeps = !answers.is_empty() || at >= self.keep_at;
         if self.pair.is_some() || keeps {
             let bytes = self.fleet.state();
-            let kept = keeps.then(|| bytes.clone());
-            // First to the other node: it answers while the disk writes.
-            if let Some(pair) = &self.pair {
-                let bytes = with_echo(bytes, self.leading.echo());
-                // A pair thread that is behind gets the next state.
-                let _ = pair.words.try_send(FleetWord::State { mark, bytes });
+            if keeps {
+                self.keep(at, &bytes);
             }
-            if let Some(kept) = kept {
-                self.keep(at, &kept);
+            if let Some(pair) = &self.pair {
+                // A pair thread that is behind gets the next state.
+                let bytes = with_echo(bytes, self.leading.echo());
+                let _ = pair.words.try_send(FleetWord::State { mark, bytes });
             }
         }
         self.fleet.note_times(Some(now().since(at)), None);
