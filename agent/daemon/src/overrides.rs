@@ -4,7 +4,7 @@
 //! latched causes die with the process, so an emergency stop stands in their place until somebody resets it. The
 //! file is replaced as a whole, before a command is reported as executed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,9 @@ struct Standing {
     /// The emergency stop stands for causes that a process had latched.
     of_trip: bool,
 }
+
+/// What a person is told of a unit whose trip is not on disk.
+const UNKEPT: &str = "its trip cannot be stored: a restart of this node would forget it";
 
 impl From<Standing> for Stored {
     fn from(Standing { overrides, tripped, .. }: Standing) -> Self {
@@ -97,6 +100,8 @@ pub struct OverrideStore {
     path: PathBuf,
     _lock: File,
     units: BTreeMap<String, Standing>,
+    /// Units of which it cannot be stored whether they have tripped.
+    unkept: BTreeSet<String>,
 }
 
 impl OverrideStore {
@@ -116,7 +121,7 @@ impl OverrideStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(OverridesError::Io { path, error }),
         };
-        Ok(Self { path, _lock: lock, units })
+        Ok(Self { path, _lock: lock, units, unkept: BTreeSet::new() })
     }
 
     /// What stands at a unit.
@@ -129,12 +134,25 @@ impl OverrideStore {
         self.units.get(unit).copied().unwrap_or_default()
     }
 
-    /// Notes whether causes of a trip are latched at a unit.
+    /// Notes whether causes of a trip are latched at a unit. To be called again and again: what cannot be stored is
+    /// tried again, and an error only the first time.
     ///
     /// # Errors
     /// As [`OverrideStore::note`].
     pub fn note_tripped(&mut self, unit: &str, tripped: bool) -> Result<(), OverridesError> {
-        self.put(unit, Standing { tripped, ..self.standing(unit) })
+        match self.put(unit, Standing { tripped, ..self.standing(unit) }) {
+            Ok(()) => {
+                self.unkept.remove(unit);
+                Ok(())
+            }
+            Err(error) => {
+                if self.unkept.insert(unit.to_owned()) {
+                    Err(error)
+                } else {
+                    Ok(())
+                }
+            }
+        }
     }
 
     /// Notes a command: it stands when this has returned, and outlives the process.
@@ -178,7 +196,8 @@ impl OverrideStore {
         let limit = overrides.power_limit.map(|limit| format!("limited to {} kW", limit.as_kilowatts()));
         let why = if of_trip { ": it had tripped when the agent ended" } else { "" };
         let emergency = overrides.emergency_stop.then(|| format!("emergency stop{why}"));
-        emergency.into_iter().chain(run.map(str::to_owned)).chain(limit).collect()
+        let unkept = self.unkept.contains(unit).then(|| UNKEPT.to_owned());
+        emergency.into_iter().chain(run.map(str::to_owned)).chain(limit).chain(unkept).collect()
     }
 }
 
@@ -224,6 +243,23 @@ mod tests {
         again.note_tripped("WT01", false).unwrap();
         drop(again);
         assert!(!OverrideStore::open(folder.path()).unwrap().of("WT01").emergency_stop);
+    }
+
+    #[test]
+    fn a_trip_that_cannot_be_stored_is_told_once_and_shown_until_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = OverrideStore::open(folder.path()).unwrap();
+        // In the way of the file that would replace the stored one.
+        let obstacle = folder.path().join("overrides.new");
+        std::fs::create_dir(&obstacle).unwrap();
+        assert!(store.note_tripped("WT01", true).is_err());
+        assert!(store.note_tripped("WT01", true).is_ok());
+        assert_eq!(store.words("WT01"), [UNKEPT]);
+        std::fs::remove_dir(&obstacle).unwrap();
+        store.note_tripped("WT01", true).unwrap();
+        assert!(store.words("WT01").is_empty());
+        drop(store);
+        assert!(OverrideStore::open(folder.path()).unwrap().of("WT01").emergency_stop);
     }
 
     #[test]

@@ -1,41 +1,29 @@
-//! Operators: their commands on the way to the cycles, and what they are shown.
-//!
-//! # A command's way
-//!
-//! `hal-mqtt` has validated it, put it into its journal and answered `accepted` before it comes here. Here
-//! it goes on the ring to its group's real-time thread, then its effect is stored with the overrides, and
-//! when a cycle says that it was carried out, it is concluded in the journal and answered `executed`.
-//! Whatever dies in between, the command is handed out again at the next start until it is concluded;
-//! carrying it out twice does no harm, because commands set a state.
-//!
-//! In a pair both nodes receive each command, and the one that is not active keeps silent about it: see
-//! `hal_mqtt::client`.
+//! The link to the broker: commands to the cycles and the fleet, their outcomes and the units' states back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::os::fd::OwnedFd;
 
-use agent_cycle::{Command, CommandAction, Executed, PlantRecord};
-use agent_status::{Commands, MqttLink};
+use agent_cycle::{Command, Executed};
 use hal_linux_rt::clock::now;
-use hal_mqtt::client::{BrokerUrl, ConnectionState, Credentials, Delivery, OptionsError, UrlError, Voice};
+use hal_mqtt::client::{BrokerUrl, Credentials, Delivery, Voice};
 use hal_mqtt::command::{
-    self, CommandDesk, CommandGate, CommandKey, CommandNumber, Execution, ExecutionMark, GateLimits,
+    CommandDesk, CommandGate, CommandKey, CommandNumber, Execution, ExecutionMark, GateLimits,
     IncomingCommand, Outcome, UnitKind,
 };
-use hal_mqtt::log::{FileStorage, LogError, Sync};
+use hal_mqtt::log::{FileStorage, Sync};
 use hal_mqtt::outbox::{Outbox, OutboxId, OutboxLimits};
 use hal_mqtt::sparkplug::{EdgeNode, SparkplugTopics};
 use hal_mqtt::state::StateFilter;
 use hal_mqtt::topic::{Name, TopicError, Topics};
 use hal_mqtt::{Clock, Mqtt, MqttOptions};
-use hal_units::{Duration, Instant};
+use hal_units::Instant;
 use jiff::Timestamp;
 
+use super::OperatorsError;
+use super::asked::{action, fleet_request};
 use crate::carried_out::CarriedOut;
 use crate::config::{FLEET, MqttConfig, PlantConfig, SiteConfig};
 use crate::fleet::{FleetAnswer, FleetRequest, FleetThread};
 use crate::overrides::OverrideStore;
-use crate::pair::Learned;
 use crate::sparkplug::{Session, SessionNumbers};
 use crate::supervise::GroupControl;
 use crate::unit_state::{ValueNames, state_filter, state_values};
@@ -43,197 +31,22 @@ use crate::unit_state::{ValueNames, state_filter, state_values};
 /// Commands under way at a time; further ones wait in the client, which refuses them as busy when full.
 const UNDER_WAY_MAX: usize = 64;
 
-/// Why the command interface cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OperatorsError {
-    /// The broker's address.
-    #[error("[mqtt] broker: {0}")]
-    Broker(#[from] UrlError),
-    /// A name that is no part of a topic.
-    #[error("a name cannot be part of a topic: {0}")]
-    Topic(#[from] TopicError),
-    /// A setting.
-    #[error("[mqtt]: {0}")]
-    Options(#[from] OptionsError),
-    /// Outbox or journal.
-    #[error("{0}")]
-    Log(#[from] LogError),
-    /// The session of the Sparkplug edge node.
-    #[error("[mqtt] sparkplug_group: {0}")]
-    Sparkplug(std::io::Error),
-    /// The client.
-    #[error("{0}")]
-    Client(#[from] hal_mqtt::client::StartError),
+/// What became of a command, before its issuer is told.
+pub(super) struct Concluded {
+    number: CommandNumber,
+    outcome: Outcome,
+    /// How it was carried out, if it was.
+    executed: Option<Executed>,
+    since: Instant,
 }
 
-/// See the module's head.
-pub(crate) struct Operators {
-    overrides: OverrideStore,
-    link: Option<Link>,
-    active: bool,
-}
-
-impl Operators {
-    /// Opens outbox and journal and starts the client, if there is a broker.
-    /// `stations` are those of the fleet, if there is one.
-    pub(crate) fn start(
-        site: &SiteConfig,
-        overrides: OverrideStore,
-        stations: Option<BTreeSet<Name>>,
-    ) -> Result<Self, OperatorsError> {
-        let link = site.mqtt.as_ref().map(|mqtt| Link::open(site, mqtt, stations)).transpose()?;
-        Ok(Self { overrides, link, active: site.pair.is_none() })
-    }
-
-    /// Names an eventfd that becomes readable when there is a command to hand out.
-    pub(crate) fn call_for_commands(&self, event: OwnedFd) {
-        if let Some(link) = &self.link {
-            link.mqtt.call_for_commands(event);
-        }
-    }
-
-    /// One round: hand commands to the cycles and to the fleet, conclude those that were carried out in a cycle
-    /// that `outlives` this node. Returns what the fleet has carried out: the other node has to be told.
-    pub(crate) fn turn(
-        &mut self,
-        site: &SiteConfig,
-        controls: &mut [GroupControl],
-        fleet: Option<&FleetThread>,
-        outlives: impl Fn(u64, Instant) -> bool,
-    ) -> Vec<Executed> {
-        let Some(link) = &mut self.link else { return Vec::new() };
-        if let Some(session) = &mut link.sparkplug {
-            session.set_active(self.active, now(), wall_ms());
-            session.turn(now(), wall_ms());
-        }
-        link.pass_on();
-        link.take_executed(controls);
-        let of_fleet = fleet.map(|fleet| link.take_fleet(fleet)).unwrap_or_default();
-        link.conclude(outlives);
-        if self.active {
-            link.hand_out(site, controls, fleet, &mut self.overrides);
-        }
-        of_fleet
-    }
-
-    /// Whether this node speaks to operators and carries out their commands, or follows one that does.
-    pub(crate) fn set_active(&mut self, active: bool) {
-        self.active = active;
-        if let Some(link) = &mut self.link {
-            link.voice_due = Some(if active { Voice::Speaking } else { Voice::Silent });
-            if !active {
-                // Whoever is active now carries out what is not done.
-                link.under_way.clear();
-                link.concluded.clear();
-                link.held = None;
-            }
-        }
-    }
-
-    /// Takes over what the node that writes has done: it must stand also after this node has restarted.
-    pub(crate) fn learn(&mut self, site: &SiteConfig, controls: &[GroupControl], learned: Learned) {
-        match learned {
-            Learned::Executed(executed) => {
-                if let Some(link) = &mut self.link {
-                    link.learn(executed);
-                }
-            }
-            Learned::CarriedOut(all) => {
-                if let Some(link) = &mut self.link {
-                    all.into_iter().for_each(|executed| link.learn(executed));
-                }
-            }
-            Learned::Overrides { group, unit, overrides } => {
-                let position = controls.get(group).and_then(|control| control.units.get(unit));
-                let Some(config) = position.and_then(|position| site.units.get(*position)) else {
-                    return;
-                };
-                if let Err(error) = self.overrides.set(&config.name, overrides) {
-                    tracing::error!(%error, "what operators left standing cannot be stored here");
-                }
-            }
-        }
-    }
-
-    /// Keeps at which turbines causes of a trip are latched, so that a restart does not forget it. Only the node that
-    /// writes knows.
-    pub(crate) fn keep_trips(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
-        if !self.active {
-            return;
-        }
-        for control in controls {
-            for (at, position) in control.units.iter().enumerate() {
-                let Some(PlantRecord::Turbine(turbine)) = control.collector.unit(at).map(|unit| &unit.plant)
-                else {
-                    continue;
-                };
-                let Some(unit) = site.units.get(*position) else { continue };
-                if let Err(error) = self.overrides.note_tripped(&unit.name, !turbine.trips.is_empty()) {
-                    tracing::error!(%error, unit = %unit.name, "a trip that a restart of this node would forget");
-                }
-            }
-        }
-    }
-
-    /// Commands that were carried out lately, by either node.
-    pub(crate) fn carried_out(&self) -> Vec<Executed> {
-        self.link.as_ref().map(|link| link.carried_out.all()).unwrap_or_default()
-    }
-
-    /// Publishes the state of units that have changed.
-    pub(crate) fn publish(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
-        if let Some(link) = self.link.as_mut().filter(|_| self.active) {
-            link.publish(site, controls);
-        }
-    }
-
-    /// Ends the link: what was concluded is answered, as far as the broker takes it in time.
-    pub(crate) fn stop(&mut self, controls: &mut [GroupControl]) {
-        if let Some(link) = &mut self.link {
-            link.take_executed(controls);
-            link.conclude(|_, _| true);
-            if let Some(session) = &mut link.sparkplug {
-                session.stop(now(), wall_ms());
-            }
-            link.mqtt.stop(Duration::from_secs(1));
-        }
-    }
-
-    /// What an operator's command left standing at a unit, in words.
-    pub(crate) fn override_words(&self, unit: &str) -> Vec<String> {
-        self.overrides.words(unit)
-    }
-
-    /// Commands since the start.
-    pub(crate) fn commands(&self) -> Commands {
-        let Some(link) = &self.link else { return Commands::default() };
-        let counters = link.mqtt.status().counters;
-        Commands {
-            received: counters.commands_received,
-            acknowledged: counters.commands_accepted + counters.commands_repeated,
-            executed: link.executed,
-            refused: counters.commands_refused.values().sum(),
-            refused_by_reason: counters
-                .commands_refused
-                .iter()
-                .map(|(reason, count)| ((*reason).to_owned(), *count))
-                .collect(),
-        }
-    }
-
-    /// The link to the broker.
-    pub(crate) fn link(&self) -> Option<MqttLink> {
-        let link = self.link.as_ref()?;
-        let status = link.mqtt.status();
-        Some(MqttLink {
-            broker: link.broker.clone(),
-            connected: matches!(status.connection, ConnectionState::Connected { .. }),
-            published: status.counters.published,
-            acknowledged: status.counters.acknowledged,
-            resent: status.counters.resent,
-            pending: status.outbox_entries as u64,
-        })
-    }
+/// What became of a command that was to be handed to a cycle.
+enum HandOver {
+    Done,
+    /// No room yet.
+    Later,
+    /// It is over.
+    Never(Outcome),
 }
 
 /// A unit's place.
@@ -243,28 +56,29 @@ struct Place {
     unit: u16,
 }
 
-struct Link {
-    mqtt: Mqtt,
+/// Commands from the broker to the cycles, and what became of them back.
+pub(super) struct Link {
+    pub(super) mqtt: Mqtt,
     topics: Topics,
-    broker: String,
+    pub(super) broker: String,
     places: HashMap<String, Place>,
     /// Handed to a cycle, by token, which is the command's key.
-    under_way: HashMap<u64, CommandNumber>,
+    pub(super) under_way: HashMap<u64, CommandNumber>,
     /// What the client is to be told as soon as it takes it.
-    voice_due: Option<Voice>,
+    pub(super) voice_due: Option<Voice>,
     marks: VecDeque<ExecutionMark>,
     /// Not yet told.
-    concluded: VecDeque<Concluded>,
-    carried_out: CarriedOut,
-    held: Option<IncomingCommand>,
+    pub(super) concluded: VecDeque<Concluded>,
+    pub(super) carried_out: CarriedOut,
+    pub(super) held: Option<IncomingCommand>,
     states: BTreeMap<String, (Name, StateFilter)>,
-    executed: u64,
+    pub(super) executed: u64,
     names: ValueNames,
-    sparkplug: Option<Session>,
+    pub(super) sparkplug: Option<Session>,
 }
 
 impl Link {
-    fn open(
+    pub(super) fn open(
         site: &SiteConfig,
         config: &MqttConfig,
         stations: Option<BTreeSet<Name>>,
@@ -347,14 +161,14 @@ impl Link {
     }
 
     /// The other node has carried out a command.
-    fn learn(&mut self, executed: Executed) {
+    pub(super) fn learn(&mut self, executed: Executed) {
         let Executed { token, epoch, cycle } = executed;
         self.marks.push_back(ExecutionMark { key: CommandKey(token), execution: Execution { epoch, cycle } });
         self.carried_out.note(now(), executed);
     }
 
     /// Tells the client what it could not take before.
-    fn pass_on(&mut self) {
+    pub(super) fn pass_on(&mut self) {
         // Marks first: what was carried out must be known before anything is handed out.
         while let Some(mark) = self.marks.front() {
             if self.mqtt.note_executed(*mark).is_err() {
@@ -369,7 +183,7 @@ impl Link {
         }
     }
 
-    fn take_executed(&mut self, controls: &mut [GroupControl]) {
+    pub(super) fn take_executed(&mut self, controls: &mut [GroupControl]) {
         for control in controls {
             while let Some(executed) = control.ports.executed.dequeue() {
                 if let Some(number) = self.under_way.remove(&executed.token) {
@@ -388,7 +202,7 @@ impl Link {
     }
 
     /// What became of commands to the fleet. The fleet says so when it outlives this node.
-    fn take_fleet(&mut self, fleet: &FleetThread) -> Vec<Executed> {
+    pub(super) fn take_fleet(&mut self, fleet: &FleetThread) -> Vec<Executed> {
         let mut all = Vec::new();
         for answer in fleet.answers.try_iter() {
             let (number, outcome) = match answer {
@@ -412,7 +226,7 @@ impl Link {
 
     /// Tells what became of commands, but of none that this node alone knows to be carried out: should it
     /// die, its successor would carry it out again.
-    fn conclude(&mut self, outlives: impl Fn(u64, Instant) -> bool) {
+    pub(super) fn conclude(&mut self, outlives: impl Fn(u64, Instant) -> bool) {
         while let Some(done) = self.concluded.pop_front() {
             let outlived = done.executed.is_none_or(|executed| outlives(executed.cycle, done.since));
             // A full queue: the next round tries again.
@@ -426,7 +240,7 @@ impl Link {
         }
     }
 
-    fn hand_out(
+    pub(super) fn hand_out(
         &mut self,
         site: &SiteConfig,
         controls: &mut [GroupControl],
@@ -518,7 +332,7 @@ impl Link {
         HandOver::Done
     }
 
-    fn publish(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
+    pub(super) fn publish(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
         let (at, wall) = (now(), Timestamp::now());
         for control in controls {
             for (unit, position) in control.units.iter().enumerate() {
@@ -544,7 +358,7 @@ impl Link {
 }
 
 /// Milliseconds since 1970, as Sparkplug counts.
-fn wall_ms() -> u64 {
+pub(super) fn wall_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
@@ -552,53 +366,4 @@ fn wall_ms() -> u64 {
 fn sparkplug_topics(site: &SiteConfig, config: &MqttConfig) -> Result<Option<SparkplugTopics>, TopicError> {
     let Some(group) = &config.sparkplug_group else { return Ok(None) };
     Ok(Some(SparkplugTopics { group: Name::new(group)?, node: Name::new(&site.name)? }))
-}
-
-/// What became of a command, before its issuer is told.
-struct Concluded {
-    number: CommandNumber,
-    outcome: Outcome,
-    /// How it was carried out, if it was.
-    executed: Option<Executed>,
-    since: Instant,
-}
-
-/// What became of a command that was to be handed to a cycle.
-enum HandOver {
-    Done,
-    /// No room yet.
-    Later,
-    /// It is over.
-    Never(Outcome),
-}
-
-/// What a command asks of the fleet; `None` if it is for another unit.
-fn fleet_request(command: &IncomingCommand) -> Option<FleetRequest> {
-    let (number, key) = (command.number, command.key);
-    match &command.command {
-        command::Command::Transport(transport) => {
-            Some(FleetRequest::Submit { number, key, transport: transport.clone() })
-        }
-        command::Command::Cancel { order } => {
-            let order = CommandKey::of(&command.issuer, order);
-            Some(FleetRequest::Cancel { number, key, order })
-        }
-        command::Command::Derate { .. }
-        | command::Command::Start
-        | command::Command::Stop
-        | command::Command::EmergencyStop
-        | command::Command::Reset => None,
-    }
-}
-
-/// What a unit is told; `None` for what no unit can be told.
-fn action(command: &command::Command) -> Option<CommandAction> {
-    Some(match command {
-        command::Command::Derate { power_limit } => CommandAction::Derate(*power_limit),
-        command::Command::Start => CommandAction::Start,
-        command::Command::Stop => CommandAction::Stop,
-        command::Command::EmergencyStop => CommandAction::EmergencyStop,
-        command::Command::Reset => CommandAction::Reset,
-        command::Command::Transport(_) | command::Command::Cancel { .. } => return None,
-    })
 }
