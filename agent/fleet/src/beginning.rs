@@ -3,8 +3,9 @@
 //! # Model
 //!
 //! All that have an order are asked to give it up, and nothing is granted until they have. Then each takes part from
-//! where it stands. One that took part when the fleet was known last and does not say that it stands is lost: it may be
-//! anywhere on the way that it was granted then, so nobody comes there until it says so.
+//! where it stands. One that took part when the fleet was known last and does not say that it stands may be anywhere on the
+//! way that it was granted then: see [`crate::bystanders`]. One on the bus of which nothing was ever known may be anywhere:
+//! while there is one, nothing is granted.
 
 use std::collections::HashSet;
 
@@ -12,24 +13,15 @@ use control_loops_dispatch::{Node, OrderState, Vehicle};
 use hal_units::{Duration, Instant};
 use hal_vda5050::Outgoing;
 use jiff::Timestamp;
-use postcard_schema::Schema;
-use serde::{Deserialize, Serialize};
 
+use crate::bystanders::Bystander;
 use crate::site::{SiteFleet, SiteState, Step, controller};
 use crate::talk::Talk;
 
 /// A fleet that begins waits so long for vehicles to be heard,
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
-/// and so long for those that have an order to give it up, for those that took part before, and for each on the bus.
+/// and so long for those that have an order to give it up, and for those that took part before.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
-
-/// A vehicle of which nobody knows where it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
-pub(crate) struct Lost {
-    pub(crate) vehicle: u16,
-    /// Where it may be. These nodes are closed.
-    nodes: Vec<Node>,
-}
 
 impl SiteFleet {
     /// Begins without knowing where vehicles are and what they were told: all that have an order are asked to
@@ -69,9 +61,9 @@ impl SiteFleet {
             return Vec::new();
         }
         let release = then.traffic().release();
-        let lost = |at: usize| state.lost.iter().find(|lost| usize::from(lost.vehicle) == at);
-        let nodes = |at: usize| match lost(at) {
-            Some(lost) => lost.nodes.clone(),
+        let bystander = |at: usize| state.bystanders.iter().find(|by| usize::from(by.vehicle) == at);
+        let nodes = |at: usize| match bystander(at) {
+            Some(bystander) => bystander.nodes.clone(),
             None if !release.is_there(Vehicle(at as u16)) => Vec::new(),
             None => {
                 let vehicle = Vehicle(at as u16);
@@ -84,22 +76,19 @@ impl SiteFleet {
         (0..self.talks.len()).map(nodes).collect()
     }
 
-    /// Vehicles where they stand. Where those may be that are lost, nobody comes.
+    /// Vehicles where they stand, and bystanders where they may be.
     fn seat_all(&mut self, now: Instant) {
         let mut taken = HashSet::new();
         let seat = |talk: &Talk| talk.stands().filter(|(node, _)| taken.insert(node.0));
         let starts: Vec<_> = self.talks.iter().map(seat).collect();
         let unseated = std::mem::take(&mut self.may_be_at).into_iter().enumerate();
-        self.lost = unseated
-            .filter(|(at, nodes)| starts.get(*at).is_some_and(Option::is_none) && !nodes.is_empty())
-            .map(|(at, nodes)| Lost { vehicle: at as u16, nodes })
-            .collect();
+        let unseated =
+            unseated.filter(|(at, nodes)| starts.get(*at).is_some_and(Option::is_none) && !nodes.is_empty());
+        let bystanders: Vec<_> = unseated.map(|(at, nodes)| Bystander::somewhere(at as u16, nodes)).collect();
         let Ok(seated) = controller(&self.places, &starts, self.size) else { return };
         let before = std::mem::replace(&mut self.controller, seated);
-        for node in self.lost.iter().flat_map(|lost| &lost.nodes) {
-            // Nodes of the layout: each is opened as often as it is closed.
-            let _ = self.controller.set_node_closed(*node, true);
-        }
+        self.bystanders.clear();
+        bystanders.into_iter().for_each(|bystander| self.keep_clear_of(bystander));
         for (order, _) in before.state().orders() {
             if self.controller.submit(now, order).is_err() {
                 self.figures.failed += 1;
@@ -114,22 +103,15 @@ impl SiteFleet {
     /// heard of it since. One that speaks VDA 5050 says itself that it is there, as soon as the broker is.
     fn is_unheard(&self, at: usize) -> bool {
         let Some(talk) = self.talks.get(at).filter(|talk| talk.said().heard.is_none()) else { return false };
-        self.may_be_at.get(at).map_or(matches!(talk, Talk::Drive(_)), |nodes| !nodes.is_empty())
+        matches!(talk, Talk::Drive(_)) || self.may_be_at.get(at).is_some_and(|nodes| !nodes.is_empty())
     }
 
-    /// Whether it is known where a vehicle is; from when it says that it stands somewhere, others may come to where
-    /// it could have been.
-    pub(crate) fn is_found(&mut self, at: usize) -> bool {
-        let Some(index) = self.lost.iter().position(|lost| usize::from(lost.vehicle) == at) else {
-            return true;
-        };
-        if self.talks.get(at).is_none_or(|talk| talk.stands().is_none()) {
-            return false;
-        }
-        for node in self.lost.swap_remove(index).nodes {
-            let _ = self.controller.set_node_closed(node, false);
-        }
-        true
+    /// Vehicles that may be anywhere, so that nothing is granted.
+    pub(crate) fn anywhere(&self) -> impl Iterator<Item = Vehicle> + '_ {
+        let known = |at: &usize| self.may_be_at.get(*at).is_some_and(|nodes| !nodes.is_empty());
+        let vehicles = if self.settling.is_some() { self.talks.len() } else { 0 };
+        let anywhere = (0..vehicles).filter(move |at| self.is_unheard(*at) && !known(at));
+        anywhere.map(|at| Vehicle(at as u16))
     }
 
     /// Nothing is granted while vehicles may be moving for somebody unknown: what is said instead of a step.
@@ -137,7 +119,8 @@ impl SiteFleet {
         let since = self.settling?;
         let unheard = (0..self.talks.len()).any(|at| self.is_unheard(at));
         let unsettled = unheard || self.talks.iter().any(Talk::is_unsettled);
-        if now.since(since) >= if unsettled { SETTLED_WITHIN } else { HEARD_WITHIN } {
+        let waits_until = since + if unsettled { SETTLED_WITHIN } else { HEARD_WITHIN };
+        if now >= waits_until && self.anywhere().next().is_none() {
             self.settling = None;
             self.seat_all(now);
             return None;

@@ -22,8 +22,9 @@ use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::orders::{OrderParts, action, action_id, legs};
+use crate::orders::{action, action_id, legs};
 use crate::places::Places;
+use crate::underway::Underway;
 use crate::way::Way;
 use crate::whereabouts::{ON_NODE_METERS, meters_off, node_of};
 
@@ -37,28 +38,6 @@ const DOUBLINGS_MAX: u32 = 5;
 const NAMES_UNKNOWN: u64 = 1000;
 /// What a vehicle's own idea of its position may differ from ours when it is sent on from there, in metres.
 const START_MARGIN_METERS: f64 = 0.2;
-
-/// The order that a vehicle has, with what it stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
-struct Underway {
-    /// Makes its name.
-    id: u64,
-    update: u32,
-    course: u32,
-    /// Number of the waypoint at which it begins.
-    first: u32,
-    /// Places of its last message, and how many of them are released.
-    nodes: Vec<u32>,
-    /// Sequence of the first of these.
-    sequence: u32,
-    released: u32,
-    /// The transport order that it was sent for.
-    order: Option<u64>,
-    task: Option<Task>,
-    /// The first node ends charging.
-    ends_charging: bool,
-    cancels: bool,
-}
 
 /// What the other node of a pair has to know to go on with the conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -82,6 +61,8 @@ pub(crate) struct Said {
     pub(crate) heard: Option<Instant>,
     pub(crate) connected: bool,
     pub(crate) driving: bool,
+    /// In the hall, in metres.
+    pub(crate) position: Option<[f64; 2]>,
     pub(crate) charging: bool,
     pub(crate) emergency_stop: bool,
     pub(crate) mode: Option<Mode>,
@@ -241,6 +222,7 @@ impl Conversation {
             heard: Some(now),
             connected: true,
             driving: state.driving,
+            position: state.pose.as_ref().map(|pose| [pose.x, pose.y]),
             charging: state.charging,
             emergency_stop: stopped,
             mode: Some(match (failed, state.operating_mode.takes_orders()) {
@@ -428,12 +410,7 @@ impl Conversation {
         if order.order_update_id <= underway.update {
             return;
         }
-        underway.update = order.order_update_id;
-        let passed = first.sequence_id.saturating_sub(underway.sequence) / 2;
-        let passed = (passed as usize).min(underway.nodes.len());
-        underway.nodes.drain(..passed);
-        underway.sequence = first.sequence_id;
-        underway.released = underway.released.saturating_sub(passed as u32).max(1);
+        underway.follow(order.order_update_id, first.sequence_id);
     }
 
     /// What has waited too long for its echo.
@@ -584,24 +561,5 @@ impl Conversation {
             underway.cancels = false;
         }
         adopted
-    }
-}
-
-impl Underway {
-    /// Number of the last waypoint that the vehicle was told to go to.
-    fn told(&self) -> u32 {
-        self.first + self.sequence / 2 + self.released.saturating_sub(1)
-    }
-
-    fn parts(&self) -> OrderParts<'_> {
-        OrderParts {
-            id: self.id,
-            update: self.update,
-            nodes: &self.nodes,
-            sequence: self.sequence,
-            released: self.released as usize,
-            task: self.task,
-            ends_charging: self.ends_charging,
-        }
     }
 }

@@ -137,6 +137,7 @@ impl DriveTalk {
             heard: Some(seen_at),
             connected: true,
             driving: !sight.standing,
+            position: sight.pose.map(|pose| [pose.x.get(), pose.y.get()]),
             charging: self.state.charges && sight.standing,
             emergency_stop: stopped,
             mode,

@@ -15,6 +15,7 @@
 //! - places: the hall's nodes by name.
 
 mod beginning;
+mod bystanders;
 mod conversation;
 mod drive;
 mod figures;
@@ -24,6 +25,7 @@ mod places;
 mod shown;
 mod site;
 mod talk;
+mod underway;
 mod way;
 mod whereabouts;
 

@@ -3,6 +3,7 @@
 use agent_status::{Fleet, FleetOrders, Vehicle as ShownVehicle};
 use control_loops_dispatch::{Cause, Degradation, Duty, Node, OrderState, Standing, Vehicle, Why};
 
+use crate::bystanders::Bystander;
 use crate::conversation::Said;
 use crate::site::{SiteFleet, VehicleLink};
 
@@ -60,13 +61,18 @@ impl SiteFleet {
         };
         let of =
             |(vehicle, what): &(Vehicle, Degradation)| format!("{} {}", self.name(*vehicle), words(*what));
-        let lost = self.lost.iter().map(|lost| {
+        let bystander = |bystander: &Bystander| {
+            let name = self.name(Vehicle(bystander.vehicle));
+            format!("{name} takes no part: the places where it may be are closed")
+        };
+        let anywhere = |vehicle: Vehicle| {
             format!(
-                "{} does not say where it stands: the way that it had is closed",
-                self.name(Vehicle(lost.vehicle))
+                "{} was never heard and may stand anywhere, so no vehicle is sent: bring it up, or take it out of the site's file",
+                self.name(vehicle)
             )
-        });
-        self.degraded.iter().map(of).chain(lost).collect()
+        };
+        let degraded = self.degraded.iter().map(of);
+        degraded.chain(self.bystanders.iter().map(bystander)).chain(self.anywhere().map(anywhere)).collect()
     }
 
     fn vehicle(&self, at: usize) -> ShownVehicle {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::beginning::Lost;
+use crate::bystanders::Bystander;
 use crate::conversation::{Disbelief, Found};
 use crate::figures::Figures;
 use crate::places::Places;
@@ -91,8 +91,8 @@ pub enum FleetError {
 pub(crate) struct SiteState {
     pub(crate) controller: FleetState,
     pub(crate) talks: Vec<TalkState>,
-    /// Vehicles of which nobody knows where they are.
-    pub(crate) lost: Vec<Lost>,
+    /// Vehicles that take no part, and where they are in the way.
+    pub(crate) bystanders: Vec<Bystander>,
 }
 
 /// Why a state is not gone on from.
@@ -132,8 +132,8 @@ pub struct SiteFleet {
     pub(crate) settling: Option<Instant>,
     /// Where each vehicle may be that took part when the fleet was known last, while it begins anew.
     pub(crate) may_be_at: Vec<Vec<Node>>,
-    /// Vehicles that were not heard then.
-    pub(crate) lost: Vec<Lost>,
+    /// Vehicles that take no part, and where they are in the way.
+    pub(crate) bystanders: Vec<Bystander>,
     /// Memory for states.
     scratch: Option<FleetState>,
     way: Way,
@@ -177,7 +177,7 @@ impl SiteFleet {
             degraded: Vec::new(),
             settling: None,
             may_be_at: Vec::new(),
-            lost: Vec::new(),
+            bystanders: Vec::new(),
             scratch: None,
             way: Way::default(),
         })
@@ -193,7 +193,7 @@ impl SiteFleet {
         self.talks = self.links.iter().map(Talk::new).collect();
         (self.figures, self.way, self.settling) = (Figures::default(), Way::default(), None);
         self.may_be_at.clear();
-        self.lost.clear();
+        self.bystanders.clear();
         self.timed.clear();
         self.degraded.clear();
         Ok(())
@@ -250,7 +250,7 @@ impl SiteFleet {
 
     pub(crate) fn take_report(&mut self, at: usize) {
         let vehicle = Vehicle(at as u16);
-        if self.settling.is_none() && !self.is_found(at) {
+        if self.settling.is_none() && !self.can_take_part(at) {
             return;
         }
         let Some(talk) = self.talks.get(at) else { return };
@@ -351,7 +351,7 @@ impl SiteFleet {
         let mut step = Step::default();
         for at in 0..self.talks.len() {
             let vehicle = Vehicle(at as u16);
-            if self.lost.iter().any(|lost| lost.vehicle == vehicle.0) {
+            if self.bystanders.iter().any(|bystander| bystander.vehicle == vehicle.0) {
                 step.messages.extend(self.talks.get_mut(at).and_then(|talk| talk.settle(now, wall)));
                 continue;
             }
@@ -447,7 +447,7 @@ impl SiteFleet {
         let mut controller = self.scratch.take().unwrap_or_else(|| self.controller.state());
         self.controller.save(&mut controller);
         let talks = self.talks.iter().map(Talk::state).collect();
-        let state = SiteState { controller, talks, lost: self.lost.clone() };
+        let state = SiteState { controller, talks, bystanders: self.bystanders.clone() };
         // A vector grows as it must: nothing here can fail.
         let bytes = postcard::to_allocvec(&state).unwrap_or_default();
         self.scratch = Some(state.controller);
@@ -473,14 +473,14 @@ impl SiteFleet {
         }
         self.controller.restore(&state.controller, now).map_err(NotRestored::OtherFleet)?;
         for (at, (talk, last)) in self.talks.iter_mut().zip(&state.talks).enumerate() {
-            if state.lost.iter().any(|lost| usize::from(lost.vehicle) == at) {
+            if state.bystanders.iter().any(|bystander| usize::from(bystander.vehicle) == at) {
                 // Whatever it may have been told, it has to give that up first.
                 talk.begin_after(last);
             } else {
                 talk.restore(last);
             }
         }
-        self.lost = state.lost;
+        self.bystanders = state.bystanders;
         self.timed.clear();
         Ok(())
     }
