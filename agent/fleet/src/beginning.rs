@@ -29,7 +29,7 @@ impl SiteFleet {
     /// taken that nobody had fetched yet; returns those whose load is somewhere on its way, which a person
     /// has to look for.
     pub fn begin(&mut self, now: Instant, bytes: Option<&[u8]>) -> Vec<u64> {
-        self.settling = Some(now);
+        (self.leads, self.settling) = (true, Some(now));
         let state = bytes.and_then(|bytes| postcard::from_bytes::<SiteState>(bytes).ok());
         self.may_be_at = state.as_ref().map_or_else(Vec::new, |state| self.places_of(now, state));
         for (talk, last) in self.talks.iter_mut().zip(state.iter().flat_map(|state| &state.talks)) {
@@ -70,7 +70,11 @@ impl SiteFleet {
                 // Of what is not promised, the first action may have begun.
                 let granted = release.promised(vehicle).max(1);
                 let way = release.actions(vehicle).take(granted).map(|action| action.node);
-                std::iter::once(release.node(vehicle)).chain(way).collect()
+                let mut nodes: Vec<Node> = std::iter::once(release.node(vehicle)).chain(way).collect();
+                // A turn stays at its node.
+                nodes.sort_unstable();
+                nodes.dedup();
+                nodes
             }
         };
         (0..self.talks.len()).map(nodes).collect()
@@ -84,7 +88,7 @@ impl SiteFleet {
         let unseated = std::mem::take(&mut self.may_be_at).into_iter().enumerate();
         let unseated =
             unseated.filter(|(at, nodes)| starts.get(*at).is_some_and(Option::is_none) && !nodes.is_empty());
-        let bystanders: Vec<_> = unseated.map(|(at, nodes)| Bystander::somewhere(at as u16, nodes)).collect();
+        let bystanders: Vec<_> = unseated.map(|(at, nodes)| Bystander::on_way(at as u16, nodes)).collect();
         let Ok(seated) = controller(&self.places, &starts, self.size) else { return };
         let before = std::mem::replace(&mut self.controller, seated);
         self.bystanders.clear();

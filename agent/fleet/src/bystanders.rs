@@ -4,8 +4,8 @@
 //! # Model
 //!
 //! The fleet's control keeps vehicles apart that take part. Nobody may come to where another one is: the places near
-//! its own position, or, while it does not say that, the way that it was granted last. These are closed, and opened
-//! when it takes part or is elsewhere.
+//! its own position, or, while it does not say that, the way that it was granted last. These are barred, and opened
+//! when it takes part or is elsewhere; orders wait for that.
 
 use control_loops_dispatch::{Node, Standing, Vehicle};
 use postcard_schema::Schema;
@@ -20,16 +20,18 @@ const MOVED_METERS: f64 = 0.2;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 pub(crate) struct Bystander {
     pub(crate) vehicle: u16,
-    /// Where it may be. These nodes are closed.
+    /// Where it may be. These nodes are barred.
     pub(crate) nodes: Vec<Node>,
-    /// Its position when they were closed, in metres; none if it has not said that.
+    /// Of these the way that somebody has granted it: it may go on there as long as it does not stand.
+    way: Vec<Node>,
+    /// Its position when that was found, in metres; none if it has not said it.
     position: Option<[f64; 2]>,
 }
 
 impl Bystander {
-    /// One that may be anywhere on these nodes.
-    pub(crate) const fn somewhere(vehicle: u16, nodes: Vec<Node>) -> Self {
-        Self { vehicle, nodes, position: None }
+    /// One that may be anywhere on this way.
+    pub(crate) fn on_way(vehicle: u16, way: Vec<Node>) -> Self {
+        Self { vehicle, nodes: way.clone(), way, position: None }
     }
 }
 
@@ -38,44 +40,47 @@ impl SiteFleet {
     pub(crate) fn can_take_part(&mut self, at: usize) -> bool {
         let vehicle = Vehicle(at as u16);
         let Some(talk) = self.talks.get(at) else { return false };
+        let known = self.bystanders.iter().position(|bystander| bystander.vehicle == vehicle.0);
         if self.controller.standing(vehicle) != Some(Standing::Absent) || talk.stands().is_some() {
-            self.come_again(vehicle);
+            if let Some(bystander) = known.map(|known| self.bystanders.swap_remove(known)) {
+                self.bar(&bystander.nodes, &[]);
+            }
             return true;
         }
         let said = talk.said();
         let Some(position) = said.position else { return false };
-        let known = self.bystanders.iter().find(|bystander| bystander.vehicle == vehicle.0);
-        let same = |[x, y]: [f64; 2]| (x - position[0]).hypot(y - position[1]) < MOVED_METERS;
-        if known.and_then(|known| known.position).is_some_and(same) {
-            return false;
+        let before = known.map(|known| self.bystanders.swap_remove(known));
+        let mut now = before.clone().unwrap_or_else(|| Bystander::on_way(vehicle.0, Vec::new()));
+        let leaves_way = !said.driving && !now.way.is_empty();
+        let near = |[x, y]: [f64; 2]| (x - position[0]).hypot(y - position[1]) < MOVED_METERS;
+        if leaves_way || !now.position.is_some_and(near) {
+            if leaves_way {
+                now.way.clear();
+            }
+            now.position = Some(position);
+            now.nodes = self.places.near(position);
+            let way = now.way.iter().filter(|node| !now.nodes.contains(node)).copied();
+            now.nodes.extend(way.collect::<Vec<_>>());
+            self.bar(before.as_ref().map_or(&[], |before| &before.nodes), &now.nodes);
         }
-        let mut nodes = self.places.near(position);
-        if let Some(known) = known.filter(|_| said.driving) {
-            // It is not known where it goes.
-            nodes
-                .extend(known.nodes.iter().filter(|node| !nodes.contains(node)).copied().collect::<Vec<_>>());
-        }
-        let position = (!said.driving).then_some(position);
-        self.come_again(vehicle);
-        self.keep_clear_of(Bystander { vehicle: vehicle.0, nodes, position });
+        self.bystanders.push(now);
         false
     }
 
-    /// Closes the places where a bystander may be.
+    /// Bars the places where a bystander may be.
     pub(crate) fn keep_clear_of(&mut self, bystander: Bystander) {
-        for node in &bystander.nodes {
-            // Nodes of the layout: each is opened as often as it is closed.
-            let _ = self.controller.set_node_closed(*node, true);
-        }
+        self.bar(&[], &bystander.nodes);
         self.bystanders.push(bystander);
     }
 
-    /// Opens the places where it was.
-    fn come_again(&mut self, vehicle: Vehicle) {
-        let known = self.bystanders.iter().position(|bystander| bystander.vehicle == vehicle.0);
-        let Some(bystander) = known.map(|known| self.bystanders.swap_remove(known)) else { return };
-        for node in bystander.nodes {
-            let _ = self.controller.set_node_closed(node, false);
+    /// Bars these nodes instead of those; what is in both stays as it is, since each change makes others plan anew.
+    fn bar(&mut self, before: &[Node], now: &[Node]) {
+        // Nodes of the layout: each is opened as often as it is barred.
+        for node in now.iter().filter(|node| !before.contains(node)) {
+            let _ = self.controller.set_node_barred(*node, true);
+        }
+        for node in before.iter().filter(|node| !now.contains(node)) {
+            let _ = self.controller.set_node_barred(*node, false);
         }
     }
 }

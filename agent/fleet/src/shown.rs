@@ -3,12 +3,14 @@
 use agent_status::{Fleet, FleetOrders, Vehicle as ShownVehicle};
 use control_loops_dispatch::{Cause, Degradation, Duty, Node, OrderState, Standing, Vehicle, Why};
 
-use crate::bystanders::Bystander;
 use crate::conversation::Said;
 use crate::site::{SiteFleet, VehicleLink};
 
 /// Causes that are named for one vehicle.
 const CAUSES_MAX: usize = 8;
+
+/// Of vehicles with the same trouble so many are named.
+const NAMED_MAX: usize = 5;
 
 impl SiteFleet {
     /// The report about the fleet.
@@ -61,18 +63,26 @@ impl SiteFleet {
         };
         let of =
             |(vehicle, what): &(Vehicle, Degradation)| format!("{} {}", self.name(*vehicle), words(*what));
-        let bystander = |bystander: &Bystander| {
-            let name = self.name(Vehicle(bystander.vehicle));
-            format!("{name} takes no part: the places where it may be are closed")
-        };
-        let anywhere = |vehicle: Vehicle| {
+        let bystanders = self.bystanders.iter().map(|bystander| Vehicle(bystander.vehicle));
+        let bystanders = self
+            .some_of(bystanders)
+            .map(|names| format!("no part is taken by {names}: the places where they may be are closed"));
+        let anywhere = self.some_of(self.anywhere()).map(|names| {
             format!(
-                "{} was never heard and may stand anywhere, so no vehicle is sent: bring it up, or take it out of the site's file",
-                self.name(vehicle)
+                "never heard and perhaps anywhere: {names}; no vehicle is sent before they are brought up or taken out of \
+                 the site's file"
             )
-        };
-        let degraded = self.degraded.iter().map(of);
-        degraded.chain(self.bystanders.iter().map(bystander)).chain(self.anywhere().map(anywhere)).collect()
+        });
+        self.degraded.iter().map(of).chain(bystanders).chain(anywhere).collect()
+    }
+
+    /// The names of the first of these, and how many more there are; `None` if there are none.
+    fn some_of(&self, vehicles: impl Iterator<Item = Vehicle>) -> Option<String> {
+        let vehicles: Vec<_> = vehicles.collect();
+        let names: Vec<_> = vehicles.iter().take(NAMED_MAX).map(|vehicle| self.name(*vehicle)).collect();
+        let more = vehicles.len().saturating_sub(NAMED_MAX);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        (!names.is_empty()).then(|| format!("{}{more}", names.join(", ")))
     }
 
     fn vehicle(&self, at: usize) -> ShownVehicle {

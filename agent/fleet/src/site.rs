@@ -128,6 +128,8 @@ pub struct SiteFleet {
     pub(crate) degraded: Vec<(Vehicle, Degradation)>,
     /// Most orders, and how often a step is made.
     pub(crate) size: (usize, Duration),
+    /// Whether this fleet is led here. Otherwise it is only listened to.
+    pub(crate) leads: bool,
     /// Since when vehicles are asked to give up what somebody unknown has told them.
     pub(crate) settling: Option<Instant>,
     /// Where each vehicle may be that took part when the fleet was known last, while it begins anew.
@@ -175,6 +177,7 @@ impl SiteFleet {
             figures: Figures::default(),
             timed: HashMap::new(),
             degraded: Vec::new(),
+            leads: false,
             settling: None,
             may_be_at: Vec::new(),
             bystanders: Vec::new(),
@@ -183,7 +186,7 @@ impl SiteFleet {
         })
     }
 
-    /// Forgets all vehicles and orders, as if it had just been made.
+    /// Forgets all vehicles and orders, as if it had just been made. What was counted stays.
     ///
     /// # Errors
     /// See [`FleetError`]; none is known, because there was a controller before. Nothing is forgotten then.
@@ -191,12 +194,17 @@ impl SiteFleet {
         let nobody = vec![None; self.talks.len()];
         self.controller = controller(&self.places, &nobody, self.size).map_err(FleetError::Setup)?;
         self.talks = self.links.iter().map(Talk::new).collect();
-        (self.figures, self.way, self.settling) = (Figures::default(), Way::default(), None);
+        (self.way, self.settling) = (Way::default(), None);
         self.may_be_at.clear();
         self.bystanders.clear();
         self.timed.clear();
         self.degraded.clear();
         Ok(())
+    }
+
+    /// Somebody else leads the fleet from now on.
+    pub fn follow(&mut self) {
+        self.leads = false;
     }
 
     /// Topics that have to be heard, as filters.
@@ -249,6 +257,9 @@ impl SiteFleet {
     }
 
     pub(crate) fn take_report(&mut self, at: usize) {
+        if !self.leads {
+            return;
+        }
         let vehicle = Vehicle(at as u16);
         if self.settling.is_none() && !self.can_take_part(at) {
             return;
@@ -339,8 +350,11 @@ impl SiteFleet {
         }
     }
 
-    /// One step.
+    /// One step; none while somebody else leads the fleet.
     pub fn step(&mut self, now: Instant, wall: Timestamp) -> Step {
+        if !self.leads {
+            return Step::default();
+        }
         if let Some(said) = self.settle(now, wall) {
             return said;
         }
@@ -481,6 +495,7 @@ impl SiteFleet {
             }
         }
         self.bystanders = state.bystanders;
+        self.leads = true;
         self.timed.clear();
         Ok(())
     }

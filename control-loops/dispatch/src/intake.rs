@@ -182,6 +182,15 @@ impl FleetController {
         self.traffic.set_node_closed(node, closed)
     }
 
+    /// As [`FleetController::set_node_closed`], but because of a vehicle that takes no part: it will open again, so
+    /// orders wait for that.
+    ///
+    /// # Errors
+    /// If there is no such node, or it is not barred.
+    pub fn set_node_barred(&mut self, node: Node, barred: bool) -> Result<(), CloseError> {
+        self.traffic.set_node_barred(node, barred)
+    }
+
     /// Takes an order out of the book, and says so.
     pub(crate) fn end_order(&mut self, slot: u16, outcome: Outcome) {
         let Some(record) = self.book.end(slot, outcome) else { return };

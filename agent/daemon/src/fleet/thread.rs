@@ -307,9 +307,12 @@ impl FleetLoop {
         self.drives.forget();
         self.fresh.clear();
         self.term = term;
-        if let Some(epoch) = term {
-            self.leading.begin(mark_epoch(epoch));
-            self.begin_term(at);
+        match term {
+            Some(epoch) => {
+                self.leading.begin(mark_epoch(epoch));
+                self.begin_term(at);
+            }
+            None => self.fleet.follow(),
         }
         self.link.set_open(at, term.is_some());
         self.next_step = at;
