@@ -6,17 +6,21 @@
 //! where it stands. One that took part when the fleet was known last and does not say that it stands may be anywhere on the
 //! way that it was granted then: see [`crate::bystanders`]. One on the bus of which nothing was ever known may be anywhere:
 //! while there is one, nothing is granted.
+//!
+//! Orders that vehicles had are gone on with, as far as vehicles show where their loads are: see [`crate::aboard`].
 
 use std::collections::HashSet;
 
-use control_loops_dispatch::{Node, OrderState, Vehicle};
+use control_loops_dispatch::{Fault, Node, Order, OrderError, OrderId, OrderState, Outcome, Vehicle};
 use hal_units::{Duration, Instant};
 use hal_vda5050::Outgoing;
 use jiff::Timestamp;
 
+use crate::aboard::{Aboard, Resumption};
 use crate::bystanders::Bystander;
-use crate::site::{SiteFleet, SiteState, Step, controller};
+use crate::site::{Handed, SiteFleet, SiteState, Step, controller};
 use crate::talk::Talk;
+use crate::whereabouts::{ON_NODE_METERS, meters_off};
 
 /// A fleet that begins waits so long for vehicles to be heard,
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
@@ -25,31 +29,93 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
 impl SiteFleet {
     /// Begins without knowing where vehicles are and what they were told: all that have an order are asked to
-    /// give it up, and nothing is granted until they have. Of `bytes`, a state that may be old, the orders are
-    /// taken that nobody had fetched yet; returns those whose load is somewhere on its way, which a person
-    /// has to look for.
-    pub fn begin(&mut self, now: Instant, bytes: Option<&[u8]>) -> Vec<u64> {
+    /// give it up, and nothing is granted until they have. Orders are taken from `bytes`, a state that may be old; those
+    /// that a vehicle had are gone on with as far as it shows where their loads are. See [`SiteFleet::take_lost`].
+    pub fn begin(&mut self, now: Instant, bytes: Option<&[u8]>) {
         (self.leads, self.settling) = (true, Some(now));
-        let state = bytes.and_then(|bytes| postcard::from_bytes::<SiteState>(bytes).ok());
-        self.may_be_at = state.as_ref().map_or_else(Vec::new, |state| self.places_of(now, state));
-        for (talk, last) in self.talks.iter_mut().zip(state.iter().flat_map(|state| &state.talks)) {
+        let handed = bytes.and_then(|bytes| postcard::from_bytes::<Handed>(bytes).ok());
+        let Some(Handed { now: latest, before }) = handed else {
+            // Whoever follows in the middle of it is to begin, too.
+            let talks = self.talks.iter().map(Talk::state).collect();
+            let controller = self.controller.state();
+            self.before = Some(SiteState { controller, talks, bystanders: Vec::new(), heeded: Vec::new() });
+            self.may_be_at = vec![Vec::new(); self.talks.len()];
+            return;
+        };
+        for (talk, last) in self.talks.iter_mut().zip(&latest.talks) {
             talk.begin_after(last);
         }
-        let mut on_the_way = Vec::new();
-        for (order, state) in state.iter().flat_map(|state| state.controller.orders()) {
-            let fetched = match state {
-                OrderState::Waiting | OrderState::Assigned(_) | OrderState::ToPick(_) => false,
-                // To do something at one node only can be begun anew.
-                OrderState::ToDrop(_) | OrderState::AtDrop(_) => order.pick.is_some(),
-                OrderState::AtPick(_) | OrderState::Held(_) => true,
-                OrderState::Over(_) => continue,
-            };
-            if fetched || self.controller.submit(now, order).is_err() {
-                on_the_way.push(order.id.0);
-                self.figures.failed += 1;
+        self.controller.remember_ended(&latest.controller);
+        self.heeded.clone_from(&latest.heeded);
+        for (order, state) in latest.controller.orders() {
+            if state.vehicle().is_none() && self.controller.submit(now, order).is_err() {
+                self.lose(order.id);
             }
         }
-        on_the_way
+        // One that had only begun itself knows no more than it was told.
+        let before = before.unwrap_or(latest);
+        self.may_be_at = self.places_of(now, &before);
+        self.before = Some(before);
+    }
+
+    /// The orders whose loads a person has to look for, which was not known before.
+    pub fn take_lost(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Orders that a vehicle had when the fleet was led last, while it is not known what became of them.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = (Order, OrderState)> + '_ {
+        let orders = self.before.iter().flat_map(|before| before.controller.orders());
+        orders.filter(|(_, state)| state.vehicle().is_some())
+    }
+
+    fn lose(&mut self, order: OrderId) {
+        self.controller.conclude(order, Outcome::Failed(Fault::Lost));
+        self.lost.push(order.0);
+    }
+
+    /// Goes on with the orders that vehicles had, as far as it is clear where their loads are.
+    fn resume_orders(&mut self, now: Instant) {
+        let Some(before) = self.before.take() else { return };
+        for (order, state) in before.controller.orders() {
+            let Some(vehicle) = state.vehicle() else { continue };
+            let taken = match self.resumption(&before, &order, state) {
+                Resumption::Anew => self.controller.submit(now, order).is_ok(),
+                Resumption::GoesOn => self.controller.take_up(now, order, vehicle).is_ok(),
+                Resumption::Done => {
+                    self.controller.conclude(order.id, Outcome::Done);
+                    true
+                }
+                Resumption::Lost => false,
+            };
+            if !taken {
+                self.lose(order.id);
+            }
+        }
+    }
+
+    fn resumption(&self, before: &SiteState, order: &Order, state: OrderState) -> Resumption {
+        let at = state.vehicle().map(|vehicle| usize::from(vehicle.0));
+        let talks = at.and_then(|at| Some((self.talks.get(at)?, before.talks.get(at)?)));
+        let (Some((talk, last)), Some(_)) = (talks, order.pick) else {
+            // To do something at one node only can be begun anew.
+            return if order.pick.is_none() { Resumption::Anew } else { Resumption::Lost };
+        };
+        let here = talk.said().position;
+        let off = here.and_then(|here| meters_off(&self.places, order.drop, here));
+        let is_at_drop = off.is_some_and(|meters| meters <= ON_NODE_METERS);
+        talk.aboard(last, &self.places).resumption(state, is_at_drop)
+    }
+
+    /// Whether it is not clear yet what a vehicle has done with the load of its order, and may be soon.
+    fn is_unclear(&self, at: usize) -> bool {
+        let mut orders = self.unresolved();
+        let has_order = orders.any(|(_, state)| state.vehicle().is_some_and(|of| usize::from(of.0) == at));
+        let last = self.before.as_ref().and_then(|before| before.talks.get(at));
+        has_order
+            && last.zip(self.talks.get(at)).is_some_and(|(last, talk)| {
+                talk.said().connected && talk.aboard(last, &self.places) == Aboard::Unknown
+            })
     }
 
     /// Where vehicles may be that take part in this state: anywhere on the way that it has granted, since a vehicle that
@@ -80,7 +146,8 @@ impl SiteFleet {
         (0..self.talks.len()).map(nodes).collect()
     }
 
-    /// Vehicles where they stand, and bystanders where they may be.
+    /// Vehicles where they stand, and bystanders where they may be, all at once: one after the other would have to make
+    /// sure each time that nobody else comes there.
     fn seat_all(&mut self, now: Instant) {
         let mut taken = HashSet::new();
         let seat = |talk: &Talk| talk.stands().filter(|(node, _)| taken.insert(node.0));
@@ -90,12 +157,16 @@ impl SiteFleet {
             unseated.filter(|(at, nodes)| starts.get(*at).is_some_and(Option::is_none) && !nodes.is_empty());
         let bystanders: Vec<_> = unseated.map(|(at, nodes)| Bystander::on_way(at as u16, nodes)).collect();
         let Ok(seated) = controller(&self.places, &starts, self.size) else { return };
-        let before = std::mem::replace(&mut self.controller, seated);
+        let waiting = std::mem::replace(&mut self.controller, seated).state();
         self.bystanders.clear();
         bystanders.into_iter().for_each(|bystander| self.keep_clear_of(bystander));
-        for (order, _) in before.state().orders() {
-            if self.controller.submit(now, order).is_err() {
-                self.figures.failed += 1;
+        self.controller.remember_ended(&waiting);
+        self.resume_orders(now);
+        for (order, _) in waiting.orders() {
+            if let Err(error) = self.controller.submit(now, order)
+                && error != OrderError::Duplicate
+            {
+                self.lose(order.id);
             }
         }
         for at in 0..self.talks.len() {
@@ -122,9 +193,19 @@ impl SiteFleet {
     pub(crate) fn settle(&mut self, now: Instant, wall: Timestamp) -> Option<Step> {
         let since = self.settling?;
         let unheard = (0..self.talks.len()).any(|at| self.is_unheard(at));
-        let unsettled = unheard || self.talks.iter().any(Talk::is_unsettled);
+        let unclear = (0..self.talks.len()).any(|at| self.is_unclear(at));
+        let unsettled = unheard || unclear || self.talks.iter().any(Talk::is_unsettled);
         let waits_until = since + if unsettled { SETTLED_WITHIN } else { HEARD_WITHIN };
-        if now >= waits_until && self.anywhere().next().is_none() {
+        if self.sent_on.is_none() && now >= waits_until && self.anywhere().next().is_none() {
+            let said = self.send_on(now, wall);
+            if !said.is_empty() {
+                return Some(said);
+            }
+        }
+        if self.is_any_sent_on(now) {
+            return Some(Step { messages: self.due(now, wall), ..Step::default() });
+        }
+        if self.sent_on.take().is_some() {
             self.settling = None;
             self.seat_all(now);
             return None;

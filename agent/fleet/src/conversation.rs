@@ -15,14 +15,15 @@
 use control_loops_dispatch::{Heading, Mode, Node, Task, TaskKind, TaskReport, TaskResult, VehicleReport};
 use hal_units::{Duration, Instant};
 use hal_vda5050::{
-    ActionStatus, Address, Connection, ConnectionState, Dialogue, EmergencyStop, Event, Level, Limits,
-    Malformed, Order, Outgoing, Refusal, State, StateFault, Topic,
+    ActionState, ActionStatus, Address, Connection, ConnectionState, Dialogue, EmergencyStop, Event, Level,
+    Limits, Malformed, Order, Outgoing, Refusal, State, StateFault, Topic,
 };
 use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::orders::{action, action_id, legs};
+use crate::aboard::Aboard;
+use crate::orders::{OrderParts, action, action_id, legs, task_number};
 use crate::places::Places;
 use crate::underway::Underway;
 use crate::way::Way;
@@ -68,6 +69,8 @@ pub(crate) struct Said {
     pub(crate) mode: Option<Mode>,
     pub(crate) battery_percent: f64,
     pub(crate) last_node: String,
+    /// Whether it carries a load, if it can tell.
+    pub(crate) loaded: Option<bool>,
     /// The worst error, in its own word.
     pub(crate) error: Option<String>,
 }
@@ -115,6 +118,10 @@ pub(crate) struct Conversation {
     begin: Begin,
     /// No order has been begun since the conversation was.
     begin_names: bool,
+    /// An action of its order is being done.
+    busy: bool,
+    /// The numbers of tasks that it says it has done.
+    ends: Vec<u32>,
 }
 
 /// Whether a conversation has begun.
@@ -145,12 +152,27 @@ impl Conversation {
             adopt: false,
             begin: Begin::Unknown,
             begin_names: true,
+            busy: false,
+            ends: Vec::new(),
         }
     }
 
     /// Begins anew after a conversation of which this is the last that is known: its names are not used again.
     pub(crate) fn begin_after(&mut self, last: &ConversationState) {
         self.state.begun = last.begun + NAMES_UNKNOWN;
+    }
+
+    /// Whether the vehicle has a load, after a conversation of which this is the last that is known.
+    pub(crate) fn aboard(&self, last: &ConversationState) -> Aboard {
+        let task = last.underway.as_ref().and_then(|underway| underway.task);
+        match (self.said.loaded, task) {
+            _ if self.busy => Aboard::Unknown,
+            (Some(true), _) => Aboard::Load,
+            (Some(false), _) => Aboard::Nothing,
+            (None, None) => Aboard::AsBefore,
+            (None, Some(task)) if self.ends.contains(&task.number) => Aboard::after(task.kind),
+            (None, Some(_)) => Aboard::Unknown,
+        }
     }
 
     /// Whether the vehicle may still be moving for somebody else.
@@ -232,6 +254,7 @@ impl Conversation {
             }),
             battery_percent: state.charge_percent,
             last_node: state.last_node_id.clone(),
+            loaded: state.loads.map(|loads| loads > 0),
             error: worst.map(|error| error.error_type.clone()),
         };
         self.watch_task(state);
@@ -239,7 +262,20 @@ impl Conversation {
         let place = places.hall.node(&state.last_node_id).zip(state.pose.as_ref());
         let off = place.and_then(|(node, pose)| meters_off(places, node, [pose.x, pose.y]));
         self.off_place_meters = off.unwrap_or(0.0);
-        let idle = state.nodes.is_empty() && state.edges.is_empty() && !state.driving;
+        let busy = |action: &ActionState| match action.status {
+            ActionStatus::Waiting | ActionStatus::Finished | ActionStatus::Failed => false,
+            ActionStatus::Initializing
+            | ActionStatus::Running
+            | ActionStatus::Paused
+            | ActionStatus::Retriable => true,
+        };
+        self.busy = state.actions.iter().any(busy);
+        self.ends.clear();
+        self.ends.extend(state.actions.iter().filter_map(|action| {
+            let number = task_number(&action.action_id)?;
+            (action.status == ActionStatus::Finished).then_some(number)
+        }));
+        let idle = state.nodes.is_empty() && state.edges.is_empty() && !state.driving && !self.busy;
         if idle {
             self.begin = Begin::Done;
         }
@@ -353,9 +389,54 @@ impl Conversation {
 
     /// Where the vehicle stands, if it can join there.
     pub(crate) fn stands(&self) -> Option<(Node, Heading)> {
-        let ready =
-            self.begin == Begin::Done && self.said.mode == Some(Mode::Automatic) && !self.said.driving;
-        self.node.filter(|_| ready)
+        self.node.filter(|_| self.is_ready() && self.is_at_place())
+    }
+
+    /// Whether the vehicle stands between two places, where it cannot join.
+    pub(crate) fn stands_between(&self) -> bool {
+        self.is_ready() && !self.is_at_place()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.begin == Begin::Done && self.said.mode == Some(Mode::Automatic) && !self.said.driving
+    }
+
+    /// Sends a vehicle that stands between two places on to the next one.
+    pub(crate) fn send_on(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        next: Node,
+        places: &Places,
+    ) -> Option<Outgoing> {
+        let (last, _) = self.node?;
+        let id = self.next_name(wall);
+        let nodes = [last.0, next.0];
+        let parts = OrderParts {
+            id,
+            update: 0,
+            nodes: &nodes,
+            sequence: 0,
+            released: 2,
+            task: None,
+            ends_charging: false,
+        };
+        let mut order = places.order(&parts, &self.address);
+        self.start_from_here(&mut order);
+        let legs = legs(&order);
+        let start = order.nodes.into_iter().next()?;
+        let outgoing = self.dialogue.begin(now, wall, &order.order_id, start, legs, 1).ok()?;
+        self.state.begun += 1;
+        Some(outgoing)
+    }
+
+    /// Makes the name of the next order.
+    fn next_name(&mut self, wall: Timestamp) -> u64 {
+        if std::mem::take(&mut self.begin_names) {
+            let time = u64::try_from(wall.as_millisecond()).unwrap_or(0);
+            self.state.begun = self.state.begun.max(time);
+        }
+        self.state.begun
     }
 
     /// What follows from the granted way: at most one message, to be sent when the other node knows.
@@ -433,13 +514,8 @@ impl Conversation {
             return None;
         }
         let ends_charging = std::mem::take(&mut self.state.charges);
-        if self.begin_names {
-            let time = u64::try_from(wall.as_millisecond()).unwrap_or(0);
-            self.state.begun = self.state.begun.max(time);
-            self.begin_names = false;
-        }
         let underway = Underway {
-            id: self.state.begun,
+            id: self.next_name(wall),
             update: 0,
             course: way.course,
             first: way.at.0,

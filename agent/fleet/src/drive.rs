@@ -18,6 +18,7 @@ use hal_units::{Instant, Meters};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use crate::aboard::Aboard;
 use crate::conversation::{Found, Said};
 use crate::places::Places;
 use crate::way::Way;
@@ -76,6 +77,10 @@ pub(crate) struct DriveTalk {
     settled: bool,
     /// What was told is to be told again: this node has taken over.
     adopt: bool,
+    /// The last thing that it has done to its load or its battery, by its number.
+    handled: Option<(u32, HandlingResult)>,
+    /// The course that its drive loop is on, and what was begun last there, by its number.
+    began: (u32, u32),
 }
 
 impl DriveTalk {
@@ -89,6 +94,38 @@ impl DriveTalk {
 
     pub(crate) fn is_unsettled(&self) -> bool {
         self.said.connected && !self.settled
+    }
+
+    /// Begins anew, after a talk of which this is the last that is known: its numbers are not used again.
+    pub(crate) fn begin_after(&mut self, last: &DriveTalkState) {
+        self.state.course = self.state.course.max(last.course);
+        self.state.handling = self.state.handling.max(last.handling);
+    }
+
+    /// Whether the vehicle has a load, after a talk of which this is the last that is known.
+    pub(crate) fn aboard(&self, last: &DriveTalkState, places: &Places) -> Aboard {
+        let pending = last.told.as_ref().and_then(|told| told.handling);
+        match (self.handled, pending) {
+            (None, None) => Aboard::AsBefore,
+            (None, Some(_)) => Aboard::Unknown,
+            (Some((number, result)), None) => match (number.checked_sub(last.handling), result) {
+                (Some(0), _) => Aboard::AsBefore,
+                (Some(1), HandlingResult::Done) => Aboard::OneOn,
+                _ => Aboard::Unknown,
+            },
+            (Some((number, HandlingResult::Done)), Some((told, task))) if number == told => {
+                Aboard::after(task.kind)
+            }
+            (Some((number, _)), Some((told, task))) if number < told => {
+                // A drive loop that is still on that course knows; another one's vehicle may have gone there alone.
+                let knows = last.told.as_ref().is_some_and(|told| told.course == self.began.0);
+                let off = self.said.position.and_then(|here| meters_off(places, task.node, here));
+                let was_there = off.is_none_or(|meters| meters <= ON_NODE_METERS);
+                let may_have_begun = if knows { self.began.1 == told } else { was_there };
+                if may_have_begun { Aboard::Unknown } else { Aboard::AsBefore }
+            }
+            (Some(_), Some(_)) => Aboard::Unknown,
+        }
     }
 
     pub(crate) fn restore(&mut self, state: &DriveTalkState) {
@@ -119,6 +156,7 @@ impl DriveTalk {
         };
         self.state.course = self.state.course.max(sight.course);
         self.state.handling = self.state.handling.max(sight.handled.0);
+        (self.handled, self.began) = (Some(sight.handled), (sight.course, sight.began));
         self.settled |= sight.standing && (sight.gave_up == Some(sight.course) || sight.told.0 == 0);
         self.note_place(sight, places);
         self.take_progress(sight);
@@ -143,6 +181,7 @@ impl DriveTalk {
             mode,
             battery_percent: sight.battery * 100.0,
             last_node: self.node.map_or_else(String::new, |(node, _)| places.hall.name(node).to_owned()),
+            loaded: None,
             error: sight.stops.names().next().map(str::to_owned),
         };
         let (sent, order) = self.sent?;
@@ -187,8 +226,10 @@ impl DriveTalk {
         let gave_up = sight.gave_up == Some(told.course);
         if gave_up && told.recalled && self.at_place {
             self.gave_up = Some(told.of_fleet);
-            if let Some((_, task)) = told.handling {
-                self.task = Some(TaskReport { number: task.number, result: TaskResult::Failed });
+            if let Some((number, task)) = told.handling {
+                let begun = sight.began == number;
+                let result = if begun { TaskResult::Failed } else { TaskResult::Untouched };
+                self.task = Some(TaskReport { number: task.number, result });
             }
         } else if gave_up && let Some((_, task)) = told.handling {
             // It has not got there: it is told again, with the rest of the way.
@@ -216,8 +257,31 @@ impl DriveTalk {
     }
 
     pub(crate) fn stands(&self) -> Option<(Node, Heading)> {
-        let ready = self.settled && self.said.mode == Some(Mode::Automatic) && !self.said.driving;
-        self.node.filter(|_| ready)
+        self.node.filter(|_| self.is_ready())
+    }
+
+    /// See [`crate::conversation::Conversation::stands_between`].
+    pub(crate) fn stands_between(&self) -> bool {
+        self.is_ready() && self.node.is_none() && self.said.position.is_some()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.settled && self.said.mode == Some(Mode::Automatic) && !self.said.driving
+    }
+
+    /// Sends a vehicle that stands between two places on to the next one.
+    pub(crate) fn send_on(&mut self, next: Node, places: &Places) -> Route {
+        self.state.course += 1;
+        let told = Told {
+            course: self.state.course,
+            of_fleet: 0,
+            first: 1,
+            nodes: vec![next.0],
+            recalled: false,
+            handling: None,
+            order: None,
+        };
+        route(&told, places)
     }
 
     /// The route that follows from the granted way, if it is another one than was told last.

@@ -14,7 +14,9 @@
 //! - dispatch: from an order's acceptance until a vehicle has echoed a message that was sent for it.
 //! - places: the hall's nodes by name.
 
+mod aboard;
 mod beginning;
+mod between;
 mod bystanders;
 mod conversation;
 mod drive;
@@ -29,4 +31,5 @@ mod underway;
 mod way;
 mod whereabouts;
 
+pub use control_loops_dispatch::Resolution;
 pub use site::{FleetError, NotRestored, SiteFleet, Step, VehicleLink, VehicleSpec};

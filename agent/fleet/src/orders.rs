@@ -94,6 +94,11 @@ pub(crate) fn action_id(task: Task) -> String {
     format!("task-{}", task.number)
 }
 
+/// The number of a task whose action has this name.
+pub(crate) fn task_number(action_id: &str) -> Option<u32> {
+    action_id.strip_prefix("task-")?.parse().ok()
+}
+
 pub(crate) fn legs(order: &Order) -> Vec<(Edge, OrderNode)> {
     order.edges.iter().cloned().zip(order.nodes.iter().skip(1).cloned()).collect()
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use control_loops_dispatch::Node;
 use control_loops_layouts::hall::Hall;
 
+use crate::whereabouts::ON_NODE_METERS;
+
 /// The hall, and the ways between its places by their ends.
 #[derive(Debug)]
 pub(crate) struct Places {
@@ -39,6 +41,22 @@ impl Places {
         let near =
             places.filter(|((_, [there_x, there_y]), _)| (x - there_x).hypot(y - there_y) < self.near_meters);
         near.map(|(_, node)| Node(node)).collect()
+    }
+
+    /// The place that somebody here who has left another one was on the way to, if that is clear.
+    pub(crate) fn next(&self, last: Node, [x, y]: [f64; 2]) -> Option<Node> {
+        let [from_x, from_y] = self.hall.position(last)?;
+        let off_way = |node: Node| {
+            let [to_x, to_y] = self.hall.position(node)?;
+            let (way_x, way_y) = (to_x - from_x, to_y - from_y);
+            let length = way_x.hypot(way_y);
+            let along = ((x - from_x) * way_x + (y - from_y) * way_y) / length;
+            let across = ((x - from_x) * way_y - (y - from_y) * way_x) / length;
+            ((0.0..=length).contains(&along) && across.abs() <= ON_NODE_METERS)
+                .then_some((node, across.abs()))
+        };
+        let ahead = self.hall.graph.neighbours(last).filter_map(off_way);
+        ahead.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(node, _)| node)
     }
 
     /// What the way from one place to the next is called.

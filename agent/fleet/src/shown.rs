@@ -23,6 +23,7 @@ impl SiteFleet {
             cancelled: figures.cancelled,
             ..FleetOrders::default()
         };
+        orders.under_way += self.unresolved().count() as u64;
         for (_, state) in self.controller.orders() {
             match state {
                 OrderState::Waiting => orders.waiting += 1,
@@ -73,7 +74,10 @@ impl SiteFleet {
                  the site's file"
             )
         });
-        self.degraded.iter().map(of).chain(bystanders).chain(anywhere).collect()
+        let begins = self.settling.map(|_| {
+            "the fleet begins anew: vehicles are asked to give up what they were told, and where their loads are".to_owned()
+        });
+        self.degraded.iter().map(of).chain(bystanders).chain(anywhere).chain(begins).collect()
     }
 
     /// The names of the first of these, and how many more there are; `None` if there are none.
@@ -159,7 +163,7 @@ impl SiteFleet {
             Why::Silent => "has not been heard for a while".to_owned(),
             Why::Failed => "has failed".to_owned(),
             Why::ByHand => "is driven by a person".to_owned(),
-            Why::Held => "holds a load until a person says what becomes of it".to_owned(),
+            Why::Held => "holds a load until a person says where it is, with the command resolve".to_owned(),
             Why::Drives { to } => format!("may drive to {}", place(to)),
             Why::Works => "works where it is".to_owned(),
             Why::Charges => "charges".to_owned(),

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use control_loops_dispatch::{
     CancelError, Cancelled, Class, Degradation, Event, FleetController, FleetState, Heading, JoinError,
-    Motion, Node, Order, OrderError, OrderId, OrderState, Outcome, RestoreError, Setup, SetupError, Standing,
-    Vehicle, VehicleSetup,
+    Motion, Node, Order, OrderError, OrderId, OrderState, Outcome, Resolution, RestoreError, Setup,
+    SetupError, Standing, Vehicle, VehicleSetup,
 };
 use control_loops_drive::{Route, Sight};
 use control_loops_layouts::hall::Hall;
@@ -24,6 +24,8 @@ use crate::way::Way;
 
 /// Orders whose dispatch is being timed.
 const TIMED_MAX: usize = 10_000;
+/// Words of persons that are remembered: none comes a second time after so many others.
+const HEEDED_MAX: usize = 64;
 /// What an action of a vehicle takes, for estimates: a place of 1.5 m at 1.2 m/s.
 const ACTION_TIME: std::time::Duration = std::time::Duration::from_millis(1250);
 
@@ -69,7 +71,7 @@ impl Step {
         self.messages.is_empty() && self.routes.is_empty() && !self.recall_drives
     }
 
-    fn say(&mut self, vehicle: usize, told: Told) {
+    pub(crate) fn say(&mut self, vehicle: usize, told: Told) {
         match told {
             Told::Message(message) => self.messages.push(message),
             Told::Route(route) => self.routes.push((vehicle, route)),
@@ -86,13 +88,30 @@ pub enum FleetError {
     Vehicles,
 }
 
-/// All that the other node of a pair has to know.
+/// All that the other node of a pair has to know of a fleet that is led.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 pub(crate) struct SiteState {
     pub(crate) controller: FleetState,
     pub(crate) talks: Vec<TalkState>,
     /// Vehicles that take no part, and where they are in the way.
     pub(crate) bystanders: Vec<Bystander>,
+    /// The last words of persons that were heeded.
+    pub(crate) heeded: Vec<u64>,
+}
+
+/// All that the other node of a pair has to know.
+#[derive(Debug, PartialEq, Serialize, Deserialize, Schema)]
+pub(crate) struct Handed {
+    pub(crate) now: SiteState,
+    /// How the fleet was when it was led last, while it begins anew.
+    pub(crate) before: Option<SiteState>,
+}
+
+/// The same, to be written.
+#[derive(Serialize)]
+struct HandedOn<'a> {
+    now: &'a SiteState,
+    before: Option<&'a SiteState>,
 }
 
 /// Why a state is not gone on from.
@@ -102,6 +121,8 @@ pub enum NotRestored {
     Unreadable,
     /// It is of another fleet.
     OtherFleet(RestoreError),
+    /// The fleet had only begun anew itself: nobody knew yet what vehicles were doing. See [`SiteFleet::begin`].
+    Beginning,
 }
 
 /// When something happened to an order whose dispatch is timed.
@@ -132,10 +153,18 @@ pub struct SiteFleet {
     pub(crate) leads: bool,
     /// Since when vehicles are asked to give up what somebody unknown has told them.
     pub(crate) settling: Option<Instant>,
+    /// Those of them that stood between two places and are on their way to the next one, and since when.
+    pub(crate) sent_on: Option<(Instant, Vec<usize>)>,
     /// Where each vehicle may be that took part when the fleet was known last, while it begins anew.
     pub(crate) may_be_at: Vec<Vec<Node>>,
+    /// How the fleet was when it was led last, while it begins anew.
+    pub(crate) before: Option<SiteState>,
+    /// Orders whose loads a person has to look for, and who was not told yet.
+    pub(crate) lost: Vec<u64>,
     /// Vehicles that take no part, and where they are in the way.
     pub(crate) bystanders: Vec<Bystander>,
+    /// The last words of persons about loads that were heeded, each by its name: none is heeded twice.
+    pub(crate) heeded: Vec<u64>,
     /// Memory for states.
     scratch: Option<FleetState>,
     way: Way,
@@ -179,8 +208,12 @@ impl SiteFleet {
             degraded: Vec::new(),
             leads: false,
             settling: None,
+            sent_on: None,
             may_be_at: Vec::new(),
+            before: None,
+            lost: Vec::new(),
             bystanders: Vec::new(),
+            heeded: Vec::new(),
             scratch: None,
             way: Way::default(),
         })
@@ -194,8 +227,9 @@ impl SiteFleet {
         let nobody = vec![None; self.talks.len()];
         self.controller = controller(&self.places, &nobody, self.size).map_err(FleetError::Setup)?;
         self.talks = self.links.iter().map(Talk::new).collect();
-        (self.way, self.settling) = (Way::default(), None);
+        (self.way, self.settling, self.sent_on) = (Way::default(), None, None);
         self.may_be_at.clear();
+        self.before = None;
         self.bystanders.clear();
         self.timed.clear();
         self.degraded.clear();
@@ -204,7 +238,7 @@ impl SiteFleet {
 
     /// Somebody else leads the fleet from now on.
     pub fn follow(&mut self) {
-        self.leads = false;
+        (self.leads, self.settling, self.before) = (false, None, None);
     }
 
     /// Topics that have to be heard, as filters.
@@ -318,7 +352,7 @@ impl SiteFleet {
     /// Whether an order is in the book, or was over not long ago.
     #[must_use]
     pub fn knows(&self, id: u64) -> bool {
-        self.controller.order(OrderId(id)).is_some()
+        self.controller.order(OrderId(id)).is_some() || self.unresolved().any(|(order, _)| order.id.0 == id)
     }
 
     /// Cancels an order.
@@ -327,6 +361,12 @@ impl SiteFleet {
     /// In words; nothing has changed.
     pub fn cancel(&mut self, id: u64) -> Result<Cancelled, String> {
         self.timed.remove(&id);
+        if self.unresolved().any(|(order, _)| order.id.0 == id) {
+            return Err(
+                "the fleet begins anew and asks vehicles where its load is; try again in some seconds"
+                    .to_owned(),
+            );
+        }
         if self.controller.order(OrderId(id)) == Some(OrderState::Over(Outcome::Cancelled)) {
             return Ok(Cancelled::AtOnce);
         }
@@ -336,6 +376,28 @@ impl SiteFleet {
             CancelError::TooLate => "the vehicle is putting the load down".to_owned(),
             CancelError::Held => "the load is on a vehicle that needs a person".to_owned(),
         })
+    }
+
+    /// A person says where the load of a vehicle is that holds it. `word` names what was said.
+    ///
+    /// # Errors
+    /// In words; nothing has changed.
+    pub fn resolve(&mut self, word: u64, vehicle: &str, resolution: Resolution) -> Result<(), String> {
+        if self.heeded.contains(&word) {
+            return Ok(());
+        }
+        let at = self.names.iter().position(|name| name == vehicle);
+        let at = at.ok_or_else(|| format!("there is no vehicle {vehicle}"))?;
+        let order = self.controller.order_of(Vehicle(at as u16));
+        let resolved = order.map(|order| self.controller.resolve(order, resolution));
+        if !matches!(resolved, Some(Ok(()))) {
+            return Err(format!("{vehicle} holds no load that a person has to see to"));
+        }
+        if self.heeded.len() == HEEDED_MAX {
+            self.heeded.remove(0);
+        }
+        self.heeded.push(word);
+        Ok(())
     }
 
     fn words(&self, error: OrderError) -> String {
@@ -388,8 +450,6 @@ impl SiteFleet {
         self.talks.iter_mut().flat_map(|talk| talk.due(now, wall)).collect()
     }
 
-    /// Puts all vehicles that have settled where they stand, at once: one after the other would have to make
-    /// sure each time that nobody else comes there. Orders stay.
     /// The granted way of a vehicle, into the scratch; false if it has none.
     fn fill_way(&mut self, vehicle: Vehicle) -> bool {
         let Some(grant) = self.controller.grant(vehicle) else { return false };
@@ -461,17 +521,19 @@ impl SiteFleet {
         let mut controller = self.scratch.take().unwrap_or_else(|| self.controller.state());
         self.controller.save(&mut controller);
         let talks = self.talks.iter().map(Talk::state).collect();
-        let state = SiteState { controller, talks, bystanders: self.bystanders.clone() };
+        let (bystanders, heeded) = (self.bystanders.clone(), self.heeded.clone());
+        let now = SiteState { controller, talks, bystanders, heeded };
         // A vector grows as it must: nothing here can fail.
-        let bytes = postcard::to_allocvec(&state).unwrap_or_default();
-        self.scratch = Some(state.controller);
+        let handed = HandedOn { now: &now, before: self.before.as_ref() };
+        let bytes = postcard::to_allocvec(&handed).unwrap_or_default();
+        self.scratch = Some(now.controller);
         bytes
     }
 
     /// A hash of what a state is made of: two nodes of different ones cannot go on for each other.
     #[must_use]
     pub fn schema() -> u64 {
-        u64::from_le_bytes(postcard_schema::key::Key::for_path::<SiteState>("takt/fleet-state").to_bytes())
+        u64::from_le_bytes(postcard_schema::key::Key::for_path::<Handed>("takt/fleet-state").to_bytes())
     }
 
     /// Goes on from the state of the other node. Vehicles are told again what they were told last.
@@ -479,7 +541,11 @@ impl SiteFleet {
     /// # Errors
     /// See [`NotRestored`]; nothing changes then.
     pub fn restore(&mut self, now: Instant, bytes: &[u8]) -> Result<(), NotRestored> {
-        let state: SiteState = postcard::from_bytes(bytes).map_err(|_| NotRestored::Unreadable)?;
+        let handed: Handed = postcard::from_bytes(bytes).map_err(|_| NotRestored::Unreadable)?;
+        if handed.before.is_some() {
+            return Err(NotRestored::Beginning);
+        }
+        let state = handed.now;
         let same = state.talks.len() == self.talks.len()
             && self.talks.iter().zip(&state.talks).all(|(talk, state)| talk.is_of_kind(state));
         if !same {
@@ -494,8 +560,8 @@ impl SiteFleet {
                 talk.restore(last);
             }
         }
-        self.bystanders = state.bystanders;
-        self.leads = true;
+        (self.bystanders, self.heeded) = (state.bystanders, state.heeded);
+        (self.leads, self.settling, self.before) = (true, None, None);
         self.timed.clear();
         Ok(())
     }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use crate::aboard::Aboard;
 use crate::conversation::{Conversation, ConversationState, Said};
 use crate::drive::{DriveTalk, DriveTalkState};
 use crate::places::Places;
@@ -83,8 +84,19 @@ impl Talk {
 
     /// Begins anew, after what is known last of the talk with this vehicle.
     pub(crate) fn begin_after(&mut self, last: &TalkState) {
-        if let (Self::Vda(conversation), TalkState::Vda(last)) = (self, last) {
-            conversation.begin_after(last);
+        match (self, last) {
+            (Self::Vda(conversation), TalkState::Vda(last)) => conversation.begin_after(last),
+            (Self::Drive(drive), TalkState::Drive(last)) => drive.begin_after(last),
+            (Self::Vda(_) | Self::Drive(_), _) => {}
+        }
+    }
+
+    /// Whether the vehicle has a load, after a talk of which this is the last that is known.
+    pub(crate) fn aboard(&self, last: &TalkState, places: &Places) -> Aboard {
+        match (self, last) {
+            (Self::Vda(conversation), TalkState::Vda(last)) => conversation.aboard(last),
+            (Self::Drive(drive), TalkState::Drive(last)) => drive.aboard(last, places),
+            (Self::Vda(_) | Self::Drive(_), _) => Aboard::Unknown,
         }
     }
 
@@ -101,6 +113,37 @@ impl Talk {
         match self {
             Self::Vda(conversation) => conversation.stands(),
             Self::Drive(drive) => drive.stands(),
+        }
+    }
+
+    /// Whether the vehicle stands between two places, where it cannot join.
+    pub(crate) fn stands_between(&self) -> bool {
+        match self {
+            Self::Vda(conversation) => conversation.stands_between(),
+            Self::Drive(drive) => drive.stands_between(),
+        }
+    }
+
+    /// The place to which a vehicle that stands between two is to be sent on.
+    pub(crate) fn next_place(&self, places: &Places) -> Option<Node> {
+        let here = self.said().position.filter(|_| self.stands_between())?;
+        match self {
+            Self::Vda(_) => places.hall.node(&self.said().last_node).and_then(|last| places.next(last, here)),
+            Self::Drive(_) => places.hall.nearest(here).map(|(node, _)| node),
+        }
+    }
+
+    /// Sends a vehicle that stands between two places on to the next one.
+    pub(crate) fn send_on(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        next: Node,
+        places: &Places,
+    ) -> Option<Told> {
+        match self {
+            Self::Vda(conversation) => conversation.send_on(now, wall, next, places).map(Told::Message),
+            Self::Drive(drive) => Some(Told::Route(drive.send_on(next, places))),
         }
     }
 

@@ -97,11 +97,16 @@ impl Book {
     /// Takes an order out, and remembers how it ended.
     pub(crate) fn end(&mut self, slot: u16, outcome: Outcome) -> Option<Record> {
         let record = self.records.get_mut(usize::from(slot))?.take()?;
+        self.note_ended(record.id, outcome);
+        Some(record)
+    }
+
+    /// Remembers how an order ended; the oldest one is forgotten for it.
+    pub(crate) fn note_ended(&mut self, id: OrderId, outcome: Outcome) {
         if let Some(place) = self.ended.get_mut(self.next_ended) {
-            *place = Some(Ended { id: record.id, outcome });
+            *place = Some(Ended { id, outcome });
             self.next_ended = (self.next_ended + 1) % self.ended.len();
         }
-        Some(record)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Record)> {

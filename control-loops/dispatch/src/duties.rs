@@ -171,7 +171,7 @@ impl FleetController {
     }
 
     /// The same task goes on under another name.
-    fn set_duty(&mut self, vehicle: Vehicle, duty: Duty) {
+    pub(crate) fn set_duty(&mut self, vehicle: Vehicle, duty: Duty) {
         if let Some(cart) = self.cart_mut(vehicle) {
             cart.duty = duty;
         }

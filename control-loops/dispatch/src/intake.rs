@@ -31,6 +31,11 @@ impl FleetController {
             return Err(OrderError::PastDeadline);
         }
         self.check_ways(&order)?;
+        self.put(order, deadline)?;
+        Ok(())
+    }
+
+    fn put(&mut self, order: Order, deadline: Option<u64>) -> Result<u16, OrderError> {
         let slot = self.book.free().ok_or(OrderError::Full)?;
         let record = Record {
             id: order.id,
@@ -49,7 +54,44 @@ impl FleetController {
             bridged: false,
         };
         self.book.put(slot, record);
+        Ok(slot)
+    }
+
+    /// Takes an order into the book whose load is on a vehicle already, which brings it where it belongs: at once if
+    /// it is on the layout, or else as soon as it is.
+    ///
+    /// # Errors
+    /// See [`OrderError`]; `NoVehicle` also if this one has something else to do. Nothing changes then.
+    pub fn take_up(&mut self, now: Instant, order: Order, vehicle: Vehicle) -> Result<(), OrderError> {
+        self.clock.advance(now);
+        if self.book.find(order.id).is_some() || self.book.ended(order.id).is_some() {
+            return Err(OrderError::Duplicate);
+        }
+        if order.drop.0 as usize >= self.graph().nodes() {
+            return Err(OrderError::UnknownNode(order.drop));
+        }
+        let cart = self.cart(vehicle).ok_or(OrderError::NoVehicle)?;
+        if cart.duty != Duty::Idle || order.pick.is_none() {
+            return Err(OrderError::NoVehicle);
+        }
+        let is_there = cart.standing == Standing::Driving;
+        let slot = self.put(Order { deadline: None, ..order }, None)?;
+        if is_there {
+            self.begin_duty(vehicle, Duty::ToDrop(slot));
+            return Ok(());
+        }
+        self.set_duty(vehicle, Duty::ToDrop(slot));
+        self.set_state(slot, OrderState::Held(vehicle));
+        self.events.push(Event::Held { order: order.id, vehicle });
         Ok(())
+    }
+
+    /// Notes how an order ended that is not in the book, so that it is known and not begun again.
+    pub fn conclude(&mut self, id: OrderId, outcome: Outcome) {
+        if self.book.find(id).is_none() && self.book.ended(id).is_none() {
+            self.book.note_ended(id, outcome);
+            self.events.push(Event::Over { order: id, vehicle: None, outcome });
+        }
     }
 
     /// Whether some vehicle could do it over the ways that are not closed by name. Vehicles that are not on the

@@ -107,6 +107,8 @@ pub enum Fault {
     Resolved,
     /// The vehicle left with the load.
     Left,
+    /// Nobody knows where its load is: a person has to look for it.
+    Lost,
 }
 
 /// Why an order is not accepted; nothing has changed.

@@ -38,13 +38,24 @@ impl FleetState {
         self.steps
     }
 
-    /// The orders that were not over, with how far they were. Deadlines are left out: they were times of another
-    /// clock.
+    /// The orders that were not over, with how far they were, whether or not their vehicle could go on. Deadlines are
+    /// left out: they were times of another clock.
     pub fn orders(&self) -> impl Iterator<Item = (Order, OrderState)> + '_ {
         self.records.iter().map(|(_, record)| {
-            let Record { id, priority, pick, drop, class, load_kg, state, .. } = *record;
-            (Order { id, priority, deadline: None, pick, drop, class, load_kg }, state)
+            let Record { id, priority, pick, drop, class, load_kg, .. } = *record;
+            (Order { id, priority, deadline: None, pick, drop, class, load_kg }, self.progress(record))
         })
+    }
+
+    fn progress(&self, record: &Record) -> OrderState {
+        let OrderState::Held(vehicle) = record.state else { return record.state };
+        match self.carts.get(usize::from(vehicle.0)).map(|cart| cart.duty) {
+            Some(Duty::ToPick(_)) => OrderState::ToPick(vehicle),
+            Some(Duty::AtPick(_)) => OrderState::AtPick(vehicle),
+            Some(Duty::ToDrop(_)) => OrderState::ToDrop(vehicle),
+            Some(Duty::AtDrop(_)) => OrderState::AtDrop(vehicle),
+            _ => record.state,
+        }
     }
 }
 
@@ -111,6 +122,17 @@ impl FleetController {
         self.steps = state.steps;
         self.clock = Clock { nanos: state.clock_nanos, at: Some(now) };
         Ok(())
+    }
+
+    /// Remembers how orders ended, so that none of them is begun again.
+    pub fn remember_ended(&mut self, state: &FleetState) {
+        let oldest = usize::from(state.next_ended).min(state.ended.len());
+        let (newer, older) = state.ended.split_at(oldest);
+        for ended in older.iter().chain(newer) {
+            if self.book.ended(ended.id).is_none() {
+                self.book.note_ended(ended.id, ended.outcome);
+            }
+        }
     }
 
     /// Whether orders and vehicles name each other, and only what there is.

@@ -70,6 +70,8 @@ pub struct DriveState {
     /// A recalled course ends at this waypoint.
     recall_end: Option<u32>,
     gave_up: Option<u32>,
+    /// The handling that was begun last. A course that is recalled meanwhile is not given up before it is over.
+    began: u32,
     handled: (u32, HandlingResult),
     /// Last command for a steered wheel.
     steer: Radians,
@@ -89,6 +91,7 @@ impl DriveState {
         leg_from: Waypoint { x: hal_units::Meters(0.0), y: hal_units::Meters(0.0) },
         recall_end: None,
         gave_up: None,
+        began: 0,
         handled: (0, HandlingResult::Done),
         steer: Radians(0.0),
         stop_count: 0,
@@ -136,7 +139,9 @@ impl DriveController {
         self.take_handled(inputs, usable);
         self.take_course(&demand.route, manual);
         let actuation = self.drive(inputs, demand, manual, dt);
-        self.conclude(inputs, demand, manual, actuation)
+        let step = self.conclude(inputs, demand, manual, actuation);
+        self.state.began = step.began;
+        step
     }
 
     fn localise(&mut self, inputs: &DriveInputs, usable: bool, dt: Duration) -> Taken {
@@ -216,7 +221,9 @@ impl DriveController {
         let state = &mut self.state;
         state.recall_end = Some(end);
         let held = manual || !state.latch.stops().is_empty();
-        if state.steering.is_rest() && (state.target > end || held) {
+        let handles =
+            route.handling.is_some_and(|it| it.number == state.began && it.number != state.handled.0);
+        if state.steering.is_rest() && ((state.target > end && !handles) || held) {
             state.gave_up = Some(state.course);
         }
     }
@@ -358,7 +365,10 @@ impl DriveController {
             && state.gave_up.is_none()
             && state.target > demand.route.last()
             && state.steering.is_rest();
-        let handling = demand.route.handling.filter(|_| arrived && stops.is_empty() && !manual);
+        let handling = demand.route.handling.filter(|handling| {
+            let may_begin = !demand.route.recalled || handling.number == state.began;
+            arrived && may_begin && stops.is_empty() && !manual
+        });
         let phase = if !state.seen || state.localisation.pose().is_none() {
             Phase::Unknown
         } else if !stops.is_empty() {
@@ -387,6 +397,7 @@ impl DriveController {
             course: state.course,
             passed: state.passed,
             gave_up: state.gave_up,
+            began: handling.map_or(state.began, |handling| handling.number),
             handled: state.handled,
             standing: state.steering.is_rest() && wheels,
             stop_count: state.stop_count,

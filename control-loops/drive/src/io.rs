@@ -120,6 +120,8 @@ pub struct DriveStep {
     pub passed: u32,
     /// The course that it has given up, standing.
     pub gave_up: Option<u32>,
+    /// The last handling that was begun.
+    pub began: u32,
     /// The last handling that is over.
     pub handled: (u32, HandlingResult),
     /// Whether neither wheel nor command moves.
@@ -149,6 +151,8 @@ pub struct Sight {
     pub passed: u32,
     /// The course that it has given up, standing.
     pub gave_up: Option<u32>,
+    /// The last handling that was begun, since its loop was.
+    pub began: u32,
     /// The last handling that is over.
     pub handled: (u32, HandlingResult),
     /// Charge of its battery, from 0 to 1.
@@ -169,6 +173,7 @@ impl Sight {
         course: 0,
         passed: 0,
         gave_up: None,
+        began: 0,
         handled: (0, HandlingResult::Done),
         battery: 0.0,
         stop_count: 0,

@@ -358,6 +358,33 @@ fn a_load_is_handled_once_where_the_route_ends() {
 }
 
 #[test]
+fn a_recalled_vehicle_ends_what_it_does_with_its_load_first() {
+    let mut bench = standing_at([0.0, 0.0], 0.0, DIFFERENTIAL, (0.0, 0.0));
+    bench = bench.on_course(1, &[[0.0, 0.0], [1.5, 0.0]]);
+    bench.demand.route.handling = Some(Handling { number: 5, kind: HandlingKind::Pick });
+    while bench.cycle().began != 5 {}
+    bench.demand.route.recalled = true;
+    let step = bench.run_for(2.0);
+    assert_eq!((step.phase, step.gave_up), (Phase::Handling, None));
+    bench.handled = 5;
+    assert_eq!(bench.run_for(0.1).gave_up, Some(1));
+}
+
+#[test]
+fn a_recalled_vehicle_begins_nothing_with_its_load() {
+    let mut bench = standing_at([0.0, 0.0], 0.0, DIFFERENTIAL, (0.0, 0.0));
+    bench = bench.on_course(1, &[[0.0, 0.0], [1.5, 0.0]]);
+    bench.demand.route.handling = Some(Handling { number: 5, kind: HandlingKind::Pick });
+    while bench.plant.place().x < 1.0 {
+        bench.cycle();
+    }
+    bench.demand.route.recalled = true;
+    let step = bench.run_for(8.0);
+    assert_eq!((step.gave_up, step.began), (Some(1), 0));
+    assert!(bench.distance_to([1.5, 0.0]) < 0.05);
+}
+
+#[test]
 fn a_standby_goes_on_in_the_middle_of_a_bend() {
     for chassis in [DIFFERENTIAL, TRICYCLE] {
         let mut bench = standing_at(YARD[0], 0.0, chassis, (0.01, 0.006)).on_course(1, &YARD);

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use hal_units::Watts;
 
 use crate::command::{
-    Command, CommandGate, CommandNumber, CommandRecord, Execution, Memory, Outcome, Remembered, Reply,
-    Transport,
+    Command, CommandGate, CommandNumber, CommandRecord, Execution, FoundLoad, Memory, Outcome, Remembered,
+    Reply, Transport,
 };
 use crate::log::{LogError, RecordLog, Storage, Sync};
 use crate::topic::Name;
@@ -160,6 +160,11 @@ fn encode_command(number: CommandNumber, record: &CommandRecord, outcome: Option
             }
         }
         Command::Cancel { order } => writer.u8(7).text(order),
+        Command::Resolve { vehicle, load } => writer.u8(8).text(vehicle.as_str()).u8(match load {
+            FoundLoad::Delivered => 0,
+            FoundLoad::Removed => 1,
+            FoundLoad::OnBoard => 2,
+        }),
     };
     let writer = write_time(write_time(writer, *issued_at), *expires_at);
     let writer = writer.text(&reply.topic).optional_bytes(reply.correlation.as_deref());
@@ -244,6 +249,15 @@ fn read_command(reader: &mut Reader<'_>) -> Option<Remembered> {
             },
         })),
         7 => Command::Cancel { order: reader.text()? },
+        8 => Command::Resolve {
+            vehicle: Name::new(&reader.text()?).ok()?,
+            load: match reader.u8()? {
+                0 => FoundLoad::Delivered,
+                1 => FoundLoad::Removed,
+                2 => FoundLoad::OnBoard,
+                _ => return None,
+            },
+        },
         _ => return None,
     };
     let issued_at = read_time(reader)?;

@@ -49,6 +49,8 @@ pub struct State {
     pub requests: Vec<String>,
     /// Name, map and use of the zone sets that it holds, in 3.0.
     pub zone_sets: Vec<(String, String, bool)>,
+    /// How many loads it carries, if it can tell.
+    pub loads: Option<usize>,
 }
 
 /// Where a vehicle is.

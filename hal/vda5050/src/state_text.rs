@@ -1,6 +1,7 @@
 //! States and connections from JSON of either version.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::Malformed;
 use crate::header::Header;
@@ -42,6 +43,7 @@ struct StateText {
     edge_requests: Vec<RequestText>,
     #[serde(default)]
     zone_sets: Vec<ZoneSetText>,
+    loads: Option<Vec<IgnoredAny>>,
 }
 
 #[derive(Deserialize)]
@@ -249,6 +251,7 @@ impl State {
                 .into_iter()
                 .map(|set| (set.zone_set_id, set.map_id, set.zone_set_status == SetStatusText::Enabled))
                 .collect(),
+            loads: text.loads.map(|loads| loads.len()),
         })
     }
 }

@@ -193,6 +193,7 @@ impl VehicleSide {
             course: step.course,
             passed: step.passed,
             gave_up: step.gave_up,
+            began: step.began,
             handled: step.handled,
             battery: self.inputs.battery,
             stop_count: step.stop_count,

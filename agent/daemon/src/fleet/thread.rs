@@ -8,27 +8,25 @@ use std::thread::JoinHandle;
 
 use agent_cycle::Executed;
 use agent_fleet::handover::{Following, Leading, Mark, with_echo};
-use agent_fleet::{SiteFleet, Step};
-use agent_plan::CheckedTransport;
+use agent_fleet::{NotRestored, Resolution, SiteFleet, Step};
 use agent_status::Fleet;
 use crossbeam_channel::{Receiver, Select, Sender, bounded};
 use hal_linux_rt::clock::{boot_now, now};
 use hal_linux_rt::thread::ORDINARY_STACK_BYTES;
 use hal_modbus::{Office, Term};
-use hal_mqtt::command::{CommandKey, CommandNumber, Transport};
+use hal_mqtt::command::{CommandKey, FoundLoad, Transport};
 use hal_mqtt::plain::{PlainEvent, PlainLink};
-use hal_mqtt::topic::Name;
 use hal_units::{Duration, Instant};
 use hal_vda5050::Outgoing;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::drives::Drives;
+use super::keeper::{Keeper, Kept};
+use super::requests::{FleetAnswer, FleetRequest, PlannedOrders, REQUESTS_MAX};
 use crate::pair::{FleetNews, FleetWord};
 use crate::setup::drop_capabilities;
 
-/// Requests and answers that may wait.
-const REQUESTS_MAX: usize = 1024;
 /// A step is made at once when orders have come, but not more often than this.
 const STEP_PAUSE: Duration = Duration::from_millis(5);
 /// How often the state is kept on disk when nothing new was accepted.
@@ -37,26 +35,6 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How often the report for people is renewed.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
-
-/// What an operator asks of the fleet.
-#[derive(Debug, Clone)]
-pub(crate) enum FleetRequest {
-    /// A transport order, named by the key of its command.
-    Submit { number: CommandNumber, key: CommandKey, transport: Box<Transport> },
-    /// A transport order of a plan. Nobody waits for an answer: the next plan may name it again.
-    Planned { key: CommandKey, transport: Box<Transport> },
-    /// The end of an order.
-    Cancel { number: CommandNumber, key: CommandKey, order: CommandKey },
-}
-
-/// What became of it.
-#[derive(Debug, Clone)]
-pub(crate) enum FleetAnswer {
-    /// The state with its effect is held by whoever would go on.
-    Done { number: CommandNumber, executed: Executed },
-    /// It cannot be done; nothing has changed.
-    Impossible { number: CommandNumber, why: String },
-}
 
 /// The other node's ends.
 pub(crate) struct PairEnds {
@@ -96,9 +74,10 @@ impl FleetThread {
         let report = Arc::new(Mutex::new(wiring.fleet.report(&wiring.layout, false)));
         let shown = Arc::clone(&report);
         let builder = std::thread::Builder::new().name("takt-fleet".to_owned());
+        let keeper = Keeper::start(wiring.keep.clone())?;
         let thread = builder.stack_size(ORDINARY_STACK_BYTES).spawn(move || {
             drop_capabilities();
-            FleetLoop::new(wiring, requests_out, answers_in, shown).run();
+            FleetLoop::new(wiring, keeper, requests_out, answers_in, shown).run();
         })?;
         Ok(Self { requests, answers, report, thread })
     }
@@ -115,7 +94,7 @@ impl FleetThread {
 
     /// Where the orders of plans go.
     pub(crate) fn planned_orders(&self) -> PlannedOrders {
-        PlannedOrders { requests: self.requests.clone(), waiting: VecDeque::new() }
+        PlannedOrders::to(self.requests.clone())
     }
 
     /// The fleet as this node sees it, at most a fifth of a second old.
@@ -132,52 +111,17 @@ impl FleetThread {
     }
 }
 
-/// The orders of plans on their way to the fleet.
-pub(crate) struct PlannedOrders {
-    requests: Sender<FleetRequest>,
-    waiting: VecDeque<FleetRequest>,
-}
-
-/// Who gives the orders of plans: their ids are names among those of this issuer.
-const PLANNER: &str = "plan";
-
-impl PlannedOrders {
-    /// Gives these orders, as soon as the thread has room. Those of an earlier plan that were not given are not any
-    /// more.
-    pub(crate) fn give(&mut self, transports: &[CheckedTransport]) {
-        let request = |order: &CheckedTransport| {
-            let due = order.deadline.map(|at| i64::try_from(at.unix_millis()).unwrap_or(i64::MAX));
-            let transport = Transport {
-                from: Name::new(&order.from).ok()?,
-                to: Name::new(&order.to).ok()?,
-                priority: order.priority,
-                due: due.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
-            };
-            let key = CommandKey::of(PLANNER, &order.id);
-            Some(FleetRequest::Planned { key, transport: Box::new(transport) })
-        };
-        self.waiting = transports.iter().filter_map(request).collect();
-        self.pass_on();
-    }
-
-    /// Passes on what the thread takes, leaving room for operators.
-    pub(crate) fn pass_on(&mut self) {
-        while self.requests.len() < REQUESTS_MAX / 4
-            && let Some(request) = self.waiting.pop_front()
-        {
-            if let Err(error) = self.requests.try_send(request) {
-                self.waiting.push_front(error.into_inner());
-                return;
-            }
-        }
-    }
-}
-
 /// What a step has brought about and nobody was told yet.
 struct Pending {
     mark: Mark,
     since: Instant,
     said: Step,
+}
+
+/// Answers to requests whose effect is in the state under this mark.
+struct Unanswered {
+    mark: Mark,
+    since: Instant,
     answers: Vec<FleetAnswer>,
 }
 
@@ -200,9 +144,15 @@ struct FleetLoop {
     /// What this node holds of the other one's.
     following: Following,
     keep: PathBuf,
+    keeper: Keeper,
     keep_at: Instant,
+    /// The newest state that is on the disk, or that could not be put there.
+    kept: Option<Mark>,
+    /// Why the last one could not.
+    not_kept: Option<String>,
     drives: Drives,
     pending: VecDeque<Pending>,
+    unanswered: VecDeque<Unanswered>,
     /// Answers to requests that no step was made since.
     fresh: Vec<FleetAnswer>,
     stepped: Instant,
@@ -214,6 +164,7 @@ struct FleetLoop {
 impl FleetLoop {
     fn new(
         wiring: Wiring,
+        keeper: Keeper,
         requests: Receiver<FleetRequest>,
         answers: Sender<FleetAnswer>,
         report: Arc<Mutex<Fleet>>,
@@ -235,9 +186,13 @@ impl FleetLoop {
             leading: Leading::default(),
             following: Following::default(),
             keep,
+            keeper,
             keep_at: Instant::ZERO,
+            kept: None,
+            not_kept: None,
             drives,
             pending: VecDeque::new(),
+            unanswered: VecDeque::new(),
             fresh: Vec::new(),
             stepped: Instant::ZERO,
             next_step: Instant::ZERO,
@@ -257,12 +212,14 @@ impl FleetLoop {
             }
             self.drives.look(now(), &mut self.fleet);
             self.take_requests();
+            self.take_kept();
             if self.term.is_some() {
                 self.lead();
             }
             self.show(now());
         }
         self.link.end();
+        self.keeper.end();
     }
 
     /// Until something comes or is due.
@@ -274,6 +231,7 @@ impl FleetLoop {
         let mut ready = Select::new();
         ready.recv(&self.requests);
         ready.recv(self.link.ready());
+        ready.recv(&self.keeper.kept);
         if let Some(pair) = &self.pair {
             ready.recv(&pair.news);
         }
@@ -304,6 +262,7 @@ impl FleetLoop {
             return;
         }
         self.pending.clear();
+        self.unanswered.clear();
         self.drives.forget();
         self.fresh.clear();
         self.term = term;
@@ -327,6 +286,7 @@ impl FleetLoop {
                     tracing::info!(step = self.fleet.steps(), "the fleet goes on here");
                     return;
                 }
+                Err(NotRestored::Beginning) => {}
                 Err(error) => tracing::error!(?error, "the fleet's state cannot be continued"),
             }
         }
@@ -334,11 +294,8 @@ impl FleetLoop {
             tracing::error!(?error, "the fleet cannot begin anew");
         }
         let kept = peer.map(|(bytes, _)| bytes).or_else(|| std::fs::read(&self.keep).ok());
-        let on_the_way = self.fleet.begin(at, kept.as_deref());
+        self.fleet.begin(at, kept.as_deref());
         tracing::warn!("the fleet begins anew: vehicles are asked to give up what they were told");
-        if !on_the_way.is_empty() {
-            tracing::error!(orders = ?on_the_way, "loads of these orders are somewhere on their way: look for them");
-        }
     }
 
     fn take(&mut self, event: PlainEvent) {
@@ -381,6 +338,14 @@ impl FleetLoop {
             FleetRequest::Cancel { number, key, order } => {
                 (number, key, self.fleet.cancel(order.0).map(|_| ()))
             }
+            FleetRequest::Resolve { number, key, vehicle, load } => {
+                let resolution = match load {
+                    FoundLoad::Delivered => Resolution::Done,
+                    FoundLoad::Removed => Resolution::Failed,
+                    FoundLoad::OnBoard => Resolution::GoOn,
+                };
+                (number, key, self.fleet.resolve(key.0, vehicle.as_str(), resolution))
+            }
         };
         Some(match result {
             Ok(()) => {
@@ -418,13 +383,17 @@ impl FleetLoop {
         self.stepped = at;
         self.next_step = at + self.rhythm;
         let said = self.fleet.step(at, Timestamp::now());
+        let lost = self.fleet.take_lost();
+        if !lost.is_empty() {
+            tracing::error!(orders = ?lost, "loads of these orders are somewhere on their way: look for them");
+        }
         let mark = Mark::new(mark_epoch(self.term.unwrap_or(self.epoch)), self.fleet.steps());
         let answers = std::mem::take(&mut self.fresh);
         let keeps = !answers.is_empty() || at >= self.keep_at;
         if self.pair.is_some() || keeps {
             let bytes = self.fleet.state();
-            if keeps {
-                self.keep(at, &bytes);
+            if keeps && self.keeper.keep(mark, bytes.clone()) {
+                self.keep_at = at + KEEP_INTERVAL;
             }
             if let Some(pair) = &self.pair {
                 // A pair thread that is behind gets the next state.
@@ -433,8 +402,22 @@ impl FleetLoop {
             }
         }
         self.fleet.note_times(Some(now().since(at)), None);
-        if !said.is_empty() || !answers.is_empty() {
-            self.pending.push_back(Pending { mark, since: at, said, answers });
+        if !said.is_empty() {
+            self.pending.push_back(Pending { mark, since: at, said });
+        }
+        if !answers.is_empty() {
+            self.unanswered.push_back(Unanswered { mark, since: at, answers });
+        }
+    }
+
+    /// What has got to the disk.
+    fn take_kept(&mut self) {
+        for Kept { mark, result } in self.keeper.kept.try_iter() {
+            self.kept = Some(mark);
+            if let Err(error) = &result {
+                tracing::error!(file = %self.keep.display(), %error, "the fleet's state cannot be kept");
+            }
+            self.not_kept = result.err().map(|error| error.to_string());
         }
     }
 
@@ -442,15 +425,29 @@ impl FleetLoop {
     fn release(&mut self) {
         while let Some(first) = self.pending.front() {
             let at = now();
-            let may_go = self.office.may_write(at) && self.outlives(first, at);
+            let may_go = self.office.may_write(at) && self.outlives(first.mark, first.since, at);
             if !may_go {
-                return;
+                break;
             }
-            let Some(Pending { since, said, answers, .. }) = self.pending.pop_front() else { return };
+            let Some(Pending { since, said, .. }) = self.pending.pop_front() else { break };
             self.drives.tell(&said);
             for Outgoing { topic, text } in said.messages {
                 self.link.send(&topic, text);
             }
+            self.fleet.note_times(None, Some(at.since(since)));
+        }
+        self.answer();
+    }
+
+    /// Answers requests whose effect outlives this node and this process.
+    fn answer(&mut self) {
+        while let Some(first) = self.unanswered.front() {
+            let at = now();
+            let is_kept = self.kept.is_some_and(|kept| kept >= first.mark);
+            if !(is_kept && self.office.may_write(at) && self.outlives(first.mark, first.since, at)) {
+                return;
+            }
+            let Some(Unanswered { answers, .. }) = self.unanswered.pop_front() else { return };
             for answer in answers {
                 if self.answers.try_send(answer).is_err() {
                     tracing::error!(
@@ -458,22 +455,14 @@ impl FleetLoop {
                     );
                 }
             }
-            self.fleet.note_times(None, Some(at.since(since)));
         }
     }
 
-    fn outlives(&self, pending: &Pending, at: Instant) -> bool {
+    /// Whether the other node goes on from the state under this mark, or nobody does.
+    fn outlives(&self, mark: Mark, since: Instant, at: Instant) -> bool {
         let Some(pair) = &self.pair else { return true };
         let near = pair.peer_near.load(Ordering::Acquire);
-        self.leading.may_leave(at, pending.mark, pending.since, near)
-    }
-
-    /// Keeps the state where the next process finds it.
-    fn keep(&mut self, at: Instant, bytes: &[u8]) {
-        self.keep_at = at + KEEP_INTERVAL;
-        if let Err(error) = crate::durable::replace(&self.keep, bytes) {
-            tracing::error!(file = %self.keep.display(), %error, "the fleet's state cannot be kept");
-        }
+        self.leading.may_leave(at, mark, since, near)
     }
 
     fn show(&mut self, at: Instant) {
@@ -484,6 +473,11 @@ impl FleetLoop {
         let mut report = self.fleet.report(&self.layout, self.link.is_connected());
         if self.term.is_some() && !self.link.is_connected() {
             report.degraded.push("fleet: no connection to the vehicles' broker".to_owned());
+        }
+        if let Some(why) = &self.not_kept {
+            report
+                .degraded
+                .push(format!("fleet: its state cannot be kept in {}: {why}", self.keep.display()));
         }
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }

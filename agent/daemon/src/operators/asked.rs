@@ -16,6 +16,9 @@ pub(super) fn fleet_request(command: &IncomingCommand) -> Option<FleetRequest> {
             let order = CommandKey::of(&command.issuer, order);
             Some(FleetRequest::Cancel { number, key, order })
         }
+        command::Command::Resolve { vehicle, load } => {
+            Some(FleetRequest::Resolve { number, key, vehicle: vehicle.clone(), load: *load })
+        }
         command::Command::Derate { .. }
         | command::Command::Start
         | command::Command::Stop
@@ -32,6 +35,8 @@ pub(super) fn action(command: &command::Command) -> Option<CommandAction> {
         command::Command::Stop => CommandAction::Stop,
         command::Command::EmergencyStop => CommandAction::EmergencyStop,
         command::Command::Reset => CommandAction::Reset,
-        command::Command::Transport(_) | command::Command::Cancel { .. } => return None,
+        command::Command::Transport(_)
+        | command::Command::Cancel { .. }
+        | command::Command::Resolve { .. } => return None,
     })
 }

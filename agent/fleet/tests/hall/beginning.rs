@@ -12,8 +12,7 @@ fn a_node_that_knows_too_little_lets_all_vehicles_stop_before_it_moves_one() {
     (0..20).for_each(|_| site.order());
     let old = site.last_state.clone();
     site.seconds(20);
-    // Of the state before the first order was given nothing is on its way.
-    assert_eq!(site.begins_anew(&old), 0);
+    site.begins_anew(&old);
     site.seconds(600);
     let report = site.fleet.report("hall.json", true);
     assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
@@ -95,7 +94,7 @@ fn a_node_that_knows_too_little_stops_vehicles_on_the_bus_at_their_next_places()
     (0..20).for_each(|_| site.order());
     let old = site.last_state.clone();
     site.seconds(20);
-    assert_eq!(site.begins_anew(&old), 0);
+    site.begins_anew(&old);
     site.seconds(600);
     let report = site.fleet.report("hall.json", true);
     assert_eq!(site.yard.collisions(), 0, "{:?}", site.yard.nearest());
@@ -157,4 +156,90 @@ fn a_fleet_that_somebody_else_leads_is_only_listened_to() {
     let report = site.fleet.report("hall.json", true);
     assert!(report.vehicles.iter().all(|vehicle| vehicle.state == "absent"), "{:?}", report.vehicles);
     assert!(report.degraded.is_empty(), "{:?}", report.degraded);
+}
+
+/// Of each order the load is fetched once and brought once, though a node begins anew in the middle with a state that is
+/// so old.
+fn orders_outlive_a_beginning_anew(mut site: Site, after: u32, state_ticks: u32) {
+    site.seconds(3);
+    (0..20).for_each(|_| site.order());
+    site.seconds(after);
+    let state = site.last_state.clone();
+    (0..state_ticks).for_each(|_| site.tick());
+    site.begins_anew(&state);
+    site.until_done(20, 900);
+    site.seconds(5);
+    site.assert_in_order();
+}
+
+#[test]
+fn loads_on_vehicles_on_the_air_are_brought_on_by_a_node_that_begins_anew() {
+    (5..40).step_by(3).for_each(|after| orders_outlive_a_beginning_anew(Site::with_vehicles(6), after, 0));
+}
+
+#[test]
+fn loads_on_vehicles_on_the_bus_are_brought_on_by_a_node_that_begins_anew() {
+    (5..40).step_by(3).for_each(|after| orders_outlive_a_beginning_anew(Site::with_mixed(0, 6), after, 0));
+}
+
+#[test]
+fn loads_are_found_from_a_state_that_is_a_second_old() {
+    (5..40).step_by(3).for_each(|after| orders_outlive_a_beginning_anew(Site::with_mixed(3, 3), after, 100));
+}
+
+#[test]
+fn an_order_that_is_over_is_not_begun_again_by_a_node_that_begins_anew() {
+    let mut site = Site::with_vehicles(6);
+    site.seconds(3);
+    (0..6).for_each(|_| site.order());
+    site.until_done(6, 300);
+    site.seconds(1);
+    let state = site.last_state.clone();
+    site.begins_anew(&state);
+    site.seconds(5);
+    assert!((1..=6).all(|order| site.fleet.knows(order)));
+}
+
+#[test]
+fn a_node_that_follows_one_that_had_only_begun_anew_begins_anew_and_loses_nothing() {
+    for ticks in [10, 50, 90, 150, 190] {
+        let mut site = Site::with_mixed(3, 3);
+        site.seconds(3);
+        (0..20).for_each(|_| site.order());
+        site.seconds(20);
+        let state = site.last_state.clone();
+        site.begins_anew(&state);
+        site.order();
+        (0..ticks).for_each(|_| site.tick());
+        let state = site.last_state.clone();
+        site.begins_anew(&state);
+        site.until_done(21, 900);
+        site.seconds(5);
+        site.assert_in_order();
+    }
+}
+
+#[test]
+fn vehicles_that_stand_between_two_places_are_sent_on_before_anybody_takes_part() {
+    // Those on the air stop at once when they are told to give up what they have, those on the bus if somebody is near.
+    for after in 5..25 {
+        let mut site = Site::with_mixed(3, 3);
+        site.seconds(3);
+        (0..20).for_each(|_| site.order());
+        site.seconds(after);
+        site.on_bus.iter_mut().for_each(|vehicle| vehicle.protective_stop = true);
+        site.seconds(1);
+        let state = site.last_state.clone();
+        site.begins_anew(&state);
+        site.seconds(1);
+        site.on_bus.iter_mut().for_each(|vehicle| {
+            vehicle.protective_stop = false;
+            vehicle.reset();
+        });
+        site.seconds(40);
+        let report = site.fleet.report("hall.json", true);
+        assert!(report.degraded.is_empty(), "all take part: {:?}", report.degraded);
+        site.seconds(300);
+        assert_eq!(site.yard.collisions(), 0, "after {after} s: {:?}", site.yard.nearest());
+    }
 }

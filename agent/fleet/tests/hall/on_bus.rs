@@ -113,6 +113,7 @@ impl OnBus {
             course: step.course,
             passed: step.passed,
             gave_up: step.gave_up,
+            began: step.began,
             handled: step.handled,
             battery: 0.9,
             stop_count: step.stop_count,

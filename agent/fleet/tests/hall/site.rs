@@ -106,7 +106,7 @@ impl Site {
             })
             .collect();
         let mut fleet = SiteFleet::new(hall.clone(), "hall", &specs, 100, STEP).unwrap();
-        assert!(fleet.begin(Instant::ZERO + Duration::from_secs(1), None).is_empty());
+        fleet.begin(Instant::ZERO + Duration::from_secs(1), None);
         let free = hall.nodes.len() / count;
         let bus_vehicle = |at: usize| OnBus::standing_at(hall.nodes[at * free].1, at as u64);
         let on_bus: Vec<OnBus> = (speaking..count).map(bus_vehicle).collect();
@@ -250,11 +250,10 @@ impl Site {
     }
 
     /// The node dies, and another one begins with a state that is too old to be gone on from.
-    pub(crate) fn begins_anew(&mut self, old_state: &[u8]) -> usize {
+    pub(crate) fn begins_anew(&mut self, old_state: &[u8]) {
         let mut next = SiteFleet::new(self.hall.clone(), "hall", &self.specs, 100, STEP).unwrap();
-        let on_the_way = next.begin(self.now, Some(old_state));
+        next.begin(self.now, Some(old_state));
         self.fleet = next;
-        on_the_way.len()
     }
 
     #[track_caller]

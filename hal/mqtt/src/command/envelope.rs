@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use hal_units::Watts;
 
 use super::time::parse_time;
-use super::{Command, PRIORITY_MAX, PRIORITY_USUAL, Refusal, Transport};
+use super::{Command, FoundLoad, PRIORITY_MAX, PRIORITY_USUAL, Refusal, Transport};
 use crate::topic::{NAME_BYTES_MAX, Name, cut};
 
 /// The fields of a command's payload.
@@ -56,6 +56,13 @@ struct CancelBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct ResolveBody {
+    vehicle: String,
+    load: FoundLoad,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct EmptyBody {}
 
 /// Reads the payload of the command `name`.
@@ -100,6 +107,11 @@ fn body(name: &str, body: &RawValue) -> Result<Command, Refusal> {
                 return Err(Refusal::BadName { field: "order" });
             }
             Command::Cancel { order }
+        }
+        "resolve" => {
+            let ResolveBody { vehicle, load } = object("body", body.get())?;
+            let vehicle = Name::new(&vehicle).map_err(|_| Refusal::BadName { field: "vehicle" })?;
+            Command::Resolve { vehicle, load }
         }
         _ => return Err(Refusal::UnknownCommand { name: cut(name), known: &Command::NAMES }),
     })

@@ -69,7 +69,7 @@ impl UnitKind {
         match self {
             Self::Turbine { .. } => &["derate", "start", "stop", "emergency-stop", "reset"],
             Self::Vehicle => &["start", "stop", "emergency-stop", "reset"],
-            Self::Fleet { .. } => &["transport", "cancel"],
+            Self::Fleet { .. } => &["transport", "cancel", "resolve"],
         }
     }
 

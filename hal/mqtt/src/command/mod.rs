@@ -37,6 +37,7 @@ mod time;
 use bytes::Bytes;
 use hal_units::Watts;
 use jiff::Timestamp;
+use serde::Deserialize;
 
 pub use answer::{Answer, Status};
 pub use desk::{Arrival, CommandDesk, ConcludeError, Reaction, Verdict};
@@ -70,6 +71,26 @@ pub enum Command {
         /// The id of the command that gave it.
         order: String,
     },
+    /// `resolve {"vehicle": name, "load": "delivered" | "removed" | "on-board"}`: what a person has found at a vehicle
+    /// that holds a load.
+    Resolve {
+        /// The vehicle's name.
+        vehicle: Name,
+        /// Where its load is.
+        load: FoundLoad,
+    },
+}
+
+/// Where a person has found the load of a vehicle that does not go on with it by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FoundLoad {
+    /// Where it belongs: its order is done.
+    Delivered,
+    /// Off the vehicle, and not where it belongs: its order has failed.
+    Removed,
+    /// On the vehicle, which goes on with it.
+    OnBoard,
 }
 
 /// What is to be brought where.
@@ -102,12 +123,13 @@ impl Command {
             Self::Reset => "reset",
             Self::Transport(_) => "transport",
             Self::Cancel { .. } => "cancel",
+            Self::Resolve { .. } => "resolve",
         }
     }
 
     /// All names, in the order of the variants.
-    pub const NAMES: [&'static str; 7] =
-        ["derate", "start", "stop", "emergency-stop", "reset", "transport", "cancel"];
+    pub const NAMES: [&'static str; 8] =
+        ["derate", "start", "stop", "emergency-stop", "reset", "transport", "cancel", "resolve"];
 }
 
 /// Number of an accepted command in its journal, from 1, never used twice.

@@ -33,10 +33,12 @@ fn a_long_life_leaves_a_small_journal() {
 #[test]
 fn orders_to_a_fleet_survive_a_restart() {
     let transport = r#"{"from": "dock", "to": "shelf-7", "due": "2026-05-17T12:10:00Z"}"#;
-    for (name, body) in [("transport", transport), ("cancel", r#"{"order": "c0"}"#)] {
+    let resolve = |load| ("resolve", format!(r#"{{"vehicle": "agv-7", "load": "{load}"}}"#));
+    let orders = [("transport", transport.to_owned()), ("cancel", r#"{"order": "c0"}"#.to_owned())];
+    for (name, body) in orders.into_iter().chain(["delivered", "removed", "on-board"].map(resolve)) {
         let (disk, mut gate) = (SimDisk::default(), gate());
         let mut journal = Journal::open(disk.clone(), &mut gate).unwrap();
-        let order = Order { unit: "fleet", name, body: body.to_owned(), ..order(1) };
+        let order = Order { unit: "fleet", name, body, ..order(1) };
         let judged = gate.judge(after_noon(1), order.unit, name, order.payload().as_bytes(), reply());
         let Ok(Judgement::Admissible(record)) = judged else { panic!("{judged:?}") };
         journal.accept(gate.next_number(), &record, &gate).unwrap();

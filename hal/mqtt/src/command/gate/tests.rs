@@ -85,6 +85,12 @@ fn a_transport_order_that_cannot_be_carried_out_is_refused_for_its_reason() {
         assert_eq!(refusal(&mut gate(), noon(), &to_fleet("transport", body)), code, "{body}");
     }
     assert_eq!(refusal(&mut gate(), noon(), &to_fleet("cancel", r#"{"order": ""}"#)), "bad-name");
+    for (body, code) in [
+        (r#"{"vehicle": "a b", "load": "removed"}"#, "bad-name"),
+        (r#"{"vehicle": "agv-1", "load": "gone"}"#, "malformed"),
+    ] {
+        assert_eq!(refusal(&mut gate(), noon(), &to_fleet("resolve", body)), code, "{body}");
+    }
 }
 
 #[test]
