@@ -153,3 +153,30 @@ fn a_takeover_loses_and_doubles_nothing_of_vehicles_on_modbus() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(handlings(&field), 12);
 }
+
+#[test]
+fn a_lone_agent_that_is_killed_and_comes_back_goes_on_with_all_orders() {
+    let (field, turbines, broker) = (vehicles(3), Field::in_wind(1, 9.0), broker());
+    let site = Site::over(&turbines.addresses())
+        .with_broker(&broker.url())
+        .with_fleet(HALL, &fleet_section(&field.addresses()));
+    let mut agent = site.start();
+    until_connected(&agent);
+    let mut operator = Operator::at(&broker);
+    let ids = order(&mut operator, 6);
+    operator.until_all_executed(&ids);
+    // Loads are on vehicles each time, and one may be in the middle of taking one.
+    for kill in 0..2 {
+        until("some are done", DONE_WITHIN, || (handlings(&field) >= 3 + 3 * kill).then_some(()));
+        agent.kill();
+        agent = site.start();
+        until_connected(&agent);
+    }
+    until_done(&field, 6);
+    // What is done twice would be done by now.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let fleet = agent.report().fleet.unwrap();
+    assert_eq!((handlings(&field), fleet.orders.failed), (12, 0), "{:?}", fleet.orders);
+    let restarts: Vec<u64> = truths(&field).iter().map(|truth| truth.self_restarts).collect();
+    assert_eq!(restarts, [0; 3]);
+}
