@@ -16,21 +16,20 @@
 //!
 //! - *rate*: change per second in the unit of the value;
 //! - *corner*: the angular frequency at which a one-pole filter has lost 3 dB, the inverse of its time
-//!   constant;
-//! - *latched*: stays tripped after the cause is gone, until somebody resets it.
+//!   constant.
 
 #![no_std]
 
 mod filter;
 mod hysteresis;
-mod interlock;
+mod on_delay;
 mod pid;
 mod ramp;
 mod rate_limit;
 
 pub use filter::OnePole;
 pub use hysteresis::Hysteresis;
-pub use interlock::{Interlock, OnDelay};
+pub use on_delay::OnDelay;
 pub use pid::{Pid, PidParameters};
 pub use ramp::Ramp;
 pub use rate_limit::{RateLimit, RateLimits};

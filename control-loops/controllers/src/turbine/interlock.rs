@@ -7,19 +7,19 @@
 //! good value. Until then the supervisor does not start the turbine, so that nothing is unprotected;
 //! and an agent that boots before its device does not wait for a reset.
 
-use control_loops_blocks::Interlock;
 use hal_units::{Duration, Radians};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use super::io::usable;
+use super::latches::{Latches, Timing};
 use super::pitch_watch::PitchWatch;
 use super::{RunRequest, SafetyParameters, Trip, TripSet, TurbineDemand, TurbineInputs};
 
 /// Latched trips, see the table in [`SafetyInterlock::step`].
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct SafetyInterlock {
-    channels: [Interlock; Trip::COUNT],
+    latches: Latches,
     armed: Armed,
     pitch_watch: PitchWatch,
     /// One for each blade, if they are led one by one.
@@ -68,9 +68,8 @@ impl SafetyInterlock {
 
     /// The latched causes.
     #[must_use]
-    pub fn trips(&self) -> TripSet {
-        let tripped = |(trip, channel): (Trip, &Interlock)| channel.is_tripped().then_some(trip);
-        Trip::ALL.into_iter().zip(&self.channels).filter_map(tripped).collect()
+    pub const fn trips(&self) -> TripSet {
+        self.latches.latched()
     }
 
     /// Takes the next pitch command as the first: somebody else has moved the blades until now.
@@ -125,12 +124,9 @@ impl SafetyInterlock {
             emergency_stop: demand.emergency_stop,
         };
         self.armed.by(&seen);
-        let armed = self.armed;
-        for (trip, channel) in Trip::ALL.into_iter().zip(&mut self.channels) {
-            let times = (delay(trip, p), bridge(trip));
-            channel.step_bridged(armed.cause(trip, &seen, p), demand.reset, times, dt);
-        }
-        self.trips()
+        let causes = self.armed.causes(&seen, p);
+        let timing = |trip| Timing { delay: delay(trip, p), bridge: bridge(trip) };
+        self.latches.step(causes, demand.reset, timing, dt)
     }
 
     /// Whether a blade is where no drive that follows its own commands can be.
@@ -187,25 +183,33 @@ impl Armed {
         self.grid_signal |= seen.grid.is_some();
     }
 
-    fn cause(&self, trip: Trip, seen: &Seen, p: &SafetyParameters) -> bool {
-        match trip {
-            Trip::Overspeed => seen.speed_radps() > p.overspeed.get(),
-            Trip::OverspeedHard => seen.speed_radps() > p.overspeed_hard.get(),
-            Trip::Vibration => seen.acceleration_mps2.is_some_and(|a| a.abs() > p.vibration.get()),
-            Trip::GridLoss => self.grid && seen.grid.is_some_and(|grid| grid < 0.5),
-            Trip::LostCommands => self.acknowledged && seen.unacknowledged,
-            Trip::DeviceSafeState => self.device && seen.plc.is_some_and(|state| state > 1.5),
-            Trip::SpeedSensors => self.speed && seen.generator_radps.is_none() && seen.rotor_radps.is_none(),
-            Trip::SpeedMismatch => match (seen.generator_radps, seen.rotor_radps) {
-                (Some(generator), Some(rotor)) => (generator - rotor).abs() > p.speed_mismatch.get(),
-                (Some(_) | None, None) | (None, Some(_)) => false,
-            },
-            Trip::PitchSensor => self.pitch && !seen.pitch,
-            Trip::VibrationSensor => self.vibration && seen.acceleration_mps2.is_none(),
-            Trip::GridSensor => self.grid_signal && seen.grid.is_none(),
-            Trip::EmergencyStopCommand => seen.emergency_stop,
-            Trip::PitchDeviation => seen.blade_astray,
-        }
+    /// The causes that are there now. No loop and no branch for each: this is what a step costs while all is well.
+    fn causes(&self, seen: &Seen, p: &SafetyParameters) -> TripSet {
+        let speed_radps = seen.speed_radps();
+        let apart_radps = match (seen.generator_radps, seen.rotor_radps) {
+            (Some(generator), Some(rotor)) => (generator - rotor).abs(),
+            (Some(_) | None, None) | (None, Some(_)) => 0.0,
+        };
+        let no_speed = seen.generator_radps.is_none() && seen.rotor_radps.is_none();
+        let no_acceleration = seen.acceleration_mps2.is_none();
+        let shaken = seen.acceleration_mps2.is_some_and(|a| a.abs() > p.vibration.get());
+        let grid_off = seen.grid.is_some_and(|grid| grid < 0.5);
+        let device_safe = seen.plc.is_some_and(|state| state > 1.5);
+        let mut causes = TripSet::NONE;
+        causes.set(Trip::Overspeed, speed_radps > p.overspeed.get());
+        causes.set(Trip::OverspeedHard, speed_radps > p.overspeed_hard.get());
+        causes.set(Trip::Vibration, shaken);
+        causes.set(Trip::GridLoss, self.grid && grid_off);
+        causes.set(Trip::LostCommands, self.acknowledged && seen.unacknowledged);
+        causes.set(Trip::DeviceSafeState, self.device && device_safe);
+        causes.set(Trip::SpeedSensors, self.speed && no_speed);
+        causes.set(Trip::SpeedMismatch, apart_radps > p.speed_mismatch.get());
+        causes.set(Trip::PitchSensor, self.pitch && !seen.pitch);
+        causes.set(Trip::VibrationSensor, self.vibration && no_acceleration);
+        causes.set(Trip::GridSensor, self.grid_signal && seen.grid.is_none());
+        causes.set(Trip::EmergencyStopCommand, seen.emergency_stop);
+        causes.set(Trip::PitchDeviation, seen.blade_astray);
+        causes
     }
 }
 

@@ -30,6 +30,7 @@
 mod individual;
 mod interlock;
 mod io;
+mod latches;
 mod law;
 mod mode;
 mod parameters;

@@ -112,9 +112,29 @@ impl TripSet {
         self.0 |= trip.bit();
     }
 
+    /// Adds a cause, or takes it out.
+    pub(super) const fn set(&mut self, trip: Trip, is_in: bool) {
+        self.0 = (self.0 & !trip.bit()) | if is_in { trip.bit() } else { 0 };
+    }
+
+    /// The causes that are in both sets.
+    pub(super) const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The causes that are in either set.
+    pub(super) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The causes in the order of their bits.
     pub fn iter(self) -> impl Iterator<Item = Trip> {
-        Trip::ALL.into_iter().filter(move |trip| self.contains(*trip))
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let trip = Trip::ALL.get(left.trailing_zeros() as usize).copied()?;
+            left &= !trip.bit();
+            Some(trip)
+        })
     }
 
     /// The names of the causes in the order of their bits.
