@@ -102,6 +102,8 @@ pub struct TurbineRecord {
     pub power_limit: Watts,
     /// Whether the blades are led one by one.
     pub individual_pitch: IndividualPitchStatus,
+    /// Whether it was led out of rest, and not yet back to rest in order.
+    pub operating: bool,
 }
 
 /// A vehicle, as a cycle saw and commanded it.

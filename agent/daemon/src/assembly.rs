@@ -106,7 +106,10 @@ fn build_unit(
     let (standing, initial) = (overrides.of(&unit.name), profile.initial_outputs());
     Ok(match &unit.plant {
         PlantConfig::Turbine(parameters) => {
-            let controller = TurbineController::new(**parameters);
+            let mut controller = TurbineController::new(**parameters);
+            if overrides.was_operating(&unit.name) {
+                controller.resume_operating();
+            }
             Unit::turbine(
                 at,
                 TurbineBinding::of(profile, parameters.individual.is_some())?,

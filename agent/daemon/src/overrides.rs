@@ -1,8 +1,9 @@
 //! What operators' commands have left standing, kept over restarts.
 //!
 //! A turbine that an operator stopped stays stopped when the agent starts again. One that had tripped does too: its
-//! latched causes die with the process, so an emergency stop stands in their place until somebody resets it. The
-//! file is replaced as a whole, before a command is reported as executed.
+//! latched causes die with the process, so an emergency stop stands in their place until somebody resets it. Of one
+//! that was operating when the agent died it is known, so that a device that is found in its own safe state is a trip.
+//! The file is replaced as a whole, before a command is reported as executed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -28,28 +29,40 @@ struct Stored {
     emergency_stop: bool,
     #[serde(default)]
     tripped: bool,
+    #[serde(default)]
+    operating: bool,
+}
+
+/// In what condition a turbine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Condition {
+    /// Causes of a trip are latched.
+    pub tripped: bool,
+    /// It was led out of rest, and not yet back to rest in order.
+    pub operating: bool,
 }
 
 /// What stands at a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Standing {
     overrides: Overrides,
-    /// Causes of a trip are latched.
-    tripped: bool,
+    condition: Condition,
     /// The emergency stop stands for causes that a process had latched.
     of_trip: bool,
 }
 
-/// What a person is told of a unit whose trip is not on disk.
-const UNKEPT: &str = "its trip cannot be stored: a restart of this node would forget it";
+/// What a person is told of a unit whose condition is not on disk.
+const UNKEPT: &str =
+    "whether it has tripped or operates cannot be stored: a restart of this node would forget it";
 
 impl From<Standing> for Stored {
-    fn from(Standing { overrides, tripped, .. }: Standing) -> Self {
+    fn from(Standing { overrides, condition, .. }: Standing) -> Self {
         Self {
             run: overrides.run,
             power_limit_kw: overrides.power_limit.map(Watts::as_kilowatts),
             emergency_stop: overrides.emergency_stop,
-            tripped,
+            tripped: condition.tripped,
+            operating: condition.operating,
         }
     }
 }
@@ -61,7 +74,8 @@ impl From<Stored> for Standing {
             power_limit: stored.power_limit_kw.map(Watts::from_kilowatts),
             emergency_stop: stored.emergency_stop || stored.tripped,
         };
-        Self { overrides, tripped: stored.tripped, of_trip: stored.tripped && !stored.emergency_stop }
+        let condition = Condition { tripped: stored.tripped, operating: stored.operating };
+        Self { overrides, condition, of_trip: stored.tripped && !stored.emergency_stop }
     }
 }
 
@@ -100,7 +114,7 @@ pub struct OverrideStore {
     path: PathBuf,
     _lock: File,
     units: BTreeMap<String, Standing>,
-    /// Units of which it cannot be stored whether they have tripped.
+    /// Units whose condition cannot be stored.
     unkept: BTreeSet<String>,
 }
 
@@ -134,23 +148,40 @@ impl OverrideStore {
         self.units.get(unit).copied().unwrap_or_default()
     }
 
-    /// Notes whether causes of a trip are latched at a unit. To be called again and again: what cannot be stored is
-    /// tried again, and an error only the first time.
+    /// Whether a unit was operating when its condition was noted last.
+    #[must_use]
+    pub fn was_operating(&self, unit: &str) -> bool {
+        self.standing(unit).condition.operating
+    }
+
+    /// Notes conditions of units, all that are new with one write. To be called again and again: what cannot be
+    /// stored is tried again, and an error only the first time.
     ///
     /// # Errors
     /// As [`OverrideStore::note`].
-    pub fn note_tripped(&mut self, unit: &str, tripped: bool) -> Result<(), OverridesError> {
-        match self.put(unit, Standing { tripped, ..self.standing(unit) }) {
-            Ok(()) => {
+    pub fn note_conditions<'a>(
+        &mut self,
+        conditions: impl IntoIterator<Item = (&'a str, Condition)>,
+    ) -> Result<(), OverridesError> {
+        let mut new = Vec::new();
+        for (unit, condition) in conditions {
+            let before = self.standing(unit);
+            if before.condition == condition {
                 self.unkept.remove(unit);
+            } else {
+                new.push((unit, Standing { condition, ..before }));
+            }
+        }
+        match self.put(&new) {
+            Ok(()) => {
+                for (unit, _) in &new {
+                    self.unkept.remove(*unit);
+                }
                 Ok(())
             }
             Err(error) => {
-                if self.unkept.insert(unit.to_owned()) {
-                    Err(error)
-                } else {
-                    Ok(())
-                }
+                let untold = new.iter().filter(|(unit, _)| self.unkept.insert((*unit).to_owned())).count();
+                if untold > 0 { Err(error) } else { Ok(()) }
             }
         }
     }
@@ -169,15 +200,16 @@ impl OverrideStore {
     /// As [`OverrideStore::note`].
     pub fn set(&mut self, unit: &str, overrides: Overrides) -> Result<(), OverridesError> {
         let before = self.standing(unit);
-        self.put(unit, Standing { overrides, of_trip: before.of_trip && overrides.emergency_stop, ..before })
+        let of_trip = before.of_trip && overrides.emergency_stop;
+        self.put(&[(unit, Standing { overrides, of_trip, ..before })])
     }
 
-    fn put(&mut self, unit: &str, standing: Standing) -> Result<(), OverridesError> {
-        if self.standing(unit) == standing {
+    fn put(&mut self, new: &[(&str, Standing)]) -> Result<(), OverridesError> {
+        if new.iter().all(|(unit, standing)| self.standing(unit) == *standing) {
             return Ok(());
         }
         let mut units = self.units.clone();
-        units.insert(unit.to_owned(), standing);
+        units.extend(new.iter().map(|(unit, standing)| ((*unit).to_owned(), *standing)));
         let stored: BTreeMap<&String, Stored> = units.iter().map(|(unit, s)| (unit, (*s).into())).collect();
         let bytes = serde_json::to_vec_pretty(&stored)
             .map_err(|error| OverridesError::Content { path: self.path.clone(), error })?;
@@ -217,6 +249,10 @@ fn lock(folder: &Path) -> Result<File, OverridesError> {
 mod tests {
     use super::*;
 
+    const TRIPPED: Condition = Condition { tripped: true, operating: false };
+    const OPERATING: Condition = Condition { tripped: false, operating: true };
+    const AT_REST: Condition = Condition { tripped: false, operating: false };
+
     #[test]
     fn a_stopped_unit_is_still_stopped_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
@@ -234,15 +270,29 @@ mod tests {
     fn a_unit_that_had_tripped_is_stopped_after_a_restart_until_it_is_reset() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = OverrideStore::open(folder.path()).unwrap();
-        store.note_tripped("WT01", true).unwrap();
+        store.note_conditions([("WT01", TRIPPED)]).unwrap();
         assert!(!store.of("WT01").emergency_stop, "while it lives the interlock holds it");
         drop(store);
         let mut again = OverrideStore::open(folder.path()).unwrap();
         assert!(again.of("WT01").emergency_stop);
         again.note("WT01", CommandAction::Reset).unwrap();
-        again.note_tripped("WT01", false).unwrap();
+        again.note_conditions([("WT01", AT_REST)]).unwrap();
         drop(again);
         assert!(!OverrideStore::open(folder.path()).unwrap().of("WT01").emergency_stop);
+    }
+
+    #[test]
+    fn a_unit_that_was_operating_is_known_to_have_been_after_a_restart_until_it_is_at_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = OverrideStore::open(folder.path()).unwrap();
+        store.note_conditions([("WT01", OPERATING)]).unwrap();
+        drop(store);
+        let mut again = OverrideStore::open(folder.path()).unwrap();
+        assert!(again.was_operating("WT01") && again.of("WT01") == Overrides::default());
+        assert!(again.words("WT01").is_empty() && !again.was_operating("WT02"));
+        again.note_conditions([("WT01", AT_REST)]).unwrap();
+        drop(again);
+        assert!(!OverrideStore::open(folder.path()).unwrap().was_operating("WT01"));
     }
 
     #[test]
@@ -252,11 +302,11 @@ mod tests {
         // In the way of the file that would replace the stored one.
         let obstacle = folder.path().join("overrides.new");
         std::fs::create_dir(&obstacle).unwrap();
-        assert!(store.note_tripped("WT01", true).is_err());
-        assert!(store.note_tripped("WT01", true).is_ok());
+        assert!(store.note_conditions([("WT01", TRIPPED)]).is_err());
+        assert!(store.note_conditions([("WT01", TRIPPED)]).is_ok());
         assert_eq!(store.words("WT01"), [UNKEPT]);
         std::fs::remove_dir(&obstacle).unwrap();
-        store.note_tripped("WT01", true).unwrap();
+        store.note_conditions([("WT01", TRIPPED)]).unwrap();
         assert!(store.words("WT01").is_empty());
         drop(store);
         assert!(OverrideStore::open(folder.path()).unwrap().of("WT01").emergency_stop);
@@ -267,8 +317,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = OverrideStore::open(folder.path()).unwrap();
         store.note("WT01", CommandAction::EmergencyStop).unwrap();
-        store.note_tripped("WT01", true).unwrap();
-        store.note_tripped("WT01", false).unwrap();
+        store.note_conditions([("WT01", TRIPPED)]).unwrap();
+        store.note_conditions([("WT01", AT_REST)]).unwrap();
         assert!(store.of("WT01").emergency_stop);
     }
 

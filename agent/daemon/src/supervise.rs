@@ -424,7 +424,7 @@ impl Watch<'_> {
                 }
             }
         }
-        self.operators.keep_trips(self.site, &self.controls);
+        self.operators.keep_conditions(self.site, &self.controls);
     }
 
     /// Has the traces written that are complete; at the end, all.

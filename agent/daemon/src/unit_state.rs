@@ -175,6 +175,7 @@ mod tests {
             pitch_command: Radians::from_degrees(3.0),
             power_limit: Watts(5e6),
             individual_pitch: IndividualPitchStatus::Active,
+            operating: true,
         };
         UnitRecord {
             unit: 0,

@@ -137,26 +137,15 @@ impl TurbineSide {
             pitch_command: pitch,
             power_limit,
             individual_pitch,
+            operating: self.controller.is_operating(),
         };
         PlantCycle {
             record: PlantRecord::Turbine(record),
             quality: worst_quality(inputs),
             input_age: (inputs.generator_speed.sequence > 0).then(|| inputs.generator_speed.age(now)),
             changed: self.reported.replace((mode, trips)) != Some((mode, trips)),
-            at_rest: is_at_rest(mode),
+            at_rest: mode.is_at_rest(),
         }
-    }
-}
-
-/// Feathered and off the grid.
-fn is_at_rest(mode: ModeName) -> bool {
-    match mode {
-        ModeName::Idle | ModeName::Parked | ModeName::Service => true,
-        ModeName::StartUp
-        | ModeName::Run
-        | ModeName::Derated
-        | ModeName::NormalStop
-        | ModeName::EmergencyStop => false,
     }
 }
 

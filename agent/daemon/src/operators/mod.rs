@@ -27,7 +27,7 @@ use hal_units::{Duration, Instant};
 
 use crate::config::SiteConfig;
 use crate::fleet::FleetThread;
-use crate::overrides::OverrideStore;
+use crate::overrides::{Condition, OverrideStore};
 use crate::pair::Learned;
 use crate::supervise::GroupControl;
 use link::{Link, wall_ms};
@@ -133,35 +133,35 @@ impl Operators {
                 }
             }
             Learned::Overrides { group, unit, overrides } => {
-                let position = controls.get(group).and_then(|control| control.units.get(unit));
-                let Some(config) = position.and_then(|position| site.units.get(*position)) else {
-                    return;
-                };
-                if let Err(error) = self.overrides.set(&config.name, overrides) {
+                let Some(name) = name(site, controls, group, unit) else { return };
+                if let Err(error) = self.overrides.set(name, overrides) {
                     tracing::error!(%error, "what operators left standing cannot be stored here");
                 }
+            }
+            Learned::Conditions(all) => {
+                let named = all
+                    .into_iter()
+                    .filter_map(|(group, unit, now)| Some((name(site, controls, group, unit)?, now)));
+                note(&mut self.overrides, named);
             }
         }
     }
 
-    /// Keeps at which turbines causes of a trip are latched, so that a restart does not forget it. Only the node that
-    /// writes knows.
-    pub(crate) fn keep_trips(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
+    /// Keeps which turbines operate, and at which causes of a trip are latched, so that a restart does not forget it.
+    /// A node that follows learns it from the one that writes.
+    pub(crate) fn keep_conditions(&mut self, site: &SiteConfig, controls: &[GroupControl]) {
         if !self.active {
             return;
         }
-        for control in controls {
-            for (at, position) in control.units.iter().enumerate() {
-                let Some(PlantRecord::Turbine(turbine)) = control.collector.unit(at).map(|unit| &unit.plant)
-                else {
-                    continue;
-                };
-                let Some(unit) = site.units.get(*position) else { continue };
-                if let Err(error) = self.overrides.note_tripped(&unit.name, !turbine.trips.is_empty()) {
-                    tracing::error!(%error, unit = %unit.name, "a trip that a restart of this node would forget");
-                }
-            }
-        }
+        let conditions = controls.iter().flat_map(|control| {
+            control.units.iter().enumerate().filter_map(|(at, position)| {
+                let PlantRecord::Turbine(turbine) = control.collector.unit(at)?.plant else { return None };
+                let tripped = !turbine.trips.is_empty();
+                let name = site.units.get(*position)?.name.as_str();
+                Some((name, Condition { tripped, operating: turbine.operating }))
+            })
+        });
+        note(&mut self.overrides, conditions);
     }
 
     /// Commands that were carried out lately, by either node.
@@ -223,4 +223,17 @@ impl Operators {
             pending: status.outbox_entries as u64,
         })
     }
+}
+
+/// Stores conditions of units, or says that it cannot.
+fn note<'a>(overrides: &mut OverrideStore, conditions: impl IntoIterator<Item = (&'a str, Condition)>) {
+    if let Err(error) = overrides.note_conditions(conditions) {
+        tracing::error!(%error, "a restart of this node would forget that a turbine operates or has tripped");
+    }
+}
+
+/// The name of a group's unit.
+fn name<'a>(site: &'a SiteConfig, controls: &[GroupControl], group: usize, unit: usize) -> Option<&'a str> {
+    let position = *controls.get(group)?.units.get(unit)?;
+    Some(site.units.get(position)?.name.as_str())
 }

@@ -1,8 +1,10 @@
 //! The site's state as it travels from the node that writes to the one that follows.
 
-use agent_cycle::{ControlPair, Executed, GroupState, Overrides, UnitParameters};
+use agent_cycle::{ControlPair, Executed, GroupState, Overrides, PlantState, UnitParameters, UnitState};
 use hal_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
+
+use crate::overrides::Condition;
 
 /// States that are repeated per cycle, in turn: the follower's check must not cost it its punctuality.
 const VERIFIED_PER_STATE: usize = 8;
@@ -50,6 +52,8 @@ pub(crate) enum Learned {
     CarriedOut(Vec<Executed>),
     /// An operator's command left something else standing at a unit.
     Overrides { group: usize, unit: usize, overrides: Overrides },
+    /// Turbines, by group and unit, operate or have tripped, or do so no more.
+    Conditions(Vec<(usize, usize, Condition)>),
 }
 
 /// Why a state was not taken.
@@ -148,18 +152,35 @@ impl Follower {
 
     fn learn(&self, state: &SiteState) -> Vec<Learned> {
         let mut learned = Vec::new();
+        let mut conditions = Vec::new();
         for (at, now) in state.groups.iter().enumerate() {
             let before = self.last.as_ref().and_then(|last| last.groups.get(at));
             let known = before.map(|group| group.executed).unwrap_or_default();
             let new = now.executed.iter().filter(|one| one.token != 0 && !known.contains(one));
             learned.extend(new.map(|executed| Learned::Executed(*executed)));
             for (unit, state) in now.units.iter().enumerate() {
-                let before = before.and_then(|group| group.units.get(unit)).map(|unit| unit.overrides);
-                if before != Some(state.overrides) {
+                let before = before.and_then(|group| group.units.get(unit));
+                if before.map(|unit| unit.overrides) != Some(state.overrides) {
                     learned.push(Learned::Overrides { group: at, unit, overrides: state.overrides });
+                }
+                let condition = condition(state);
+                if let Some(condition) = condition.filter(|_| before.and_then(self::condition) != condition) {
+                    conditions.push((at, unit, condition));
                 }
             }
         }
+        learned.extend((!conditions.is_empty()).then_some(Learned::Conditions(conditions)));
         learned
+    }
+}
+
+/// The condition of a turbine.
+fn condition(state: &UnitState) -> Option<Condition> {
+    match &state.plant {
+        PlantState::Turbine(turbine) => Some(Condition {
+            tripped: !turbine.controller.interlock.trips().is_empty(),
+            operating: turbine.controller.operating,
+        }),
+        PlantState::Vehicle(_) | PlantState::Der(_) => None,
     }
 }

@@ -293,3 +293,59 @@ fn a_device_that_has_lost_its_master_s_heartbeat_makes_itself_safe_and_waits_for
     reset(&agent, &mut Operator::at(&broker), &["WT01".to_owned()]);
     agent.until("the unit may start again", |report| report.units[0].trips.is_empty());
 }
+
+#[test]
+fn a_turbine_that_its_device_made_safe_while_its_agent_was_dead_waits_for_a_reset() {
+    let turbine = plc(&format!("const:{WIND_MPS}"), 1, PlcConfig::default());
+    let (field, broker) = (Field::of(vec![turbine]), broker());
+    let site = Site::over(&field.addresses()).with_broker(&broker.url());
+    let mut agent = site.start();
+    agent.until_all_run();
+    // Until it is on disk that the turbine operates.
+    std::thread::sleep(Duration::from_secs(1));
+    agent.kill();
+    until_safe(&field);
+
+    // Killed again before anybody has reset it.
+    let mut agent = site.start();
+    agent.until("the unit knows", |report| {
+        report.units[0].trips.iter().any(|trip| trip == "device_safe_state")
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    agent.kill();
+    until_safe(&field);
+
+    let agent = site.start();
+    agent.until("the unit knows", |report| !report.units[0].trips.is_empty());
+    std::thread::sleep(Duration::from_secs(20));
+    let unit = agent.report().units[0].clone();
+    assert!(!runs(&unit) && !unit.trips.is_empty(), "{unit:?}");
+    assert_eq!(field.look(0, |plc| plc.state()), PlcState::Normal);
+    reset(&agent, &mut Operator::at(&broker), &[unit.name]);
+    agent.until_within("it runs again", Duration::from_secs(120), |report| runs(&report.units[0]));
+}
+
+#[test]
+fn a_turbine_that_its_agent_has_brought_to_rest_starts_with_the_next_agent_without_a_reset() {
+    let turbine = plc(&format!("const:{WIND_MPS}"), 1, PlcConfig::default());
+    let field = Field::of(vec![turbine]);
+    let site = Site::over(&field.addresses());
+    let mut agent = site.start();
+    agent.until_all_run();
+    std::thread::sleep(Duration::from_secs(1));
+    agent.signal(hal_linux_rt::signal::Signal::Terminate);
+    assert!(agent.until_it_ends(Duration::from_secs(120)).success());
+    until_safe(&field);
+
+    let agent = site.start();
+    let report =
+        agent.until_within("it runs again", Duration::from_secs(120), |report| runs(&report.units[0]));
+    assert!(report.units[0].trips.is_empty(), "{:?}", report.units[0]);
+}
+
+/// Until the device's watchdog has made the turbine safe.
+fn until_safe(field: &Field) {
+    until("the device is in its safe state", WITHIN, || {
+        field.look(0, |plc| matches!(plc.state(), PlcState::Safe { .. })).then_some(())
+    });
+}

@@ -72,6 +72,11 @@ impl SafetyInterlock {
         self.latches.latched()
     }
 
+    /// Takes the device's safe state for a trip from now on, though its normal state has not been seen.
+    pub(super) const fn expect_normal_device(&mut self) {
+        self.armed.device = true;
+    }
+
     /// Takes the next pitch command as the first: somebody else has moved the blades until now.
     pub(super) fn follow_pitch_from_here(&mut self) {
         self.pitch_watch = PitchWatch::default();
@@ -87,7 +92,7 @@ impl SafetyInterlock {
     /// | vibration | tower acceleration beyond 3 m/s2 | 0.2 s | - |
     /// | grid_loss | grid signal says no | 0.15 s | a yes |
     /// | lost_commands | no write acknowledged for 1 s | - | an acknowledged write |
-    /// | device_safe_state | the device says so | - | a normal state |
+    /// | device_safe_state | the device says so | - | a normal state, or operation by a predecessor |
     /// | speed_sensors | both speeds bad | 0.5 s | a good speed |
     /// | speed_mismatch | both good, apart by 12 rad/s | 1 s | - |
     /// | pitch_sensor | pitch bad | 0.5 s | a good pitch |

@@ -35,6 +35,7 @@ mod law;
 mod mode;
 mod parameters;
 mod pitch_watch;
+mod production;
 mod start_up;
 mod supervisor;
 mod takt;

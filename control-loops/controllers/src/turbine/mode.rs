@@ -90,6 +90,15 @@ impl ModeName {
             Self::Service => "service",
         }
     }
+
+    /// Feathered and off the grid.
+    #[must_use]
+    pub const fn is_at_rest(self) -> bool {
+        match self {
+            Self::Idle | Self::Parked | Self::Service => true,
+            Self::StartUp | Self::Run | Self::Derated | Self::NormalStop | Self::EmergencyStop => false,
+        }
+    }
 }
 
 /// All that a transition looks at, worked out once per step.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::individual::BladeSight;
 use super::io::usable;
 use super::mode::{Situation, mode_from_measurements};
+use super::production::produce;
 use super::{
-    BaselineLaw, IndividualPitch, IndividualPitchStatus, Mode, Operation, PitchCommand, SafetyInterlock,
-    TaktSight, Trip, TripSet, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineParameters, TurbineStep,
-    WindMonitor, YawDrive,
+    BaselineLaw, IndividualPitch, IndividualPitchStatus, Mode, PitchCommand, SafetyInterlock, Trip, TripSet,
+    TurbineDemand, TurbineInputs, TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
 };
 
 /// After a pause longer than this the control moves as if only this time had passed: outputs go on
@@ -43,6 +43,8 @@ pub struct TurbineState {
     pub power_share_wanted: f64,
     /// Whether the state stems from measurements.
     pub seeded: bool,
+    /// It was led out of rest, and not yet back to rest in order: nothing latched, the device normal.
+    pub operating: bool,
 }
 
 /// Drives one turbine.
@@ -95,6 +97,7 @@ impl TurbineController {
             brake: Hysteresis::new(false),
             power_share_wanted: 1.0,
             seeded: false,
+            operating: false,
         };
         Self { parameters, law: BaselineLaw::new(parameters.law), state }
     }
@@ -125,6 +128,19 @@ impl TurbineController {
     /// Continues from a state; the next step is the one that its owner would have made.
     pub fn restore(&mut self, state: TurbineState) {
         self.state = state;
+    }
+
+    /// Whether the turbine was led out of rest, and not yet back to rest in order.
+    #[must_use]
+    pub const fn is_operating(&self) -> bool {
+        self.state.operating
+    }
+
+    /// For a controller whose predecessor was operating the turbine when it ended, and has left nothing else: a device
+    /// that is in its own safe state has gone there since, and that is a trip.
+    pub const fn resume_operating(&mut self) {
+        self.state.operating = true;
+        self.state.interlock.expect_normal_device();
     }
 
     /// Takes mode, pitch and torque from measurements, so that a turning turbine goes on without a
@@ -170,6 +186,9 @@ impl TurbineController {
         let trips = self.state.interlock.step(safety, self.parameters.gearbox_ratio, sight, dt);
         let situation = self.look(inputs, demand, trips, dt);
         self.state.mode = self.state.mode.next(&situation, &self.parameters, &self.law);
+        let device_normal = usable(&inputs.plc_state).is_some_and(|state| state < 0.5);
+        let in_order = self.state.seeded && trips.is_empty() && device_normal;
+        self.state.operating = !self.state.mode.name().is_at_rest() || self.state.operating && !in_order;
 
         let control_dt = dt.min(CONTROL_STEP_MAX);
         let wanted = self.act(&situation, control_dt);
@@ -366,53 +385,4 @@ fn each_blade(
     };
     let (blades, status) = individual.step(parameters, &p.law, &sight, dt);
     (Some(blades), status)
-}
-
-/// Law and power ramp; an unknown speed holds both outputs.
-fn produce(
-    operation: &mut Operation,
-    s: &Situation,
-    p: &TurbineParameters,
-    law: &BaselineLaw,
-    dt: Duration,
-) -> (Radians, NewtonMeters) {
-    let Some(speed) = s.speed else { return (s.pitch, s.torque) };
-    let (limits, rules) = (law.parameters(), &p.supervision);
-    if speed < limits.cut_in_speed && s.pitch >= limits.constant_power_pitch {
-        // Constant power at a crawl would be more torque than the pitched blades have: it would brake
-        // the rotor to a stand. Start over from no power.
-        operation.power_share = RateLimit::new(0.0);
-    }
-    let ramp = RateLimits { rise_per_s: rules.power_rise_per_s, fall_per_s: rules.power_fall_per_s };
-    let share = operation.power_share.step(s.power_share_wanted, ramp, dt);
-    let (Some(takt), Some(parameters)) = (&mut operation.takt, &p.takt) else {
-        let command = law.step(&mut operation.law, speed, share, dt);
-        return (command.pitch, command.torque);
-    };
-    let sight = TaktSight {
-        generator_speed: speed,
-        rotor_speed: s.rotor_speed,
-        pitch: Radians(believed(s.measured_pitch.map(Radians::get), s.pitch.get(), PITCH_APART_MAX.get())),
-        generator_torque: NewtonMeters(believed(
-            s.measured_torque.map(NewtonMeters::get),
-            s.torque.get(),
-            limits.torque_max.get() * TORQUE_APART_MAX,
-        )),
-        tower_acceleration_mps2: s.tower_acceleration_mps2,
-    };
-    let command = takt.step(parameters, &p.takt_frame(), &sight, share, dt);
-    operation.law.torque = command.torque;
-    operation.law.pitch = command.pitch;
-    operation.law.region = command.region;
-    (command.pitch, command.torque)
-}
-
-/// Drives follow their commands within this, even over a slow bus: a reading farther away is the sensor's.
-const PITCH_APART_MAX: Radians = Radians::from_degrees(6.0);
-/// Likewise, share of the largest torque.
-const TORQUE_APART_MAX: f64 = 0.2;
-
-/// The measurement, or the last command if it is missing or contradicts that.
-fn believed(measured: Option<f64>, commanded: f64, apart_max: f64) -> f64 {
-    measured.filter(|measured| (measured - commanded).abs() <= apart_max).unwrap_or(commanded)
 }
