@@ -4,7 +4,10 @@
 //! that alone decides the exit status.
 
 mod bladed;
+mod bus_fault;
 mod compare;
+mod der;
+mod ending;
 mod failure;
 mod fleet;
 mod law;
@@ -14,7 +17,6 @@ mod park;
 mod pilot;
 mod plant;
 mod serve;
-mod stdin;
 mod text_file;
 mod turbine;
 mod vehicles;
@@ -45,6 +47,7 @@ enum Command {
     Park(park::Arguments),
     Law(law::Arguments),
     Serve(serve::Arguments),
+    Der(der::Arguments),
     #[command(hide = true)]
     DisconHost(bladed::HostArguments),
     Fleet(fleet::Arguments),
@@ -68,6 +71,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Law(arguments) => law::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Der(arguments) => der::run(&arguments),
         Command::DisconHost(arguments) => bladed::host(&arguments),
         Command::Fleet(arguments) => fleet::run(&arguments),
         Command::Vehicles(arguments) => vehicles::run(&arguments),

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,17 +9,18 @@ use hal_diagnostics::Diagnostic;
 use hal_units::Duration;
 use serde::Serialize;
 use sim_broker::EmbeddedBroker;
-use sim_devices::{DeviceFault, Farm, FarmConfig, PlcConfig, TurbinePlc};
+use sim_devices::{Farm, FarmConfig, PlcConfig, TurbinePlc};
 use sim_plants::{Turbine, TurbinePlantParameters, WindSpec};
 use sim_radio::Fleet;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::bus_fault::FaultArgument;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::plant::{self, SensorNoise, WIND_HELP};
+use crate::text_file;
 use crate::vehicles::report::Report;
 use crate::vehicles::{FleetArguments, Spoken};
 use crate::write_log::{self, KeptLog};
-use crate::{stdin, text_file};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -137,35 +137,6 @@ pub(crate) struct Arguments {
     fleet: Option<FleetArguments>,
 }
 
-/// `N:KIND`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FaultArgument {
-    /// From 1.
-    turbine: u16,
-    fault: DeviceFault,
-}
-
-impl FromStr for FaultArgument {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "give N:dead, N:refuse, N:garbage or N:slow:MS (1 to 60000)";
-        let (turbine, kind) = text.split_once(':').ok_or(wrong)?;
-        let turbine = turbine.parse().map_err(|_| wrong)?;
-        let fault = match kind.split_once(':') {
-            None if kind == "dead" => DeviceFault::Dead,
-            None if kind == "refuse" => DeviceFault::Refuse,
-            None if kind == "garbage" => DeviceFault::Garbage,
-            Some(("slow", millis)) => {
-                let millis = millis.parse().ok().filter(|millis| (1..=60_000).contains(millis));
-                DeviceFault::Slow(Duration::from_millis(millis.ok_or(wrong)?))
-            }
-            None | Some(_) => return Err(wrong),
-        };
-        Ok(Self { turbine, fault })
-    }
-}
-
 /// The file of `--ports-file`.
 #[derive(Debug, Serialize)]
 struct Ports {
@@ -230,9 +201,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failure> {
-    let unheard = |error| failed(format!("cannot listen for signals: {error}"), "");
-    let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
+    let ending = Ending::new(arguments.until_stdin_closes)
+        .map_err(|error| failed(format!("cannot listen for signals: {error}"), ""))?;
     let broker = match arguments.broker {
         Some(address) => Some(EmbeddedBroker::start(address).map_err(|error| failed(error.to_string(), ""))?),
         None => None,
@@ -247,16 +217,10 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
     let mut farm =
         Farm::start_logged(plcs, config, queue).await.map_err(|error| failed(error.to_string(), ""))?;
     let kept = log.map(|(path, queue)| KeptLog::start(path, queue, farm.started())).transpose()?;
-    for FaultArgument { turbine, fault } in &arguments.fault {
-        farm.set_fault(usize::from(*turbine) - 1, *fault);
-    }
+    arguments.fault.iter().for_each(|fault| fault.set(&farm));
     let vehicles = vehicles(arguments, broker.as_ref())?;
     announce(arguments, &farm, broker.as_ref())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = stdin::closed(), if arguments.until_stdin_closes => {}
-    }
+    ending.wait().await;
     let vehicles = match vehicles {
         Some((count, fleet)) => {
             let connected = fleet.connected();
@@ -301,13 +265,7 @@ fn plcs(arguments: &Arguments) -> Result<Vec<TurbinePlc>, Failure> {
             "give a longer --safe-ms",
         ));
     }
-    let known = 1..=arguments.turbines;
-    if let Some(wrong) = arguments.fault.iter().find(|fault| !known.contains(&fault.turbine)) {
-        return Err(Failure::arguments(
-            format!("--fault names turbine {} of {}", wrong.turbine, arguments.turbines),
-            "turbines count from 1",
-        ));
-    }
+    FaultArgument::check(&arguments.fault, "turbine", arguments.turbines)?;
     if arguments.arbiter > arguments.turbines {
         return Err(Failure::arguments(
             format!("--arbiter names turbine {} of {}", arguments.arbiter, arguments.turbines),
@@ -418,20 +376,4 @@ fn failed(what: impl Into<String>, remedy: &str) -> Failure {
         what: what.into(),
         remedy: remedy.to_owned(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fault_names_its_turbine_and_its_kind() {
-        let parsed = |text: &str| text.parse::<FaultArgument>();
-        assert_eq!(parsed("7:dead"), Ok(FaultArgument { turbine: 7, fault: DeviceFault::Dead }));
-        let slow = DeviceFault::Slow(Duration::from_millis(250));
-        assert_eq!(parsed("1:slow:250"), Ok(FaultArgument { turbine: 1, fault: slow }));
-        for wrong in ["dead", "x:dead", "1:", "1:slow", "1:slow:0", "1:slow:x", "1:dead:3", "-1:dead"] {
-            assert!(parsed(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -258,6 +258,22 @@ fn help_teaches_the_winds_the_columns_and_the_exit_statuses() {
 }
 
 #[test]
+fn help_teaches_what_there_is_to_see_of_a_plant_behind_sunspec_and_how_an_agent_leads_it() {
+    let help = Desk::new().done("der --help");
+    for needed in ["WMaxLimPctRvrtTms", "ControllerHb", "[[der]]", "takt-sim der --base-port 5020"] {
+        assert!(help.contains(needed), "{needed} is not in\n{help}");
+    }
+}
+
+#[test]
+fn a_plant_that_is_not_there_cannot_be_in_local_control_or_misbehave() {
+    for arguments in ["der --plants 2 --local 3", "der --local 0", "der --plants 2 --fault 3:dead"] {
+        let complaint = Desk::new().refused(2, arguments);
+        assert!(complaint.contains("plants count from 1"), "{complaint}");
+    }
+}
+
+#[test]
 #[cfg_attr(not(takt_data), ignore = "needs TAKT_DATA")]
 fn the_law_meets_the_public_controller_in_every_row() {
     let folder = std::env::var("TAKT_DATA").unwrap();

@@ -1,4 +1,5 @@
-//! `takt-sim serve` as a process: it says where it listens, serves, ends when told, and says what happened.
+//! `takt-sim serve` and `takt-sim der` as processes: they say where they listen, serve, end when told, and say what
+//! happened.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -21,9 +22,13 @@ struct Simulator {
 
 impl Simulator {
     fn start(arguments: &str) -> Self {
+        Self::serving("serve", arguments)
+    }
+
+    fn serving(command: &str, arguments: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_takt-sim"))
-            .args("serve --ports-file ports.json --json truth.json".split(' '))
+            .args([command, "--ports-file", "ports.json", "--json", "truth.json"])
             .args(arguments.split_whitespace())
             .current_dir(folder.path())
             .stdin(Stdio::piped())
@@ -46,7 +51,11 @@ impl Simulator {
     }
 
     fn turbine(&self, at: usize) -> TcpStream {
-        let address: SocketAddr = self.ports()["turbines"][at]["address"].as_str().unwrap().parse().unwrap();
+        self.device("turbines", at)
+    }
+
+    fn device(&self, kind: &str, at: usize) -> TcpStream {
+        let address: SocketAddr = self.ports()[kind][at]["address"].as_str().unwrap().parse().unwrap();
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream
@@ -245,4 +254,35 @@ fn vehicles_drive_beside_the_turbines_at_the_embedded_broker() {
     let vehicles = &simulator.truth()["vehicles"];
     assert_eq!((&vehicles["vehicles"], &vehicles["connected"]), (&6.into(), &6.into()), "{vehicles}");
     assert!(vehicles["messages_said"].as_u64().unwrap() >= 12 && vehicles["collisions"] == 0);
+}
+
+/// The words from this register on.
+fn words(stream: &mut TcpStream, register: u16, count: u8) -> Vec<u16> {
+    let [high, low] = register.to_be_bytes();
+    let answer = ask(stream, &[3, high, low, 0, count], 2 + 2 * usize::from(count));
+    answer[2..].chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+}
+
+#[test]
+fn a_plant_with_a_controller_of_its_own_reverts_a_limit_that_nobody_repeats() {
+    let simulator = Simulator::serving("der", "--plants 2 --rated-kw 20000 --local 2");
+    let mut plant = simulator.device("plants", 0);
+    assert_eq!(words(&mut plant, 40000, 2), [0x5375, 0x6e53]);
+    // 30 %, reverting to 60 % after a second.
+    let limit = [0x10, 0x9d, 0x2f, 0, 6, 12, 0, 1, 0x0b, 0xb8, 0x17, 0x70, 0, 1, 0, 0, 0, 1];
+    assert_eq!(ask(&mut plant, &limit, 5)[0], 0x10);
+    assert_eq!(words(&mut plant, 40240, 1), [3000]);
+    let deadline = Instant::now() + SOON;
+    while words(&mut plant, 40240, 1) != [6000] {
+        assert!(Instant::now() < deadline, "it does not revert");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(ask(&mut simulator.device("plants", 1), &limit, 2), [0x90, 3], "somebody is at the machine");
+    simulator.signal(Signal::TERM);
+    let truth = simulator.truth();
+    assert_eq!(
+        (&truth["plants"][0]["writes"], &truth["plants"][0]["timer_reversions"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(truth["plants"][1]["writes_in_local"], 1);
 }

@@ -15,11 +15,11 @@ use sim_devices::DriveDevice;
 use sim_plants::Random;
 use sim_radio::{AirConfig, Fleet, FleetConfig, Others};
 use sim_vehicles::{Drive, Setup, Start, Vehicle};
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::number::within;
-use crate::{stdin, text_file};
+use crate::text_file;
 use layout::Places;
 use report::Report;
 
@@ -191,9 +191,8 @@ async fn drive(
     vehicles: Vec<Vehicle>,
     drives: Vec<DriveDevice>,
 ) -> Result<(), Failure> {
-    let unheard = |error| failed(format!("cannot listen for signals: {error}"), "");
-    let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
+    let ending = Ending::new(arguments.until_stdin_closes)
+        .map_err(|error| failed(format!("cannot listen for signals: {error}"), ""))?;
     let farm = drives::start(drives, arguments.drive_port).await?;
     let fleet = arguments.fleet.start(vehicles, arguments.broker.clone(), arguments.seed, farm.whereabouts());
     if let Some(path) = &arguments.ports_file {
@@ -211,10 +210,8 @@ async fn drive(
         }
     };
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = ending.wait() => {}
         () = over => {}
-        () = stdin::closed(), if arguments.until_stdin_closes => {}
     }
     // Whoever stopped is not connected any more, which would not be worth telling.
     let connected = fleet.connected();
