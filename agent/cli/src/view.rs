@@ -1,6 +1,8 @@
 //! The report as tables for people.
 
-use agent_status::{Commands, Device, Distribution, Fleet, Group, Pair, Phase, Plan, Report, Unit};
+use std::collections::BTreeSet;
+
+use agent_status::{Commands, Device, Distribution, Fleet, Group, Pair, Phase, Plan, Report, Unit, Value};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
@@ -36,6 +38,9 @@ impl View {
         text.push('\n');
         self.table(&mut text, self.groups(&report.groups));
         self.table(&mut text, self.units(&report.units));
+        if let Some(values) = self.values(&report.units) {
+            self.table(&mut text, values);
+        }
         if let Some(fleet) = &report.fleet {
             self.table(&mut text, self.vehicles(fleet));
         }
@@ -137,6 +142,28 @@ impl View {
         }
         more(&mut table, units.len(), self.rows_max);
         table
+    }
+
+    /// Values under a standard's names, if a unit has such.
+    fn values(self, units: &[Unit]) -> Option<Table> {
+        let with_values = units.iter().filter(|unit| !unit.values.is_empty());
+        let names: BTreeSet<&str> =
+            with_values.clone().flat_map(|unit| unit.values.keys()).map(String::as_str).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let heads: Vec<&str> = ["UNIT"].into_iter().chain(names.iter().copied()).collect();
+        let mut table = self.new_table(&heads, 1);
+        for unit in with_values.clone().take(self.rows_max) {
+            let value = |name: &&str| match unit.values.get(*name) {
+                Some(Value::Number(number)) => format!("{number:.2}"),
+                Some(Value::Word(word)) => word.clone(),
+                None => "-".to_owned(),
+            };
+            table.add_row([unit.name.clone()].into_iter().chain(names.iter().map(value)));
+        }
+        more(&mut table, with_values.count(), self.rows_max);
+        Some(table)
     }
 
     /// The vehicles of a fleet.

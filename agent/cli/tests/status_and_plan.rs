@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use agent_status::{Commands, Phase, Plan, Realtime, Report};
+use agent_status::{Commands, Phase, Plan, Realtime, Report, Unit, Value};
 use tempfile::TempDir;
 
 fn takt(args: &[&str]) -> Output {
@@ -106,6 +106,25 @@ fn the_json_is_the_agents_report() {
     let output = takt(&["status", "--socket", &agent.socket(), "--json"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(serde_json::from_slice::<Report>(&output.stdout).unwrap(), report());
+}
+
+#[test]
+fn values_under_a_standard_s_names_are_shown_where_the_agent_has_them() {
+    let known = [("WTUR.W", Value::Number(5e6)), ("WTRM.BrkOpMod", Value::Word("released".to_owned()))];
+    let unit = |name: &str, values: &[(&str, Value)]| Unit {
+        name: name.to_owned(),
+        values: values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        ..Unit::default()
+    };
+    let units = vec![unit("WT01", &known), unit("WT02", &known[..1])];
+    let agent = Answering::with("200 OK", serde_json::to_string(&Report { units, ..report() }).unwrap());
+    let text = String::from_utf8(takt(&["status", "--socket", &agent.socket(), "--once"]).stdout).unwrap();
+    let row = |name: &str| {
+        text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>()).rfind(|l| l.first() == Some(&name))
+    };
+    assert_eq!(row("UNIT").unwrap(), ["UNIT", "WTRM.BrkOpMod", "WTUR.W"], "{text}");
+    assert_eq!(row("WT01").unwrap(), ["WT01", "released", "5000000.00"]);
+    assert_eq!(row("WT02").unwrap(), ["WT02", "-", "5000000.00"]);
 }
 
 #[test]

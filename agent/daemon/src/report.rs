@@ -1,5 +1,6 @@
 //! Puts the agent's report together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_cycle::{PlantRecord, UnitRecord};
@@ -12,6 +13,7 @@ use crate::config::{DeviceConfig, PlantConfig, SiteConfig};
 use crate::operators::Operators;
 use crate::plans::PlansReport;
 use crate::supervise::GroupControl;
+use crate::unit_state::{ValueNames, standard_values};
 
 /// What the report needs besides the groups' collectors.
 pub(crate) struct Reporter<'a> {
@@ -96,7 +98,12 @@ impl<'a> Reporter<'a> {
                 let overrides = operators.override_words(&config.name);
                 let record = control.collector.unit(at);
                 let group = &control.collector.facts().name;
-                units.push((*position, unit(&config.name, group, device, record, overrides)));
+                let mut unit = unit(&config.name, group, device, record, overrides);
+                let standard = self.site.mqtt.as_ref().is_some_and(|mqtt| mqtt.names == ValueNames::Iec61400);
+                if let Some(record) = record.filter(|_| standard) {
+                    unit.values = standard_values(&config.plant, record);
+                }
+                units.push((*position, unit));
             }
         }
         units.sort_by_key(|(position, _)| *position);
@@ -153,6 +160,7 @@ fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, over
         power_kw: power.as_kilowatts(),
         power_limit_kw: power_limit.as_kilowatts(),
         overrides,
+        values: BTreeMap::new(),
     }
 }
 

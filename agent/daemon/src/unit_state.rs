@@ -20,7 +20,10 @@
 //! What the standard has no name for keeps ours: `quality`, `trip`, `individual_pitch`, `torque_nm` (of the generator)
 //! and `yaw_error_deg`. The last five lines and these two are published under the standard's names alone.
 
+use std::collections::BTreeMap;
+
 use agent_cycle::{PlantRecord, TurbineRecord, UnitRecord};
+use agent_status::Value;
 use hal_mqtt::state::{StateField, StateFilter, StateValue};
 use hal_units::{Duration, Radians};
 
@@ -30,6 +33,9 @@ use crate::config::PlantConfig;
 const STATE_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// and so often when it does not.
 const STATE_INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// What a device does not say.
+const UNKNOWN: &str = "unknown";
 
 /// Whose names a turbine's values bear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,7 +98,7 @@ fn drive_train_and_yaw(turbine: &TurbineRecord) -> [StateValue; 5] {
     let brake = match turbine.brake_applied {
         Some(true) => "applied",
         Some(false) => "released",
-        None => "unknown",
+        None => UNKNOWN,
     };
     [
         StateValue::Number(turbine.generator_speed.as_rpm()),
@@ -101,6 +107,19 @@ fn drive_train_and_yaw(turbine: &TurbineRecord) -> [StateValue; 5] {
         StateValue::Number(turbine.yaw_error.map_or(unknown, Radians::as_degrees)),
         StateValue::Word(brake),
     ]
+}
+
+/// A turbine's values by the standard's names, as far as they are known; nothing of other plants.
+pub(crate) fn standard_values(plant: &PlantConfig, record: &UnitRecord) -> BTreeMap<String, Value> {
+    let filter = state_filter(plant, ValueNames::Iec61400);
+    let values = state_values(record, ValueNames::Iec61400);
+    let of_the_standard = filter.fields().iter().zip(values).filter(|(field, _)| field.name.contains('.'));
+    let known = of_the_standard.filter_map(|(field, value)| match value {
+        StateValue::Number(number) if number.is_finite() => Some((field.name, Value::Number(number))),
+        StateValue::Word(word) if word != UNKNOWN => Some((field.name, Value::Word(word.to_owned()))),
+        StateValue::Number(_) | StateValue::Word(_) | StateValue::Integer(_) | StateValue::Flag(_) => None,
+    });
+    known.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// When a unit's state is published, and under which names.
@@ -206,6 +225,19 @@ mod tests {
         assert!(near("WGEN.Spd", 1173.7) && near("torque_nm", 43e3), "{state}");
         assert!(near("WYAW.YawAng", 270.0) && near("yaw_error_deg", 4.0), "{state}");
         assert_eq!(state["WTRM.BrkOpMod"], "released");
+    }
+
+    #[test]
+    fn a_report_has_the_standard_s_names_alone_and_what_is_known_alone() {
+        let plant = PlantConfig::Turbine(Box::new(TurbineParameters::NREL_5MW));
+        let mut record = record();
+        let values = standard_values(&plant, &record);
+        assert_eq!((values.len(), &values["WTUR.W"]), (11, &Value::Number(5e6)));
+        assert_eq!(values["WTUR.TurSt"], Value::Word("run".to_owned()));
+        let PlantRecord::Turbine(turbine) = &mut record.plant else { panic!("it is a turbine") };
+        (turbine.nacelle_yaw, turbine.brake_applied) = (None, None);
+        let values = standard_values(&plant, &record);
+        assert!(!values.contains_key("WYAW.YawAng") && !values.contains_key("WTRM.BrkOpMod"), "{values:?}");
     }
 
     #[test]

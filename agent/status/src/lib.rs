@@ -253,7 +253,7 @@ pub struct Thread {
 }
 
 /// A unit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Unit {
     /// Name.
     pub name: String,
@@ -281,6 +281,19 @@ pub struct Unit {
     pub power_limit_kw: f64,
     /// What an operator's command left standing, in words.
     pub overrides: Vec<String>,
+    /// Its values under the names of IEC 61400-25 and in that standard's units, if the site publishes those.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, Value>,
+}
+
+/// A value that is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A number in the unit of its name.
+    Number(f64),
+    /// A word.
+    Word(String),
 }
 
 /// A device.
