@@ -46,9 +46,13 @@ impl Dialogue {
             return Err(StateFault::LostUpdate);
         }
         let newest = state.order_update_id == course.order.order_update_id;
+        // Of an order that was taken over only the last message is known, and the vehicle may not have got there yet.
+        let first = course.order.nodes.first().map_or(0, |node| node.sequence_id);
+        let is_before = |number: u32| number < first && course.reached.is_none();
         // By the update before it still drives: what it expects was checked against that one.
         for (node_id, number, released) in state.nodes.iter().filter(|_| newest) {
             match course.nodes.iter().find(|(_, known, _)| known == number) {
+                None if is_before(*number) => {}
                 None => return Err(StateFault::UnknownNode(*number)),
                 Some((known, _, _)) if known != node_id => return Err(StateFault::UnknownNode(*number)),
                 Some((_, _, base)) if *released && !base => return Err(StateFault::NotReleased(*number)),
@@ -56,8 +60,7 @@ impl Dialogue {
             }
         }
         let passed = state.last_node_sequence_id;
-        let last =
-            if newest { u32::MAX } else { course.order.nodes.first().map_or(0, |node| node.sequence_id) };
+        let last = if newest { u32::MAX } else { first };
         let known = course.nodes.iter().any(|(node_id, number, released)| {
             *number == passed && *node_id == state.last_node_id && *released && passed <= last
         });
@@ -65,7 +68,7 @@ impl Dialogue {
             Some(reached) if passed < reached => Err(StateFault::Backwards(passed)),
             Some(reached) if passed > reached && !known => Err(StateFault::UnknownNode(passed)),
             // 0 is also what a vehicle says that has passed no node of the order yet.
-            None if passed != 0 && !known => Err(StateFault::UnknownNode(passed)),
+            None if passed != 0 && !known && !is_before(passed) => Err(StateFault::UnknownNode(passed)),
             Some(_) | None => Ok(()),
         }
     }

@@ -407,6 +407,25 @@ fn a_master_that_takes_over_goes_on_with_the_order_and_is_fenced_by_its_number()
 }
 
 #[test]
+fn a_vehicle_that_has_not_got_to_what_a_new_master_knows_of_its_order_is_believed() {
+    for version in BOTH {
+        let (mut old, mut vehicle) = conversation(version, "a");
+        vehicle.hears(&begin(&mut old));
+        for (from, to) in [("b", "d"), ("d", "e")] {
+            old.on_state(&vehicle.state()).unwrap();
+            vehicle.hears(&old.extend(at(1), wall(), vec![leg(from, to)], 1).unwrap());
+        }
+        vehicle.drives();
+        let (mut new, _) = conversation(version, "a");
+        vehicle.hears(&new.adopt(at(2), wall(), old.order().unwrap().clone()).unwrap());
+        assert_eq!(new.on_state(&vehicle.state()), Ok(vec![Event::Took(2)]), "it is on b");
+        vehicle.drives();
+        let reached = Event::Reached { node_id: "d".into(), sequence_id: 4 };
+        assert_eq!(new.on_state(&vehicle.state()), Ok(vec![reached]));
+    }
+}
+
+#[test]
 fn only_3_0_has_responses() {
     let responses = [Response { request_id: "r1".into(), grant: Grant::Queued }];
     let (mut old, _) = conversation(Version::V2, "a");
