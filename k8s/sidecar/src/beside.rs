@@ -1,12 +1,13 @@
 //! The sidecar at work: looks at agent and clusters, and does what the step says.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use agent_plan::document::SignedPlan;
 use agent_plan::wire::{PlanEntry, PlanStatus, Verdict};
 use agent_plan::{PlanId, Reason, Refusal};
 use k8s_crd::{PlanSync, delta_bytes};
 
+use tokio::sync::Notify;
 use crate::agent::Agent;
 use crate::cluster::Cluster;
 use crate::door::Shared;
@@ -35,8 +36,10 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    pub(crate) fn new(agent: Agent, place: Place, shared: Shared) -> Self {
+    pub(crate) fn new(agent: Agent, place: Place, shared: Shared, news: Arc<Notify>) -> Self {
         Self {
+    /// Woken when a look made something that the next one goes on with.
+    news: Arc<Notify>,
             agent,
             sidecar: Sidecar::new(place.clone()),
             place,
@@ -54,6 +57,7 @@ impl Beside {
     pub(crate) fn look(&mut self, clusters: &[Cluster]) {
         let agent = match self.agent.status() {
             Ok(status) => Some(status),
+            news,
             Err(why) => {
                 tracing::debug!(%why, "the agent does not answer");
                 None
@@ -157,7 +161,7 @@ impl Beside {
             self.sync.whole += 1;
             self.sync.bytes_full += fetched.bytes;
             match fetched.plan {
-                Some(plan) => cluster.shelf(|shelf| shelf.take(&fetched.name, &plan, offer)),
+                Some(plan) => self.keep(cluster, &fetched.name, &plan, offer),
                 None => {
                     tracing::warn!(cluster = cluster.name, name = fetched.name, "the object holds no plan");
                     cluster.shelf(|shelf| shelf.give_up(&fetched.name));
@@ -167,7 +171,7 @@ impl Beside {
         let Some(want) = cluster.want(agent, offer) else { return };
         match want.way {
             Way::Agent(id) => match self.agent.plan(id) {
-                Some(plan) => cluster.shelf(|shelf| shelf.take(&want.name, &plan, None)),
+                Some(plan) => self.keep(cluster, &want.name, &plan, None),
                 None => cluster.fetch(&want.name),
             },
             Way::Whole { base_missing } => {
@@ -190,7 +194,7 @@ impl Beside {
                         self.sync.delta += 1;
                         (self.sync.base_missing, self.sync.last_refusal) = (None, None);
                         self.by_delta = Some((plan.id(), cluster.name, want.name.clone()));
-                        cluster.shelf(|shelf| shelf.take(&want.name, &plan, offer));
+                        self.keep(cluster, &want.name, &plan, offer);
                     }
                     Err(error) => {
                         cluster.shelf(|shelf| shelf.distrust(&want.name));
@@ -218,6 +222,12 @@ impl Beside {
         let mut status = StatusBytes::default();
         for cluster in clusters {
             let (cluster, bytes) = cluster.report();
+    /// A plan has come; the next look decides on it.
+    fn keep(&self, cluster: &Cluster, name: &str, plan: &SignedPlan, offer: Option<PlanId>) {
+        cluster.shelf(|shelf| shelf.take(name, plan, offer));
+        self.news.notify_one();
+    }
+
             status.full += bytes.full;
             status.delta += bytes.delta;
             status.instead_of += bytes.instead_of;

@@ -17,6 +17,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use crate::report::{ClusterReport, Link, StatusBytes};
@@ -80,11 +81,20 @@ pub(crate) struct Cluster {
     namespace: String,
     place: Place,
     seen: Arc<Mutex<Seen>>,
+    /// Woken when there is something new to look at.
+    news: Arc<Notify>,
 }
 
 impl Cluster {
-    pub(crate) fn new(name: &'static str, client: Client, namespace: &str, place: &Place) -> Self {
-        Self { name, client, namespace: namespace.to_owned(), place: place.clone(), seen: Arc::default() }
+    pub(crate) fn new(
+        name: &'static str,
+        client: Client,
+        namespace: &str,
+        place: &Place,
+        news: Arc<Notify>,
+    ) -> Self {
+        let (namespace, place) = (namespace.to_owned(), place.clone());
+        Self { name, client, namespace, place, seen: Arc::default(), news }
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Seen) -> R) -> R {
@@ -171,6 +181,7 @@ impl Cluster {
                 Event::Init | Event::InitDone => {}
             }
         });
+        self.news.notify_one();
     }
 
     fn take_node(&self, event: Event<ControlNode>) {
@@ -188,6 +199,7 @@ impl Cluster {
                 Event::Init | Event::InitDone => {}
             }
         });
+        self.news.notify_one();
     }
 
     /// What has to come next from here, if nothing is on its way.
@@ -218,6 +230,7 @@ impl Cluster {
                     seen.fetching = Some(Instant::now() + FETCH_PAUSE);
                 }
             });
+            cluster.news.notify_one();
         });
     }
 

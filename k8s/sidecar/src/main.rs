@@ -14,6 +14,7 @@ mod tell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_plan::document::UtcTime;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use agent::Agent;
 use beside::Beside;
@@ -30,8 +32,10 @@ use publish::PublishArguments;
 use status::StatusArguments;
 use step::Place;
 
-/// How often clusters and agent are looked at.
+/// How often clusters and agent are looked at,
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// and how soon after news: whatever a cluster sends, the agent is not asked more often.
+const NEWS_PAUSE: Duration = Duration::from_millis(3);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -135,7 +139,8 @@ fn wall_clock() -> UtcTime {
 async fn serve(arguments: &RunArguments) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let place = Place { site: arguments.site.clone(), node: arguments.node.clone() };
-    let clusters = clusters(arguments, &place).await?;
+    let news = Arc::new(Notify::new());
+    let clusters = clusters(arguments, &place, &news).await?;
     let shared = door::Shared::default();
     let socket = status::socket_beside(&arguments.socket, arguments.status_socket.as_deref());
     tokio::spawn(door::serve_status(door::open(&socket)?, shared.clone()));
@@ -147,23 +152,30 @@ async fn serve(arguments: &RunArguments) -> Result<(), String> {
         tokio::spawn(cluster.clone().probe());
     }
     tracing::info!(site = %arguments.site, node = %arguments.node, clusters = clusters.len(), "running");
-    let mut beside = Beside::new(Agent::at(&arguments.socket), place, shared);
+    let mut beside = Beside::new(Agent::at(&arguments.socket), place, shared, Arc::clone(&news));
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
-            _ = looks.tick() => beside.look(&clusters),
+            _ = looks.tick() => {}
+            () = news.notified() => tokio::time::sleep(NEWS_PAUSE).await,
         }
+        beside.look(&clusters);
     }
 }
 
 /// The edge cluster first. A kubeconfig that cannot be read is an error; a cluster that cannot be reached is not.
-async fn clusters(arguments: &RunArguments, place: &Place) -> Result<Vec<Cluster>, String> {
+async fn clusters(
+    arguments: &RunArguments,
+    place: &Place,
+    news: &Arc<Notify>,
+) -> Result<Vec<Cluster>, String> {
     let unusable = |error: &dyn std::fmt::Display| format!("the edge cluster's configuration: {error}");
     let config = Config::infer().await.map_err(|error| unusable(&error))?;
     let client = Client::try_from(config).map_err(|error| unusable(&error))?;
-    let mut clusters = vec![Cluster::new("edge", client, &arguments.namespace, place)];
+    let of = |name, client| Cluster::new(name, client, &arguments.namespace, place, Arc::clone(news));
+    let mut clusters = vec![of("edge", client)];
     if let Some(file) = &arguments.central_kubeconfig {
         let unusable = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
         let kubeconfig = Kubeconfig::read_from(file).map_err(|error| unusable(&error))?;
@@ -171,7 +183,7 @@ async fn clusters(arguments: &RunArguments, place: &Place) -> Result<Vec<Cluster
         let config =
             Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(&error))?;
         let client = Client::try_from(config).map_err(|error| unusable(&error))?;
-        clusters.push(Cluster::new("central", client, &arguments.namespace, place));
+        clusters.push(of("central", client));
     }
     Ok(clusters)
 }
