@@ -402,6 +402,9 @@ impl Watch<'_> {
             let mut report = self.reporter.report(&self.controls, &self.operators, &plans, phase, now);
             report.pair = self.pair.as_ref().map(PairThread::report);
             report.fleet = self.fleet.as_ref().map(FleetThread::report);
+            if let (Some(plans), Some(fleet)) = (&mut self.plans, &report.fleet) {
+                plans.note_fleet(fleet);
+            }
             report.traces = self.traces_report();
             report.realtime.degraded.extend(self.groups.look(now));
             self.operators.publish(self.site, &self.controls);

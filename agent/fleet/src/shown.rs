@@ -48,8 +48,16 @@ impl SiteFleet {
             echo: figures.echo.distribution(),
             utilisation_percent: 100.0 * figures.working_steps as f64 / figures.vehicle_steps.max(1) as f64,
             vehicles: (0..self.names.len()).map(|at| self.vehicle(at)).collect(),
+            taking_part: (0..self.names.len()).filter(|at| self.takes_part(*at)).count() as u64,
             refused: figures.refused.clone(),
             degraded: self.degradations(),
+        }
+    }
+
+    fn takes_part(&self, at: usize) -> bool {
+        match self.controller.standing(Vehicle(at as u16)) {
+            Some(Standing::Driving | Standing::Entering(..)) => true,
+            Some(Standing::Absent | Standing::Silent | Standing::Failed | Standing::ByHand) | None => false,
         }
     }
 

@@ -85,6 +85,9 @@ pub struct Fleet {
     pub utilisation_percent: f64,
     /// The vehicles, in the order of the configuration.
     pub vehicles: Vec<Vehicle>,
+    /// How many of them take part: heard, not failed, and driven by nobody else.
+    #[serde(default)]
+    pub taking_part: u64,
     /// Messages from vehicles that were refused, by reason.
     pub refused: BTreeMap<String, u64>,
     /// What keeps the fleet from being what it should be, in words.

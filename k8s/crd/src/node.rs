@@ -2,7 +2,7 @@
 
 use agent_plan::Refusal;
 use agent_plan::canonical::Digest;
-use agent_plan::wire::PlanStatus;
+use agent_plan::wire::{FleetStatus, PlanStatus};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,16 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Role", type_ = "string", json_path = ".status.plans.role"),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.plans.inForce.epoch"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.plans.inForce.stage"),
+    printcolumn(name = "Vehicles", type_ = "integer", json_path = ".status.fleet.takingPart"),
+    printcolumn(name = "Orders", type_ = "integer", json_path = ".status.fleet.ordersUnderWay"),
+    printcolumn(
+        name = "Waiting",
+        type_ = "integer",
+        json_path = ".status.fleet.ordersWaiting",
+        priority = 1
+    ),
+    printcolumn(name = "Done", type_ = "integer", json_path = ".status.fleet.ordersDone", priority = 1),
+    printcolumn(name = "Degraded", type_ = "integer", json_path = ".status.fleet.degraded", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[cfg_attr(test, x_kube(cel))]
@@ -43,6 +53,11 @@ pub struct ControlNodeStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = crate::plan::open)]
     pub plans: Option<PlanStatus>,
+    /// What the agent says of its fleet; left out where another node leads it, or there is none. Numbers are written here
+    /// only when they have changed by more than their dead bands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::plan::open)]
+    pub fleet: Option<FleetStatus>,
     /// How plans came to the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = crate::plan::open)]
@@ -105,7 +120,7 @@ pub enum ConditionType {
     Activated,
     /// The last plan that was tried was given up.
     RolledBack,
-    /// Nothing is degraded.
+    /// Neither plans nor the fleet are degraded.
     Healthy,
     /// The newest plan came as the change of one that was here.
     Incremental,

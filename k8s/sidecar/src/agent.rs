@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent_plan::PlanId;
 use agent_plan::document::SignedPlan;
-use agent_plan::wire::{Answer, Ask, PlanStatus, RollbackAsk, Verdict, read_frame, write_frame};
+use agent_plan::wire::{Answer, Ask, FleetStatus, PlanStatus, RollbackAsk, Verdict, read_frame, write_frame};
 
 /// An answer that takes longer will not come.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ impl Agent {
     pub(crate) fn status(&self) -> Result<PlanStatus, String> {
         match self.ask(&Ask::Status)? {
             Answer::Status(status) => Ok(*status),
-            Answer::Verdict(_) | Answer::Plan(_) | Answer::Done => {
+            Answer::Verdict(_) | Answer::Plan(_) | Answer::Fleet(_) | Answer::Done => {
                 Err("the agent answered something else".to_owned())
             }
         }
@@ -47,7 +47,15 @@ impl Agent {
     pub(crate) fn plan(&self, id: PlanId) -> Option<SignedPlan> {
         match self.ask(&Ask::Plan(id)) {
             Ok(Answer::Plan(json)) => SignedPlan::from_json(&json).ok().filter(|plan| plan.id() == id),
-            Ok(Answer::Status(_) | Answer::Verdict(_) | Answer::Done) | Err(_) => None,
+            Ok(Answer::Status(_) | Answer::Verdict(_) | Answer::Fleet(_) | Answer::Done) | Err(_) => None,
+        }
+    }
+
+    /// The fleet; none if there is none, another node leads it, or the agent knows no such question.
+    pub(crate) fn fleet(&self) -> Option<FleetStatus> {
+        match self.ask(&Ask::Fleet) {
+            Ok(Answer::Fleet(fleet)) => fleet,
+            Ok(Answer::Status(_) | Answer::Verdict(_) | Answer::Plan(_) | Answer::Done) | Err(_) => None,
         }
     }
 
@@ -55,7 +63,7 @@ impl Agent {
     pub(crate) fn offer(&self, json: &[u8]) -> Result<Verdict, String> {
         match self.ask(&Ask::Offer(json.to_vec()))? {
             Answer::Verdict(verdict) => Ok(verdict),
-            Answer::Status(_) | Answer::Plan(_) | Answer::Done => {
+            Answer::Status(_) | Answer::Plan(_) | Answer::Fleet(_) | Answer::Done => {
                 Err("the agent answered something else".to_owned())
             }
         }
@@ -65,7 +73,7 @@ impl Agent {
     pub(crate) fn roll_back(&self, epoch: u32) -> Result<Verdict, String> {
         match self.ask(&Ask::Rollback(RollbackAsk { epoch }))? {
             Answer::Verdict(verdict) => Ok(verdict),
-            Answer::Status(_) | Answer::Plan(_) | Answer::Done => {
+            Answer::Status(_) | Answer::Plan(_) | Answer::Fleet(_) | Answer::Done => {
                 Err("the agent answered something else".to_owned())
             }
         }

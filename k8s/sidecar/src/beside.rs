@@ -1,13 +1,14 @@
 //! The sidecar at work: looks at agent and clusters, and does what the step says.
 
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use agent_plan::document::SignedPlan;
-use agent_plan::wire::{PlanEntry, PlanStatus, Verdict};
+use agent_plan::wire::{FleetStatus, Node, PlanEntry, PlanStatus, Verdict};
 use agent_plan::{PlanId, Reason, Refusal};
 use k8s_crd::{PlanSync, delta_bytes};
-
 use tokio::sync::Notify;
+
 use crate::agent::Agent;
 use crate::cluster::Cluster;
 use crate::door::Shared;
@@ -18,6 +19,8 @@ use crate::wall_clock;
 
 /// Plans of which it is remembered where they came from.
 const SOURCES_MAX: usize = 16;
+/// The fleet's numbers change all the time, and nothing waits for them.
+const FLEET_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The agent, and what is known about it.
 pub(crate) struct Beside {
@@ -27,29 +30,34 @@ pub(crate) struct Beside {
     link: Link,
     last_heard: Option<agent_plan::document::UtcTime>,
     sync: PlanSync,
+    fleet: Option<FleetStatus>,
+    fleet_asked: Option<Instant>,
     /// Changes of plans that were refused here.
     bad_deltas: u64,
     /// Where plans were offered from, the newest last; and whether they came as changes, under which name.
     sources: Vec<(PlanId, &'static str)>,
     by_delta: Option<(PlanId, &'static str, String)>,
     shared: Shared,
+    /// Woken when a look made something that the next one goes on with.
+    news: Arc<Notify>,
 }
 
 impl Beside {
     pub(crate) fn new(agent: Agent, place: Place, shared: Shared, news: Arc<Notify>) -> Self {
         Self {
-    /// Woken when a look made something that the next one goes on with.
-    news: Arc<Notify>,
             agent,
             sidecar: Sidecar::new(place.clone()),
             place,
             link: Link::default(),
             last_heard: None,
             sync: PlanSync::default(),
+            fleet: None,
+            fleet_asked: None,
             bad_deltas: 0,
             sources: Vec::new(),
             by_delta: None,
             shared,
+            news,
         }
     }
 
@@ -57,7 +65,6 @@ impl Beside {
     pub(crate) fn look(&mut self, clusters: &[Cluster]) {
         let agent = match self.agent.status() {
             Ok(status) => Some(status),
-            news,
             Err(why) => {
                 tracing::debug!(%why, "the agent does not answer");
                 None
@@ -74,12 +81,13 @@ impl Beside {
                 });
             }
         }
+        self.look_at_fleet(agent.as_ref());
         // What the edge cluster says of a node counts more than what the centre says.
         let mut others = std::collections::BTreeMap::new();
         clusters.iter().rev().for_each(|cluster| others.extend(cluster.nodes()));
         others.remove(&self.place.node);
         let plans = clusters.iter().flat_map(Cluster::heads).collect();
-        let view = View { plans, others, agent };
+        let view = View { plans, others, agent, fleet: self.fleet };
         // The last cluster is the centre.
         if clusters.last().is_some_and(Cluster::is_reached) {
             let _ = self.agent.centre_seen();
@@ -100,6 +108,15 @@ impl Beside {
         let status = self.sidecar.status(&view, &decision.waits, &self.sync, now);
         clusters.iter().for_each(|cluster| cluster.tell(&status));
         self.show(clusters, view.agent.as_ref(), &decision.waits);
+    }
+
+    /// Asks for the fleet now and then; whoever is silent, or only follows, leads none.
+    fn look_at_fleet(&mut self, agent: Option<&PlanStatus>) {
+        if agent.is_none_or(|agent| agent.role == Node::Standby) {
+            (self.fleet, self.fleet_asked) = (None, None);
+        } else if self.fleet_asked.is_none_or(|at| at.elapsed() >= FLEET_INTERVAL) {
+            (self.fleet, self.fleet_asked) = (self.agent.fleet(), Some(Instant::now()));
+        }
     }
 
     fn offer(&mut self, id: PlanId, clusters: &[Cluster]) {
@@ -205,6 +222,12 @@ impl Beside {
         }
     }
 
+    /// A plan has come; the next look decides on it.
+    fn keep(&self, cluster: &Cluster, name: &str, plan: &SignedPlan, offer: Option<PlanId>) {
+        cluster.shelf(|shelf| shelf.take(name, plan, offer));
+        self.news.notify_one();
+    }
+
     /// Makes the report that others are told.
     fn show(&self, clusters: &[Cluster], agent: Option<&PlanStatus>, waits: &Wait) {
         let mut report = Report {
@@ -222,12 +245,6 @@ impl Beside {
         let mut status = StatusBytes::default();
         for cluster in clusters {
             let (cluster, bytes) = cluster.report();
-    /// A plan has come; the next look decides on it.
-    fn keep(&self, cluster: &Cluster, name: &str, plan: &SignedPlan, offer: Option<PlanId>) {
-        cluster.shelf(|shelf| shelf.take(name, plan, offer));
-        self.news.notify_one();
-    }
-
             status.full += bytes.full;
             status.delta += bytes.delta;
             status.instead_of += bytes.instead_of;
@@ -240,6 +257,7 @@ impl Beside {
         report.status = status;
         if let Some(agent) = agent {
             report.of_agent(agent, |entry| self.source(clusters, entry));
+            report.note_fleet(self.fleet);
         }
         if let Wait::Refused(_) | Wait::Failures(_) = waits {
             report.degraded.push(format!("the newest plan: {waits}"));

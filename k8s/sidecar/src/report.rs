@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use agent_plan::Refusal;
 use agent_plan::document::UtcTime;
-use agent_plan::wire::{PlanEntry, PlanStatus};
+use agent_plan::wire::{FleetStatus, PlanEntry, PlanStatus};
 use k8s_crd::PlanSync;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) last_refusal: Option<Refusal>,
     /// What was refused, by reason, by agent and sidecar.
     pub(crate) refused: BTreeMap<String, u64>,
+    /// The fleet, if this node leads one.
+    pub(crate) fleet: Option<FleetStatus>,
     /// How plans came.
     pub(crate) plans: PlanSync,
     /// How the status went.
@@ -107,6 +109,14 @@ impl Report {
         self.last_refusal.clone_from(&agent.last_refusal);
         self.refused.clone_from(&agent.refused);
         self.degraded.extend(agent.degraded.iter().cloned());
+    }
+
+    /// Takes over what it says of its fleet.
+    pub(crate) fn note_fleet(&mut self, fleet: Option<FleetStatus>) {
+        self.fleet = fleet;
+        if let Some(count) = fleet.map(|fleet| fleet.degraded).filter(|count| *count > 0) {
+            self.degraded.push(format!("the fleet, for {count} reasons: `takt status` names them"));
+        }
     }
 }
 

@@ -37,6 +37,7 @@ How to read it:
   in force, last known good, staged, given up: the agent's plans. The source is the cluster that has the plan, or
     `node` for the node's own file, its peer, or somebody at its socket.
   edge, central: a cluster that is lost stops nothing: the plan in force goes on, and its rules say what then.
+  fleet: where this node leads one; `takt status` beside the agent names its vehicles and what degrades it.
   plans: how they came. As changes they take a few per cent of their bytes; a plan comes whole when the node does not
     have the one that the change was made of.
 
@@ -78,10 +79,12 @@ pub(crate) fn run(arguments: &StatusArguments) -> ExitCode {
 
 /// The agent answers even if no sidecar runs.
 fn without_sidecar(agent: &Path, socket: &Path, error: &std::io::Error) -> Result<Report, String> {
-    let plans = Agent::at(agent).status()?;
+    let beside = Agent::at(agent);
+    let plans = beside.status()?;
     let mut report = Report { site: plans.site.clone(), node: plans.node.clone(), ..Report::default() };
     report.agent = Link { reached: true, since: None };
     report.of_agent(&plans, |_| "unknown".to_owned());
+    report.note_fleet(beside.fleet());
     report.degraded.insert(0, format!("no sidecar answers at {}: {error}", socket.display()));
     Ok(report)
 }
@@ -133,6 +136,20 @@ fn text(report: &Report) -> String {
             text,
             "  {:<16} {} times, {} bytes whole, {} as changes instead of {}",
             "status went", status.writes, status.full, status.delta, status.instead_of
+        );
+    }
+    if let Some(fleet) = &report.fleet {
+        let _ = writeln!(
+            text,
+            "  {:<16} {} of {} vehicles take part; orders: {} wait, {} under way, {} done, {} failed, {} cancelled",
+            "fleet",
+            fleet.taking_part,
+            fleet.vehicles,
+            fleet.orders_waiting,
+            fleet.orders_under_way,
+            fleet.orders_done,
+            fleet.orders_failed,
+            fleet.orders_cancelled
         );
     }
     if let Some(refusal) = &report.last_refusal {

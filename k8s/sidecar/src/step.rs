@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_plan::document::UtcTime;
-use agent_plan::wire::{PlanStatus, Stage, Verdict};
+use agent_plan::wire::{FleetStatus, PlanStatus, Stage, Verdict};
 use agent_plan::{PlanId, Reason, Refusal};
 use k8s_crd::{Condition, ConditionType, ControlNodeStatus, PlanSync, Truth};
 
@@ -41,6 +41,8 @@ pub(crate) struct View {
     pub(crate) others: BTreeMap<String, PlanStatus>,
     /// What the agent says; none if it does not answer.
     pub(crate) agent: Option<PlanStatus>,
+    /// What it says of its fleet, if it leads one.
+    pub(crate) fleet: Option<FleetStatus>,
 }
 
 /// What is to be done.
@@ -206,7 +208,12 @@ impl Sidecar {
         let given_up = agent.and_then(|agent| agent.given_up.as_ref());
         let why =
             given_up.and_then(|plan| plan.refusal.as_ref()).map(ToString::to_string).unwrap_or_default();
-        let degraded = agent.map(|agent| agent.degraded.join("; ")).unwrap_or_default();
+        let mut degraded = agent.map(|agent| agent.degraded.clone()).unwrap_or_default();
+        // How much so is in its numbers, which have dead bands.
+        degraded.extend(
+            view.fleet.filter(|fleet| fleet.degraded > 0).map(|_| "the fleet is degraded".to_owned()),
+        );
+        let degraded = degraded.join("; ");
         let facts = [
             (
                 ConditionType::Ready,
@@ -261,6 +268,7 @@ impl Sidecar {
             .collect();
         ControlNodeStatus {
             plans: view.agent.clone(),
+            fleet: view.fleet,
             sync: Some(sync.clone()),
             conditions: self.conditions.clone(),
         }
@@ -400,7 +408,12 @@ mod tests {
                 for (name, sidecar, agent) in &mut self.nodes {
                     let mut others = said.clone();
                     others.remove(name);
-                    let view = View { plans: self.plans.clone(), others, agent: Some(agent.status.clone()) };
+                    let view = View {
+                        plans: self.plans.clone(),
+                        others,
+                        agent: Some(agent.status.clone()),
+                        fleet: None,
+                    };
                     let decision = sidecar.step(&view);
                     if decision.rollback.is_some_and(|epoch| epoch == agent.status.in_force.epoch) {
                         agent.give_up(Reason::Asked);
@@ -554,6 +567,16 @@ mod tests {
         let ready =
             status.conditions.iter().find(|condition| condition.kind == ConditionType::Ready).unwrap();
         assert_eq!((ready.status, ready.reason.as_str()), (Truth::False, "Silent"));
+    }
+
+    #[test]
+    fn a_fleet_that_is_degraded_is_not_healthy() {
+        let (mut sidecar, mut view) = lone();
+        view.fleet = Some(FleetStatus { vehicles: 4, degraded: 2, ..FleetStatus::default() });
+        let status = sidecar.status(&view, &Wait::Nothing, &PlanSync::default(), UtcTime::default());
+        let healthy = status.conditions.iter().find(|one| one.kind == ConditionType::Healthy).unwrap();
+        assert_eq!((healthy.status, healthy.message.as_str()), (Truth::False, "the fleet is degraded"));
+        assert_eq!(status.fleet, view.fleet);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! # Model
 //!
-//! What the cluster has is known: it is watched. Numbers that only grow are worth a write when they have grown by more
-//! than their dead band, and go along with any other. What changed is a merge patch (RFC 7386) of the fields that
+//! What the cluster has is known: it is watched. Numbers are worth a write when they differ from it by more than their
+//! dead band, and go along with any other. What changed is a merge patch (RFC 7386) of the fields that
 //! differ. Conditions have other writers, too, so they go by server-side apply, all of ours, when one of them has
 //! changed.
 
+use agent_plan::wire::FleetStatus;
 use k8s_crd::ControlNodeStatus;
 use serde_json::{Map, Value, json};
 
@@ -14,6 +15,10 @@ use serde_json::{Map, Value, json};
 const BYTES_BAND: u64 = 64 << 10;
 /// So are plans that were refused: an agent that is flooded with them must not flood its cluster.
 const REFUSED_BAND: u64 = 10;
+/// So are orders of the fleet that were done, or cancelled; one that could not be done is told at once.
+const ORDERS_BAND: u64 = 100;
+/// Of numbers of a fleet that go up and down, one in so many is too little to be told, unless it is the first or the last.
+const FLEET_SHARE: u64 = 10;
 
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,23 +36,21 @@ pub(crate) fn change(has: Option<&ControlNodeStatus>, now: &ControlNodeStatus) -
     }
     let has = has.cloned().unwrap_or_default();
     let conditions = (has.conditions != now.conditions).then(|| json!(now.conditions));
-    let fields = |status: &ControlNodeStatus| json!({ "plans": status.plans, "sync": status.sync });
+    let fields = |status: &ControlNodeStatus| json!({ "plans": status.plans, "fleet": status.fleet, "sync": status.sync });
     let fields = difference(&fields(&has), &fields(now));
     (fields.is_some() || conditions.is_some()).then_some(Change { fields, conditions })
 }
 
 /// The status with the numbers that the cluster has, where they are near enough.
 fn within_bands(has: &ControlNodeStatus, mut now: ControlNodeStatus) -> ControlNodeStatus {
-    let settle = |now: &mut u64, has: u64, band: u64| {
-        if (has..=has.saturating_add(band)).contains(now) {
-            *now = has;
-        }
-    };
     if let (Some(now), Some(has)) = (&mut now.sync, &has.sync) {
         settle(&mut now.bytes_full, has.bytes_full, BYTES_BAND);
         settle(&mut now.bytes_delta, has.bytes_delta, BYTES_BAND);
         settle(&mut now.whole, has.whole, u64::MAX);
         settle(&mut now.delta, has.delta, u64::MAX);
+    }
+    if let (Some(now), Some(has)) = (&mut now.fleet, &has.fleet) {
+        *now = fleet_within_bands(has, *now);
     }
     if let (Some(now), Some(has)) = (&mut now.plans, &has.plans) {
         let mut is_near = now.refused.keys().eq(has.refused.keys());
@@ -60,6 +63,31 @@ fn within_bands(has: &ControlNodeStatus, mut now: ControlNodeStatus) -> ControlN
         }
     }
     now
+}
+
+/// The same for a fleet. That it is none, or all, is told at once, and so is that it is not so any more.
+fn fleet_within_bands(has: &FleetStatus, mut now: FleetStatus) -> FleetStatus {
+    let hover = |now: &mut u64, has: u64, most: u64| {
+        let is_near = now.abs_diff(has) <= has / FLEET_SHARE;
+        let is_edge = |value: u64| value == 0 || value == most;
+        if is_near && !is_edge(*now) && !is_edge(has) {
+            *now = has;
+        }
+    };
+    hover(&mut now.taking_part, has.taking_part, now.vehicles);
+    hover(&mut now.orders_waiting, has.orders_waiting, u64::MAX);
+    hover(&mut now.orders_under_way, has.orders_under_way, u64::MAX);
+    hover(&mut now.degraded, has.degraded, u64::MAX);
+    settle(&mut now.orders_done, has.orders_done, ORDERS_BAND);
+    settle(&mut now.orders_cancelled, has.orders_cancelled, ORDERS_BAND);
+    now
+}
+
+/// A number that only grows stays what the cluster has until it has grown by more than its dead band.
+fn settle(now: &mut u64, has: u64, band: u64) {
+    if (has..=has.saturating_add(band)).contains(now) {
+        *now = has;
+    }
 }
 
 /// The merge patch that makes `now` of `has`; none if they are the same.
@@ -99,7 +127,15 @@ mod tests {
             last_transition_time: UtcTime::default(),
         };
         let sync = Some(PlanSync { bytes_full: 1000, ..PlanSync::default() });
-        ControlNodeStatus { plans: Some(plans), sync, conditions: vec![condition] }
+        let fleet = FleetStatus {
+            vehicles: 200,
+            taking_part: 190,
+            orders_waiting: 40,
+            orders_under_way: 150,
+            orders_done: 1000,
+            ..FleetStatus::default()
+        };
+        ControlNodeStatus { plans: Some(plans), fleet: Some(fleet), sync, conditions: vec![condition] }
     }
 
     fn after(act: impl FnOnce(&mut ControlNodeStatus)) -> Option<Change> {
@@ -134,6 +170,38 @@ mod tests {
             now.plans.as_mut().unwrap().refused.insert("unsigned".to_owned(), 1);
         };
         assert_eq!(after(new).unwrap().fields, Some(json!({ "plans": { "refused": { "unsigned": 1 } } })));
+    }
+
+    fn after_fleet(act: impl FnOnce(&mut FleetStatus)) -> Option<serde_json::Value> {
+        after(|now| act(now.fleet.as_mut().unwrap())).and_then(|change| change.fields)
+    }
+
+    #[test]
+    fn a_fleet_that_hovers_is_not_written() {
+        let hover = |fleet: &mut FleetStatus| {
+            fleet.taking_part -= 19;
+            fleet.orders_waiting += 4;
+            fleet.orders_under_way -= 15;
+            fleet.orders_done += ORDERS_BAND;
+        };
+        assert_eq!(after_fleet(hover), None);
+        let more = |fleet: &mut FleetStatus| {
+            hover(fleet);
+            fleet.orders_waiting += 1;
+        };
+        let all = json!({ "fleet": {
+            "takingPart": 171, "ordersWaiting": 45, "ordersUnderWay": 135, "ordersDone": 1100,
+        } });
+        assert_eq!(after_fleet(more), Some(all), "then all of it goes along");
+    }
+
+    #[test]
+    fn the_first_and_the_last_of_a_fleet_are_written_at_once() {
+        assert!(after_fleet(|fleet| fleet.taking_part = 200).is_some(), "all take part");
+        assert!(after_fleet(|fleet| fleet.degraded = 1).is_some());
+        assert!(after_fleet(|fleet| fleet.orders_failed = 1).is_some());
+        assert!(after_fleet(|fleet| fleet.orders_done = 3).is_some(), "an agent that began anew");
+        assert_eq!(after(|now| now.fleet = None).unwrap().fields, Some(json!({ "fleet": null })));
     }
 
     #[test]

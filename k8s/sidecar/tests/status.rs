@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use agent_plan::Reason;
-use agent_plan::wire::{Answer, Ask, PlanEntry, PlanStatus, read_frame, write_frame};
+use agent_plan::wire::{Answer, Ask, FleetStatus, PlanEntry, PlanStatus, read_frame, write_frame};
 use serde_json::Value;
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -45,6 +45,7 @@ impl Node {
                 let Ok(frame) = read_frame(&mut stream) else { continue };
                 let answer = match Ask::decode(frame).unwrap() {
                     Ask::Status => Answer::Status(Box::new(status.clone())),
+                    Ask::Fleet => Answer::Fleet(Some(fleet())),
                     Ask::Offer(_) | Ask::Rollback(_) | Ask::CentreSeen | Ask::Plan(_) => Answer::Done,
                 };
                 let (kind, body) = answer.encode();
@@ -83,6 +84,16 @@ impl Node {
     }
 }
 
+fn fleet() -> FleetStatus {
+    FleetStatus {
+        vehicles: 200,
+        taking_part: 198,
+        orders_under_way: 31,
+        degraded: 2,
+        ..FleetStatus::default()
+    }
+}
+
 fn status() -> PlanStatus {
     let entry = |name: &str, epoch| PlanEntry { name: name.to_owned(), epoch, ..PlanEntry::default() };
     PlanStatus {
@@ -109,6 +120,8 @@ fn plans_links_and_refusals_are_told_to_people() {
         "last known good  `noon` epoch 6",
         "staged           `night` epoch 8",
         "from node",
+        "fleet            198 of 200 vehicles take part; orders: 0 wait, 31 under way",
+        "degraded: the fleet, for 2 reasons",
         "last refusal     expired: since noon",
         "refused as       expired: 2",
         "degraded: the edge cluster is not reached",
@@ -125,6 +138,7 @@ fn all_of_it_is_there_for_scripts() {
     assert_eq!(report["agent"]["reached"], true);
     assert_eq!(report["clusters"][1]["name"], "central");
     assert_eq!(report["plans"]["bytesDelta"], 0);
+    assert_eq!(report["fleet"]["takingPart"], 198);
     assert_eq!(report["lastRefusal"]["reason"], "expired");
 }
 

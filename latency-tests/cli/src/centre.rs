@@ -65,14 +65,14 @@ impl Inbox {
     pub(crate) fn offer(&self, json: Vec<u8>) -> Result<Verdict, String> {
         match self.exchange(&Ask::Offer(json))? {
             Answer::Verdict(verdict) => Ok(verdict),
-            Answer::Status(_) | Answer::Plan(_) | Answer::Done => Err(self.strange()),
+            Answer::Status(_) | Answer::Plan(_) | Answer::Fleet(_) | Answer::Done => Err(self.strange()),
         }
     }
 
     pub(crate) fn status(&self) -> Result<PlanStatus, String> {
         match self.exchange(&Ask::Status)? {
             Answer::Status(status) => Ok(*status),
-            Answer::Verdict(_) | Answer::Plan(_) | Answer::Done => Err(self.strange()),
+            Answer::Verdict(_) | Answer::Plan(_) | Answer::Fleet(_) | Answer::Done => Err(self.strange()),
         }
     }
 

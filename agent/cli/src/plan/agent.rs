@@ -34,14 +34,14 @@ impl Socket {
     fn status(&self) -> Result<PlanStatus, PlanError> {
         match self.ask(&Ask::Status)? {
             Answer::Status(status) => Ok(*status),
-            Answer::Verdict(_) | Answer::Plan(_) | Answer::Done => Err(self.strange()),
+            Answer::Verdict(_) | Answer::Plan(_) | Answer::Fleet(_) | Answer::Done => Err(self.strange()),
         }
     }
 
     fn verdict(&self, ask: &Ask) -> Result<Verdict, PlanError> {
         match self.ask(ask)? {
             Answer::Verdict(verdict) => Ok(verdict),
-            Answer::Status(_) | Answer::Plan(_) | Answer::Done => Err(self.strange()),
+            Answer::Status(_) | Answer::Plan(_) | Answer::Fleet(_) | Answer::Done => Err(self.strange()),
         }
     }
 

@@ -3,7 +3,7 @@
 use agent_cycle::Source;
 use agent_plan::document::SignedPlan;
 use agent_plan::inbox::{Input, Offer};
-use agent_plan::wire::{Answer, Ask, Stage, Verdict};
+use agent_plan::wire::{Answer, Ask, Node, Stage, Verdict};
 use agent_plan::{CheckedPlan, PlanId, Reason, Refusal};
 use hal_units::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -39,6 +39,8 @@ impl PlanLoop {
                 let stored = self.store.as_ref().and_then(|store| store.plan(id));
                 Answer::Plan(stored.map(|plan| plan.to_json()).unwrap_or_default())
             }
+            // A node that only follows knows the vehicles by hearsay.
+            Ask::Fleet => Answer::Fleet(self.fleet.filter(|_| self.role != Node::Standby)),
             Ask::Rollback(ask) => {
                 self.step(Input::GiveUp { epoch: ask.epoch });
                 Answer::Verdict(self.take_verdict())

@@ -2,10 +2,25 @@
 
 use agent_plan::PlanId;
 use agent_plan::inbox::Clock;
-use agent_plan::wire::{PeerPlans, PlanEntry, PlanStatus, Stage};
+use agent_plan::wire::{FleetStatus, PeerPlans, PlanEntry, PlanStatus, Stage};
+use agent_status::Fleet;
 
 use super::tables::KnownPlan;
 use super::thread::{PlanLoop, PlansReport};
+
+/// A fleet in a few numbers.
+pub(super) const fn in_brief(fleet: &Fleet) -> FleetStatus {
+    FleetStatus {
+        vehicles: fleet.vehicles.len() as u64,
+        taking_part: fleet.taking_part,
+        orders_waiting: fleet.orders.waiting,
+        orders_under_way: fleet.orders.under_way,
+        orders_done: fleet.orders.done,
+        orders_failed: fleet.orders.failed,
+        orders_cancelled: fleet.orders.cancelled,
+        degraded: fleet.degraded.len() as u64,
+    }
+}
 
 impl PlanLoop {
     pub(super) fn report(&mut self, at: Clock) -> PlansReport {

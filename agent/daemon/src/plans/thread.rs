@@ -8,8 +8,9 @@ use agent_cycle::{LastSeen, PlanMessage, PlanPorts, PlanTable};
 use agent_plan::document::{Boundary, SignedPlan};
 use agent_plan::inbox::{Clock, Inbox, Input, Output, PeerWord};
 use agent_plan::store::PlanStore;
-use agent_plan::wire::{Node, PlanStatus, Stage, Verdict};
+use agent_plan::wire::{FleetStatus, Node, PlanStatus, Stage, Verdict};
 use agent_plan::{PlanId, Refusal, SiteFacts, TrustedKeys};
+use agent_status::Fleet;
 use hal_linux_rt::thread::ORDINARY_STACK_BYTES;
 use hal_units::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use super::keys;
 use super::peer::{Peer, PlanEnds};
 use super::setup::{PlansError, clock, read_local};
 use super::socket::{self, Asked};
+use super::status::in_brief;
 use super::tables::{KnownPlan, Timing};
 use crate::config::SiteConfig;
 use crate::fleet::PlannedOrders;
@@ -54,6 +56,7 @@ pub(crate) struct Health {
 enum Order {
     Reload,
     Health(Health),
+    Fleet(FleetStatus),
 }
 
 /// Plans as the report shows them.
@@ -86,6 +89,7 @@ pub(super) struct Wiring {
 pub(crate) struct PlanThread {
     orders: mpsc::Sender<Order>,
     health: Health,
+    fleet: Option<FleetStatus>,
     report: Arc<Mutex<PlansReport>>,
     thread: JoinHandle<()>,
 }
@@ -116,7 +120,7 @@ impl PlanThread {
                 plans.run(asks_out, orders_out).await;
             });
         })?;
-        Ok(Self { orders, health: Health::default(), report, thread })
+        Ok(Self { orders, health: Health::default(), fleet: None, report, thread })
     }
 
     /// Reads the plan file again.
@@ -131,6 +135,14 @@ impl PlanThread {
         // A thread that is behind hears of it in the next round.
         if health != self.health && self.orders.try_send(Order::Health(health.clone())).is_ok() {
             self.health = health;
+        }
+    }
+
+    /// Says how the fleet is, for whoever asks at the plans' socket.
+    pub(crate) fn note_fleet(&mut self, fleet: &Fleet) {
+        let fleet = in_brief(fleet);
+        if self.fleet != Some(fleet) && self.orders.try_send(Order::Fleet(fleet)).is_ok() {
+            self.fleet = Some(fleet);
         }
     }
 
@@ -168,6 +180,7 @@ pub(super) struct PlanLoop {
     pub(super) peer: Peer,
     pub(super) role: Node,
     pub(super) health: Health,
+    pub(super) fleet: Option<FleetStatus>,
     /// What was not well when the plan on trial began.
     pub(super) before: BTreeSet<String>,
     pub(super) answer: Option<Verdict>,
@@ -222,6 +235,7 @@ impl PlanLoop {
             peer: Peer::default(),
             role,
             health: Health::default(),
+            fleet: None,
             before: BTreeSet::new(),
             answer: None,
             patient: VecDeque::new(),
@@ -250,6 +264,7 @@ impl PlanLoop {
                 order = orders.recv() => match order {
                     Some(Order::Reload) => self.reload(),
                     Some(Order::Health(health)) => self.feel(health),
+                    Some(Order::Fleet(fleet)) => self.fleet = Some(fleet),
                     None => return,
                 },
                 news = next_or_never(self.pair.as_mut().map(|pair| &mut pair.news)) => self.hear(news),

@@ -219,6 +219,10 @@ fn the_orders_of_plans_are_given_to_the_fleet_once_each() {
     until_done(&vehicles, 5);
     let report = agent.until("the fleet says so", |r| r.fleet.as_ref().is_some_and(|f| f.orders.done == 5));
     assert_eq!((vehicles.summary().tally.actions, vehicles.summary().collisions), (10, 0), "{report:#?}");
+    until("whoever brings plans is told of the fleet", DONE_WITHIN, || {
+        let told = planner.fleet()?;
+        (told.vehicles == 4 && told.taking_part == 4 && told.orders_done == 5).then_some(())
+    });
     let moon = TransportOrder { to: "moon".to_owned(), ..order(9) };
     let refused = planner.offer(SchedulingPlan { transports: vec![moon], ..plans::plan(4, 3_000_000) });
     assert_eq!(refused, Err(Reason::UnknownName));

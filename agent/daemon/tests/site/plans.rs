@@ -8,7 +8,9 @@ use agent_plan::document::{
     Activation, Demand, Loss, PlanLimits, PlanTask, Rollout, Rule, Schedule, SchedulingPlan, SetPoint,
     Target, UtcTime,
 };
-use agent_plan::wire::{Answer, Ask, PlanStatus, RollbackAsk, Stage, Verdict, read_frame, write_frame};
+use agent_plan::wire::{
+    Answer, Ask, FleetStatus, PlanStatus, RollbackAsk, Stage, Verdict, read_frame, write_frame,
+};
 use agent_plan::{PlanKey, Reason, Request};
 
 use crate::WIND_MPS;
@@ -85,6 +87,13 @@ impl Planner {
     fn status(&self) -> PlanStatus {
         match self.ask(&Ask::Status) {
             Answer::Status(status) => *status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn fleet(&self) -> Option<FleetStatus> {
+        match self.ask(&Ask::Fleet) {
+            Answer::Fleet(fleet) => fleet,
             other => panic!("{other:?}"),
         }
     }

@@ -16,10 +16,12 @@ const STATUS: u8 = 2;
 const ROLLBACK: u8 = 3;
 const CENTRE_SEEN: u8 = 4;
 const PLAN: u8 = 5;
+const FLEET: u8 = 6;
 const VERDICT: u8 = 0x81;
 const STATUS_IS: u8 = 0x82;
 const DONE: u8 = 0x83;
 const PLAN_IS: u8 = 0x84;
+const FLEET_IS: u8 = 0x85;
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub enum Ask {
     CentreSeen,
     /// A plan that is on disk here, as its signer wrote it: what a change of it is applied to.
     Plan(PlanId),
+    /// How the fleet is.
+    Fleet,
 }
 
 /// Which plan to give up.
@@ -53,6 +57,8 @@ pub enum Answer {
     Status(Box<PlanStatus>),
     /// To a question for a plan: its signed JSON; empty if it is not here.
     Plan(Vec<u8>),
+    /// To a question for the fleet; none if the site has none, or another node leads it.
+    Fleet(Option<FleetStatus>),
     /// Done; there is nothing to say.
     Done,
 }
@@ -247,6 +253,29 @@ impl fmt::Display for WireError {
 
 impl std::error::Error for WireError {}
 
+/// A node's fleet in a few numbers. Counts of orders that are over are since the agent's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct FleetStatus {
+    /// Vehicles of the site.
+    pub vehicles: u64,
+    /// Those of them that take part: heard, not failed, and driven by nobody else.
+    pub taking_part: u64,
+    /// Transport orders that wait for a vehicle.
+    pub orders_waiting: u64,
+    /// Those that a vehicle works on.
+    pub orders_under_way: u64,
+    /// Those that were done.
+    pub orders_done: u64,
+    /// Those that could not be done.
+    pub orders_failed: u64,
+    /// Those that were cancelled.
+    pub orders_cancelled: u64,
+    /// Reasons why the fleet is not what it should be; the agent's own status has them in words.
+    pub degraded: u64,
+}
+
 impl Ask {
     /// Kind and body of the frame.
     #[must_use]
@@ -257,6 +286,7 @@ impl Ask {
             Self::Rollback(ask) => (ROLLBACK, json(ask)),
             Self::CentreSeen => (CENTRE_SEEN, Vec::new()),
             Self::Plan(id) => (PLAN, json(id)),
+            Self::Fleet => (FLEET, Vec::new()),
         }
     }
 
@@ -271,6 +301,7 @@ impl Ask {
             ROLLBACK => of_json(&frame.body).map(Self::Rollback),
             CENTRE_SEEN => Ok(Self::CentreSeen),
             PLAN => of_json(&frame.body).map(Self::Plan),
+            FLEET => Ok(Self::Fleet),
             kind => Err(WireError::Kind { kind }),
         }
     }
@@ -284,6 +315,7 @@ impl Answer {
             Self::Verdict(verdict) => (VERDICT, json(verdict)),
             Self::Status(status) => (STATUS_IS, json(status)),
             Self::Plan(json) => (PLAN_IS, json.clone()),
+            Self::Fleet(fleet) => (FLEET_IS, json(fleet)),
             Self::Done => (DONE, Vec::new()),
         }
     }
@@ -297,6 +329,7 @@ impl Answer {
             VERDICT => of_json(&frame.body).map(Self::Verdict),
             STATUS_IS => of_json(&frame.body).map(|status| Self::Status(Box::new(status))),
             PLAN_IS => Ok(Self::Plan(frame.body.clone())),
+            FLEET_IS => of_json(&frame.body).map(Self::Fleet),
             DONE => Ok(Self::Done),
             kind => Err(WireError::Kind { kind }),
         }
@@ -332,6 +365,8 @@ mod tests {
         there_and_back(&Answer::Verdict(refused));
         there_and_back(&Answer::Verdict(Verdict::Taken { id: PlanId::default(), stage: Stage::Staged }));
         there_and_back(&Answer::Plan(b"{}".to_vec()));
+        there_and_back(&Answer::Fleet(None));
+        there_and_back(&Answer::Fleet(Some(FleetStatus { vehicles: 200, ..FleetStatus::default() })));
         there_and_back(&Answer::Done);
     }
 

@@ -1,4 +1,5 @@
-//! What a sidecar, or a person at the command line, and the agent say to each other about plans.
+//! What a sidecar, or a person at the command line, and the agent say to each other about plans, and what the sidecar
+//! passes on besides.
 //!
 //! # Model
 //!
@@ -12,6 +13,8 @@
 //! | `Status` | none | [`PlanStatus`] |
 //! | `Rollback` | `{"epoch": n}`, the plan to give up | [`Verdict`] |
 //! | `CentreSeen` | none | none: the plan's source was reached just now |
+//! | `Plan` | the plan's id | its signed JSON, if it is on disk |
+//! | `Fleet` | none | [`FleetStatus`], if this node leads a fleet |
 //!
 //! An offer may be repeated without harm: what was taken once is answered with what became of it. A source of plans
 //! offers its newest plan to every node, and again until the status says that it is the last known good one or was
@@ -23,7 +26,7 @@ mod messages;
 
 pub use frame::{Deframer, FRAME_BYTES_MAX, FrameError, VERSION, read_frame, write_frame};
 pub use messages::{
-    Answer, Ask, Node, PeerPlans, PlanEntry, PlanStatus, RollbackAsk, Stage, Verdict, WireError,
+    Answer, Ask, FleetStatus, Node, PeerPlans, PlanEntry, PlanStatus, RollbackAsk, Stage, Verdict, WireError,
 };
 
 /// Name of the socket in the agent's state folder.

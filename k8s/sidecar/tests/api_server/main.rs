@@ -9,3 +9,4 @@ mod rollout;
 mod server;
 mod sidecar;
 mod sync;
+mod two_clusters;

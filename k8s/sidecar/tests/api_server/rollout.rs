@@ -125,7 +125,7 @@ fn ask(socket: &Path) -> Option<PlanStatus> {
     write_frame(&mut stream, kind, &body).ok()?;
     match Answer::decode(&read_frame(&mut stream).ok()?).ok()? {
         Answer::Status(status) => Some(*status),
-        Answer::Verdict(_) | Answer::Plan(_) | Answer::Done => None,
+        Answer::Verdict(_) | Answer::Plan(_) | Answer::Fleet(_) | Answer::Done => None,
     }
 }
 

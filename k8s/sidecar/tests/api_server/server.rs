@@ -101,9 +101,19 @@ impl Server {
 
     /// Kills the API server, waits, and starts it again, with its store as it was left.
     pub(crate) fn without_api_server(mut self, pause: Duration) -> Self {
+        self.kill_api_server();
+        std::thread::sleep(pause);
+        self.with_api_server()
+    }
+
+    /// Kills the API server.
+    pub(crate) fn kill_api_server(&mut self) {
         let _ = self.api_server.child.kill();
         let _ = self.api_server.child.wait();
-        std::thread::sleep(pause);
+    }
+
+    /// Starts the API server again, with its store as it was left.
+    pub(crate) fn with_api_server(mut self) -> Self {
         let arguments = api_server_arguments(self.folder.path(), self.etcd_port, self.port);
         self.api_server = Process::start(self.folder.path(), "kube-apiserver", &arguments);
         self.wait_until_ready();

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agent_plan::document::SignedPlan;
-use agent_plan::wire::{Answer, Ask, PlanEntry, PlanStatus, Stage, Verdict, read_frame, write_frame};
+use agent_plan::wire::{
+    Answer, Ask, FleetStatus, PlanEntry, PlanStatus, Stage, Verdict, read_frame, write_frame,
+};
 use agent_plan::{PlanId, PlanKey, TrustedKeys};
 use k8s_crd::{ControlNode, ControlNodeStatus, SchedulingPlan};
 use kube::api::{Api, DeleteParams, PostParams};
@@ -27,6 +29,7 @@ pub(crate) struct Agent(Arc<Mutex<Said>>);
 #[derive(Default)]
 pub(crate) struct Said {
     status: PlanStatus,
+    fleet: Option<FleetStatus>,
     offers: Vec<(PlanId, Instant)>,
     /// Plans that it has on disk.
     plans: Vec<SignedPlan>,
@@ -96,8 +99,14 @@ impl Agent {
                 let plan = said.plans.iter().find(|plan| plan.id() == id);
                 Answer::Plan(plan.map(SignedPlan::to_json).unwrap_or_default())
             }
+            Ask::Fleet => Answer::Fleet(said.fleet),
             Ask::Rollback(_) | Ask::CentreSeen => Answer::Done,
         }
+    }
+
+    /// What it says of its fleet from now on.
+    pub(crate) fn leads(&self, fleet: FleetStatus) {
+        self.0.lock().unwrap().fleet = Some(fleet);
     }
 
     /// When this plan was offered.
@@ -131,10 +140,24 @@ impl Sidecar {
     }
 
     pub(crate) fn at(node: &str, kubeconfig: &Path, namespace: &str, socket: &Path) -> Self {
+        Self::between(node, kubeconfig, None, namespace, socket)
+    }
+
+    /// One with a central cluster besides.
+    pub(crate) fn between(
+        node: &str,
+        edge: &Path,
+        centre: Option<&Path>,
+        namespace: &str,
+        socket: &Path,
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_takt-sidecar"));
         command.args(["run", "--site", "north", "--node", node, "--namespace", namespace, "--socket"]);
         command.arg(socket).arg("--status-socket").arg(status_socket(socket));
-        command.env("KUBECONFIG", kubeconfig).stdin(Stdio::null());
+        if let Some(centre) = centre {
+            command.arg("--central-kubeconfig").arg(centre);
+        }
+        command.env("KUBECONFIG", edge).stdin(Stdio::null());
         Self(command.spawn().unwrap())
     }
 }
