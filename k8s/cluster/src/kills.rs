@@ -11,9 +11,8 @@ use crate::cluster::Cluster;
 use crate::node::processes_of_pod;
 use crate::pair::{Agent, Pair};
 use crate::plans::{Planner, wait_until_active};
+use crate::sidecars::SIDECAR;
 
-/// The program in the container.
-const SIDECAR: &str = "takt-sidecar";
 /// A kill comes so long after a plan was applied at the latest: by then it is usually active.
 const KILLED_WITHIN_MS: u64 = 300;
 /// The kubelet starts a container anew within seconds.

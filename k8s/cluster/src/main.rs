@@ -15,7 +15,7 @@
 //! # Map
 //!
 //! - [`network`], [`control_plane`], [`node`], [`image`], [`plant`]: what the cluster is made of.
-//! - [`kubectl`], [`deployment`], [`pair`]: Takt in it.
+//! - [`kubectl`], [`deployment`], [`pair`], [`sidecars`]: Takt in it.
 //! - [`processes`]: the same without nodes: API server, and agents and sidecars as plain processes.
 //! - [`plans`], [`faults`], [`kills`]: what is done.
 //! - [`report`]: what was found.
@@ -34,6 +34,7 @@ mod plans;
 mod plant;
 mod processes;
 mod report;
+mod sidecars;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,7 +52,8 @@ use faults::{Fault, Todo, Trial};
 use pair::PodFacts;
 use plans::{PlanFindings, Planner};
 use processes::Processes;
-use report::{Report, line};
+use report::{Report, Takt, line};
+use sidecars::SidecarFacts;
 
 /// A real two-node Kubernetes cluster with the pair as pods, measured at the devices
 ///
@@ -212,8 +214,14 @@ fn run(arguments: &Arguments) -> Result<Report, ClusterError> {
         let planner = Planner::new(&kubeconfig, turbines, doors.each_ref())?;
         plans::run(planner, doors.each_ref(), arguments.plans, &mut || cluster.check(), &tell)?
     };
+    let leads = arguments.agvs > 0;
+    let sidecars = vec![
+        SidecarFacts::of(&pair.active, leads, &kubectl)?,
+        SidecarFacts::of(&pair.standby, false, &kubectl)?,
+    ];
     let trials = campaign(arguments, &mut cluster, &mut evidence, &tell)?;
-    let report = Report::new(arguments.turbines, arguments.agvs, pods, plans, trials);
+    let takt = Takt { turbines: arguments.turbines, vehicles: arguments.agvs, pods, sidecars };
+    let report = Report::new(takt, plans, trials);
     keep(&report, arguments.json.as_deref())?;
     if arguments.stay {
         stay(&mut cluster, &report)?;
@@ -252,7 +260,9 @@ fn without_nodes(arguments: &Arguments) -> Result<Report, ClusterError> {
         let planner = Planner::new(&processes.kubeconfig(), arguments.turbines, doors.each_ref())?;
         plans::run(planner, doors.each_ref(), arguments.plans, &mut || processes.check(), &tell)?
     };
-    let report = Report::new(arguments.turbines, arguments.agvs, Vec::new(), plans, Vec::new());
+    let (pods, sidecars) = (Vec::new(), Vec::new());
+    let takt = Takt { turbines: arguments.turbines, vehicles: arguments.agvs, pods, sidecars };
+    let report = Report::new(takt, plans, Vec::new());
     keep(&report, arguments.json.as_deref())?;
     if arguments.stay {
         print!("{}", report.text());

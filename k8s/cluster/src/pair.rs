@@ -176,6 +176,8 @@ pub(crate) struct PodFacts {
     pub(crate) priority: i32,
     /// Cores that it may run on.
     pub(crate) cores: Vec<usize>,
+    /// The one core, if it is one.
+    pub(crate) core: Option<usize>,
     pub(crate) locked_kib: u64,
     /// `fenced` where the kernel holds back writes without a lease.
     pub(crate) profile: String,
@@ -216,6 +218,7 @@ impl PodFacts {
             qos: agent.pod.qos.clone(),
             policy: thread.policy,
             priority: thread.priority,
+            core: <[usize; 1]>::try_from(thread.cores.as_slice()).ok().map(|[core]| core),
             cores: thread.cores,
             locked_kib: report.realtime.locked_kib,
             profile: pair.profile,

@@ -10,19 +10,28 @@ use serde::Serialize;
 use crate::faults::{Fault, Promise, Trial};
 use crate::pair::PodFacts;
 use crate::plans::{PlanFindings, Quantiles};
+use crate::sidecars::SidecarFacts;
 
 /// All findings of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    pub(crate) turbines: u16,
-    pub(crate) vehicles: u16,
-    pub(crate) pods: Vec<PodFacts>,
+    #[serde(flatten)]
+    pub(crate) takt: Takt,
     #[serde(flatten)]
     pub(crate) plans: PlanFindings,
     pub(crate) faults: Vec<FaultFindings>,
     pub(crate) trials: Vec<Trial>,
     /// What was promised and is not so; empty if all is well.
     pub(crate) broken: Vec<String>,
+}
+
+/// Takt in the cluster.
+#[derive(Debug, Serialize)]
+pub(crate) struct Takt {
+    pub(crate) turbines: u16,
+    pub(crate) vehicles: u16,
+    pub(crate) pods: Vec<PodFacts>,
+    pub(crate) sidecars: Vec<SidecarFacts>,
 }
 
 /// All trials of a fault.
@@ -67,16 +76,12 @@ impl CommandCounts {
 }
 
 impl Report {
-    pub(crate) fn new(
-        turbines: u16,
-        vehicles: u16,
-        pods: Vec<PodFacts>,
-        plans: PlanFindings,
-        trials: Vec<Trial>,
-    ) -> Self {
-        let mut broken = Vec::new();
-        for pod in &pods {
-            broken.extend(of_pod(pod));
+    pub(crate) fn new(takt: Takt, plans: PlanFindings, trials: Vec<Trial>) -> Self {
+        let mut broken: Vec<String> = takt.pods.iter().flat_map(of_pod).collect();
+        broken.extend(takt.sidecars.iter().flat_map(|sidecar| sidecar.broken(takt.vehicles.into())));
+        let leads = takt.sidecars.iter().filter(|sidecar| sidecar.fleet.is_some()).count();
+        if !takt.sidecars.is_empty() && leads != usize::from(takt.vehicles > 0) {
+            broken.push(format!("{leads} nodes tell of a fleet"));
         }
         if !plans.rejected.is_empty() {
             broken.push(format!("plans were refused: {:?}", plans.rejected));
@@ -88,23 +93,35 @@ impl Report {
             trials.iter().flat_map(|trial| trial.broken.iter().map(|why| format!("{}: {why}", trial.fault)));
         broken.extend(of_trials);
         let faults = summarised(&trials);
-        Self { turbines, vehicles, pods, plans, faults, trials, broken }
+        Self { takt, plans, faults, trials, broken }
     }
 
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing into a text cannot fail.
-        if !self.pods.is_empty() {
+        if !self.takt.pods.is_empty() {
             let _ = writeln!(text, "{}", self.pods_table());
         }
-        for pod in &self.pods {
+        for pod in &self.takt.pods {
             for line in &pod.doctor {
                 let _ = writeln!(text, "{}: doctor: {} {}: {}", pod.pod, line.status, line.check, line.found);
             }
             for why in &pod.degraded {
                 let _ = writeln!(text, "{}: degraded: {why}", pod.pod);
             }
+        }
+        for sidecar in &self.takt.sidecars {
+            let [whole, changes] = sidecar.plan_bytes.unwrap_or_default();
+            let fleet = sidecar.fleet.map_or_else(String::new, |fleet| {
+                format!("; its node tells of {} of {} vehicles", fleet.taking_part, fleet.vehicles)
+            });
+            let _ = writeln!(
+                text,
+                "{}: sidecar {:.1} MiB at most; plans came in {whole} bytes whole and {changes} as changes{fleet}",
+                sidecar.pod,
+                sidecar.resident_kib_max as f64 / 1024.0,
+            );
         }
         if self.plans.applied > 0 {
             let plans = &self.plans;
@@ -150,7 +167,7 @@ impl Report {
 
     fn pods_table(&self) -> Table {
         let mut table = new_table(&["pod", "node", "class", "thread", "cores", "locked", "gate", "role"]);
-        for pod in &self.pods {
+        for pod in &self.takt.pods {
             let cores: Vec<String> = pod.cores.iter().map(ToString::to_string).collect();
             table.add_row([
                 pod.pod.clone(),
