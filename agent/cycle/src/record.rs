@@ -1,7 +1,7 @@
 //! What a cycle tells the other threads: fixed-size records on a ring.
 
 use control_loops_controllers::der::DerPhase;
-use control_loops_controllers::turbine::{IndividualPitchStatus, ModeName, TripSet};
+use control_loops_controllers::turbine::{IndividualPitchStatus, ModeName, TripSet, YawStatus};
 use control_loops_drive::{Phase, Pose, StopSet};
 use hal_process_image::Quality;
 use hal_units::{Duration, Instant, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
@@ -86,6 +86,10 @@ pub struct TurbineRecord {
     pub nacelle_yaw: Option<Radians>,
     /// Wind direction less that, if the device says so.
     pub yaw_error: Option<Radians>,
+    /// What the yaw drive does.
+    pub yaw: YawStatus,
+    /// Twist of the cables, if the device says so.
+    pub cable_twist: Option<Radians>,
     /// Whether the brake is applied, if the device says so.
     pub brake_applied: Option<bool>,
     /// Electrical power.

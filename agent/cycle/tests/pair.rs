@@ -46,6 +46,7 @@ impl View {
             ("power", 5e6),
             ("wind_speed", 18.0),
             ("yaw_error", 0.0),
+            ("cable_twist", 0.0),
             ("tower_acceleration", 0.0),
             ("grid_ok", 1.0),
             ("plc_state", 0.0),

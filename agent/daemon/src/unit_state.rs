@@ -15,10 +15,12 @@
 //! | `wind_mps` | `WNAC.WdSpd` | m/s |
 //! | `generator_rpm` | `WGEN.Spd` | rpm |
 //! | `nacelle_deg` | `WYAW.YawAng` | deg, 0 to 360; if the device says it |
+//! | `cable_twist_deg` | `WYAW.CabWup` | deg, turns counted; if the device says it |
 //! | `brake` | `WTRM.BrkOpMod` | `applied` or `released`: again our words; if the device says it |
 //!
-//! What the standard has no name for keeps ours: `quality`, `trip`, `individual_pitch`, `torque_nm` (of the generator)
-//! and `yaw_error_deg`. The last five lines and these two are published under the standard's names alone.
+//! What the standard has no name for keeps ours: `quality`, `trip`, `individual_pitch`, `yaw` (`standing`, `turning`,
+//! `untwisting`, `untwist_due`, `twist_unknown`), `torque_nm` (of the generator) and `yaw_error_deg`. The last four lines and
+//! these two are published under the standard's names alone.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +87,8 @@ fn turbine_values(turbine: &TurbineRecord, names: ValueNames) -> Vec<StateValue>
     }
     numbers.push(turbine.wind_speed.get());
     let numbers = numbers.into_iter().map(StateValue::Number);
-    let mut values: Vec<_> = numbers.chain([StateValue::Word(turbine.individual_pitch.as_str())]).collect();
+    let words = [turbine.individual_pitch.as_str(), turbine.yaw.as_str()].map(StateValue::Word);
+    let mut values: Vec<_> = numbers.chain(words).collect();
     if names == ValueNames::Iec61400 {
         values.extend(drive_train_and_yaw(turbine));
     }
@@ -93,7 +96,7 @@ fn turbine_values(turbine: &TurbineRecord, names: ValueNames) -> Vec<StateValue>
 }
 
 /// What the standard names besides.
-fn drive_train_and_yaw(turbine: &TurbineRecord) -> [StateValue; 5] {
+fn drive_train_and_yaw(turbine: &TurbineRecord) -> [StateValue; 6] {
     let unknown = f64::NAN;
     let brake = match turbine.brake_applied {
         Some(true) => "applied",
@@ -105,6 +108,7 @@ fn drive_train_and_yaw(turbine: &TurbineRecord) -> [StateValue; 5] {
         StateValue::Number(turbine.generator_torque.get()),
         StateValue::Number(turbine.nacelle_yaw.map_or(unknown, |angle| angle.as_degrees().rem_euclid(360.0))),
         StateValue::Number(turbine.yaw_error.map_or(unknown, Radians::as_degrees)),
+        StateValue::Number(turbine.cable_twist.map_or(unknown, Radians::as_degrees)),
         StateValue::Word(brake),
     ]
 }
@@ -135,6 +139,7 @@ pub(crate) fn state_filter(plant: &PlantConfig, names: ValueNames) -> StateFilte
                 field("pitch_deg", 0.5),
                 field("wind_mps", 0.5),
                 field("individual_pitch", 0.0),
+                field("yaw", 0.0),
             ];
             [field("mode", 0.0)].into_iter().chain(standing).chain(numbers).collect()
         }
@@ -148,10 +153,12 @@ pub(crate) fn state_filter(plant: &PlantConfig, names: ValueNames) -> StateFilte
                 field("WROT.PtAngValBl3", 0.5),
                 field("WNAC.WdSpd", 0.5),
                 field("individual_pitch", 0.0),
+                field("yaw", 0.0),
                 field("WGEN.Spd", 10.0),
                 field("torque_nm", 500.0),
                 field("WYAW.YawAng", 1.0),
                 field("yaw_error_deg", 2.0),
+                field("WYAW.CabWup", 5.0),
                 field("WTRM.BrkOpMod", 0.0),
             ];
             [field("WTUR.TurSt", 0.0)].into_iter().chain(standing).chain(numbers).collect()
@@ -172,7 +179,9 @@ pub(crate) fn state_filter(plant: &PlantConfig, names: ValueNames) -> StateFilte
 mod tests {
     use super::*;
     use agent_cycle::PlantRecord;
-    use control_loops_controllers::turbine::{IndividualPitchStatus, ModeName, TripSet, TurbineParameters};
+    use control_loops_controllers::turbine::{
+        IndividualPitchStatus, ModeName, TripSet, TurbineParameters, YawStatus,
+    };
     use hal_process_image::Quality;
     use hal_units::{MetersPerSecond, NewtonMeters, RadiansPerSecond, Watts};
 
@@ -189,6 +198,8 @@ mod tests {
             generator_torque: NewtonMeters(43e3),
             nacelle_yaw: Some(Radians::from_degrees(-90.0)),
             yaw_error: Some(Radians::from_degrees(4.0)),
+            yaw: YawStatus::Untwisting,
+            cable_twist: Some(Radians::from_degrees(-500.0)),
             brake_applied: Some(false),
             torque_command: NewtonMeters(4e4),
             pitch_command: Radians::from_degrees(3.0),
@@ -224,6 +235,7 @@ mod tests {
         assert!(near("WROT.RotSpd", 12.1) && near("WNAC.WdSpd", 12.0), "{state}");
         assert!(near("WGEN.Spd", 1173.7) && near("torque_nm", 43e3), "{state}");
         assert!(near("WYAW.YawAng", 270.0) && near("yaw_error_deg", 4.0), "{state}");
+        assert!(near("WYAW.CabWup", -500.0) && state["yaw"] == "untwisting", "{state}");
         assert_eq!(state["WTRM.BrkOpMod"], "released");
     }
 
@@ -232,12 +244,15 @@ mod tests {
         let plant = PlantConfig::Turbine(Box::new(TurbineParameters::NREL_5MW));
         let mut record = record();
         let values = standard_values(&plant, &record);
-        assert_eq!((values.len(), &values["WTUR.W"]), (11, &Value::Number(5e6)));
+        assert_eq!((values.len(), &values["WTUR.W"]), (12, &Value::Number(5e6)));
         assert_eq!(values["WTUR.TurSt"], Value::Word("run".to_owned()));
         let PlantRecord::Turbine(turbine) = &mut record.plant else { panic!("it is a turbine") };
-        (turbine.nacelle_yaw, turbine.brake_applied) = (None, None);
+        (turbine.nacelle_yaw, turbine.brake_applied, turbine.cable_twist) = (None, None, None);
         let values = standard_values(&plant, &record);
-        assert!(!values.contains_key("WYAW.YawAng") && !values.contains_key("WTRM.BrkOpMod"), "{values:?}");
+        assert!(
+            !values.keys().any(|name| name.starts_with("WYAW")) && !values.contains_key("WTRM.BrkOpMod"),
+            "{values:?}"
+        );
     }
 
     #[test]

@@ -205,7 +205,7 @@ fn next_routes(fleet: &mut FleetPorts) {
 }
 
 impl Field {
-    const AT_RATED_POWER: [(&'static str, f64); 12] = [
+    const AT_RATED_POWER: [(&'static str, f64); 13] = [
         ("generator_speed", 122.9096),
         ("rotor_speed", 122.9096 / 97.0),
         ("pitch_1", 0.2537),
@@ -215,6 +215,7 @@ impl Field {
         ("power", 5e6),
         ("wind_speed", 18.0),
         ("yaw_error", 0.0),
+        ("cable_twist", 0.0),
         ("tower_acceleration", 0.0),
         ("grid_ok", 1.0),
         ("plc_state", 0.0),

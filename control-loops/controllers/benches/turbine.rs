@@ -36,6 +36,7 @@ fn inputs_around(speed_radps: f64, pitch_rad: f64, torque_nm: f64, wind_mps: f64
             power: good(torque_nm * speed_radps * swing),
             wind_speed: good(wind_mps * swing),
             yaw_error: good(swing - 1.0),
+            cable_twist: Some(good(swing - 1.0)),
             tower_acceleration: good(swing - 1.0),
             grid_ok: good(1.0),
             plc_state: good(0.0),

@@ -36,7 +36,8 @@ fn any_sample(low: f64, high: f64) -> impl Strategy<Value = Sample> {
 fn any_inputs() -> impl Strategy<Value = TurbineInputs> {
     let shaft = (any_sample(0.0, 170.0), any_sample(0.0, 1.75), any_sample(-0.1, 1.6));
     let electric = (any_sample(0.0, 5e4), any_sample(0.0, 6e6));
-    let around = (any_sample(0.0, 40.0), any_sample(-3.2, 3.2), any_sample(-3.5, 3.5));
+    let around =
+        (any_sample(0.0, 40.0), any_sample(-3.2, 3.2), any_sample(-3.5, 3.5), any_sample(-20.0, 20.0));
     let links = (any_sample(0.0, 1.0), any_sample(0.0, 2.0), 0_u64..1200);
     let blades = (any_sample(-3.2, 6.3), any_sample(-1e7, 1e7), any_sample(-1e7, 1e7));
     (shaft, electric, around, links, blades).prop_map(|(shaft, electric, around, links, blades)| {
@@ -48,6 +49,7 @@ fn any_inputs() -> impl Strategy<Value = TurbineInputs> {
             power: electric.1,
             wind_speed: around.0,
             yaw_error: around.1,
+            cable_twist: Some(around.3),
             tower_acceleration: around.2,
             grid_ok: links.0,
             plc_state: links.1,

@@ -112,6 +112,7 @@ pub fn inputs_from(records: &[f32], sequence: u32) -> TurbineInputs {
         power: sample(get(records, 15)),
         wind_speed: sample(get(records, 27)),
         yaw_error: sample(get(records, 24)),
+        cable_twist: None,
         tower_acceleration: sample(get(records, 53)),
         grid_ok: sample(1.0),
         plc_state: sample(0.0),

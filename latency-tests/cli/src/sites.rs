@@ -17,7 +17,7 @@ use hal_units::{Duration, Instant, Meters, Watts};
 
 const TURBINE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
 const VEHICLE: &str = include_str!("../../../profiles/differential-drive.toml");
-const AT_RATED_POWER: [(&str, f64); 12] = [
+const AT_RATED_POWER: [(&str, f64); 13] = [
     ("generator_speed", 122.9096),
     ("rotor_speed", 122.9096 / 97.0),
     ("pitch_1", 0.2537),
@@ -27,6 +27,7 @@ const AT_RATED_POWER: [(&str, f64); 12] = [
     ("power", 5e6),
     ("wind_speed", 18.0),
     ("yaw_error", 0.0),
+    ("cable_twist", 0.0),
     ("tower_acceleration", 0.0),
     ("grid_ok", 1.0),
     ("plc_state", 0.0),

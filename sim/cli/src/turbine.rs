@@ -34,7 +34,7 @@ Something breaks at a time; may be given several times. NAME@SECONDS with NAME o
   SIGNAL-nan                         shows no number
   SIGNAL-word-swapped                shows its two words in the wrong order
 SIGNAL: generator-speed, rotor-speed, pitch, wind-speed, power, generator-torque, yaw-error,
-tower-acceleration, azimuth, root-moment (of the first blade)";
+cable-twist, tower-acceleration, azimuth, root-moment (of the first blade)";
 
 const EXAMPLES: &str = "\
 Examples:

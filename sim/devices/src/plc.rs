@@ -210,6 +210,7 @@ impl TurbinePlc {
         registers::EPOCH.set_u32(words, self.epoch);
         registers::FAULT_WORD.set_u16(words, fault_word(self.state, &true_now));
         registers::SCAN_COUNTER.set_u16(words, self.truth.scans as u16);
+        registers::CABLE_TWIST.set_f32(words, shown.cable_twist.get());
         registers::AZIMUTH.set_f32(words, shown.azimuth.get());
         let roots = [registers::ROOT_MOMENT_1, registers::ROOT_MOMENT_2, registers::ROOT_MOMENT_3];
         for (register, moment) in roots.into_iter().zip(shown.root_moments) {

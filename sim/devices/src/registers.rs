@@ -49,7 +49,7 @@ const fn command(address: u16, kind: Kind, name: &'static str) -> Register {
 /// First measurement register.
 pub const MEASUREMENTS_START: u16 = 0;
 /// Measurement registers.
-pub const MEASUREMENTS_COUNT: usize = 38;
+pub const MEASUREMENTS_COUNT: usize = 40;
 /// First command register.
 pub const COMMANDS_START: u16 = 100;
 /// Command registers.
@@ -103,14 +103,16 @@ pub const EPOCH: Register = measurement(26, Kind::U32, "epoch");
 pub const FAULT_WORD: Register = measurement(28, Kind::U16, "fault_word");
 /// Scans, wrapping.
 pub const SCAN_COUNTER: Register = measurement(29, Kind::U16, "scan_counter");
+/// Twist of the cables, clockwise positive, turns counted, rad.
+pub const CABLE_TWIST: Register = measurement(30, Kind::F32, "cable_twist");
 /// Azimuth of the first blade, rad; 0 upright.
-pub const AZIMUTH: Register = measurement(30, Kind::F32, "azimuth");
+pub const AZIMUTH: Register = measurement(32, Kind::F32, "azimuth");
 /// Out-of-plane moment at the first blade's root, N m.
-pub const ROOT_MOMENT_1: Register = measurement(32, Kind::F32, "root_moment_1");
+pub const ROOT_MOMENT_1: Register = measurement(34, Kind::F32, "root_moment_1");
 /// At the second one's.
-pub const ROOT_MOMENT_2: Register = measurement(34, Kind::F32, "root_moment_2");
+pub const ROOT_MOMENT_2: Register = measurement(36, Kind::F32, "root_moment_2");
 /// At the third one's.
-pub const ROOT_MOMENT_3: Register = measurement(36, Kind::F32, "root_moment_3");
+pub const ROOT_MOMENT_3: Register = measurement(38, Kind::F32, "root_moment_3");
 
 /// Generator torque, N m.
 pub const GENERATOR_TORQUE_CMD: Register = command(100, Kind::F32, "generator_torque_cmd");
@@ -136,7 +138,7 @@ pub const PITCH_2_CMD: Register = command(114, Kind::F32, "pitch_2_cmd");
 pub const PITCH_3_CMD: Register = command(116, Kind::F32, "pitch_3_cmd");
 
 /// All measurements, by address.
-pub const MEASUREMENTS: [Register; 22] = [
+pub const MEASUREMENTS: [Register; 23] = [
     GENERATOR_SPEED,
     ROTOR_SPEED,
     PITCH_1,
@@ -155,6 +157,7 @@ pub const MEASUREMENTS: [Register; 22] = [
     EPOCH,
     FAULT_WORD,
     SCAN_COUNTER,
+    CABLE_TWIST,
     AZIMUTH,
     ROOT_MOMENT_1,
     ROOT_MOMENT_2,

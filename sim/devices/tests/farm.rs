@@ -140,7 +140,7 @@ async fn what_two_masters_write_is_logged_in_the_order_of_its_effect() {
 async fn a_foreign_master_sees_the_right_exceptions() {
     let (farm, addresses) = farm(&[14.0]).await;
     let mut master = master(addresses[0]).await;
-    let answer = master.read_holding_registers(38, 1).await.unwrap();
+    let answer = master.read_holding_registers(40, 1).await.unwrap();
     assert_eq!(answer, Err(ExceptionCode::IllegalDataAddress));
     let answer = master.write_single_register(0, 1).await.unwrap();
     assert_eq!(answer, Err(ExceptionCode::IllegalDataAddress));

@@ -35,6 +35,8 @@ pub enum Signal {
     YawError,
     /// Nacelle yaw.
     NacelleYaw,
+    /// Twist of the cables.
+    CableTwist,
     /// Fore-aft acceleration of the tower top.
     TowerAcceleration,
     /// Azimuth of the first blade.
@@ -49,7 +51,7 @@ pub enum Signal {
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::GeneratorSpeed,
         Self::RotorSpeed,
         Self::Pitch1,
@@ -60,6 +62,7 @@ impl Signal {
         Self::WindSpeed,
         Self::YawError,
         Self::NacelleYaw,
+        Self::CableTwist,
         Self::TowerAcceleration,
         Self::Azimuth,
         Self::RootMoment1,
@@ -83,6 +86,7 @@ impl Signal {
             Self::WindSpeed => &mut measured.wind_speed.0,
             Self::YawError => &mut measured.yaw_error.0,
             Self::NacelleYaw => &mut measured.nacelle_yaw.0,
+            Self::CableTwist => &mut measured.cable_twist.0,
             Self::TowerAcceleration => &mut measured.tower_acceleration.0,
             Self::Azimuth => &mut measured.azimuth.0,
             Self::RootMoment1 => &mut root_1.0,
@@ -127,7 +131,7 @@ pub struct NoiseLevels {
     pub power: Watts,
     /// Of the wind speed.
     pub wind_speed: MetersPerSecond,
-    /// Of yaw error and nacelle yaw.
+    /// Of yaw error, nacelle yaw and twist of the cables.
     pub yaw: Radians,
     /// Of the tower's acceleration.
     pub tower_acceleration: MetersPerSecond2,
@@ -175,7 +179,7 @@ impl NoiseLevels {
             Signal::GeneratorTorque => self.generator_torque.get(),
             Signal::Power => self.power.get(),
             Signal::WindSpeed => self.wind_speed.get(),
-            Signal::YawError | Signal::NacelleYaw => self.yaw.get(),
+            Signal::YawError | Signal::NacelleYaw | Signal::CableTwist => self.yaw.get(),
             Signal::TowerAcceleration => self.tower_acceleration.get(),
             Signal::Azimuth => self.azimuth.get(),
             Signal::RootMoment1 | Signal::RootMoment2 | Signal::RootMoment3 => self.root_moment.get(),

@@ -10,7 +10,7 @@
 //! | generator | first-order lag from torque command to torque; constant efficiency |
 //! | pitch | three second-order drives with limits of rate and range, see `pitch` |
 //! | tower | fore-aft: one mass on a spring and a damper, pushed by the thrust |
-//! | yaw | commanded rate, limited; needs the grid |
+//! | yaw | commanded rate, limited; needs the grid; twists the cables |
 //! | brake | dry friction on the high-speed shaft, applied with a lag |
 //!
 //! Every linear part is advanced by its exact solution for an input that is constant over a sub-step
@@ -96,6 +96,8 @@ pub struct Measurements {
     pub rotor_torque: NewtonMeters,
     /// Where the nacelle looks, from north clockwise, within -pi to pi.
     pub nacelle_yaw: Radians,
+    /// How far the nacelle is from where its cables hang straight, clockwise positive, turns counted.
+    pub cable_twist: Radians,
     /// Wind direction less nacelle yaw, within -pi to pi.
     pub yaw_error: Radians,
     /// Fore-aft acceleration of the tower top, with the wind positive.
@@ -124,6 +126,7 @@ pub struct Turbine {
     brake_torque: NewtonMeters,
     tower: Motion,
     nacelle_yaw: Radians,
+    cable_twist: Radians,
     grid_present: bool,
     actuation: Actuation,
     wind: MetersPerSecond,
@@ -179,6 +182,7 @@ impl Turbine {
             brake_torque: NewtonMeters::ZERO,
             tower: Motion::default(),
             nacelle_yaw: Radians::ZERO,
+            cable_twist: Radians::ZERO,
             grid_present: true,
             actuation: Actuation::FEATHERED,
             wind: MetersPerSecond::ZERO,
@@ -251,7 +255,9 @@ impl Turbine {
         }
         let fastest = self.parameters.yaw_rate_max;
         let rate = self.actuation.yaw_rate.limit(-fastest, fastest);
-        self.nacelle_yaw = wrapped(self.nacelle_yaw + Radians(rate.get() * self.advance.substep_s));
+        let turned = Radians(rate.get() * self.advance.substep_s);
+        self.nacelle_yaw = wrapped(self.nacelle_yaw + turned);
+        self.cable_twist += turned;
     }
 
     fn rotor_loads(&self) -> RotorLoads {
@@ -305,6 +311,7 @@ impl Turbine {
             thrust: self.loads.thrust,
             rotor_torque: self.loads.torque,
             nacelle_yaw: self.nacelle_yaw,
+            cable_twist: self.cable_twist,
             yaw_error: wrapped(self.wind_direction - self.nacelle_yaw),
             tower_acceleration: self.tower_acceleration,
             tower_deflection: Meters(self.tower.position),
@@ -337,6 +344,11 @@ impl Turbine {
     /// nacelle cannot turn; the blades' drives and the brake have stores of their own.
     pub const fn set_grid_present(&mut self, present: bool) {
         self.grid_present = present;
+    }
+
+    /// Twists the cables without turning the nacelle: the turns of a time before.
+    pub const fn set_cable_twist(&mut self, twist: Radians) {
+        self.cable_twist = twist;
     }
 
     /// Makes one blade's drive deaf to commands, or heals it. Blades count from 0; others are ignored.

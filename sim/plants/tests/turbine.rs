@@ -18,7 +18,7 @@ fn run(turbine: &mut Turbine, wind_mps: f64, actuation: Actuation, seconds: f64)
     turbine.measurements()
 }
 
-fn numbers(measured: &Measurements) -> [f64; 9] {
+fn numbers(measured: &Measurements) -> [f64; 10] {
     [
         measured.generator_speed.get(),
         measured.rotor_speed.get(),
@@ -27,6 +27,7 @@ fn numbers(measured: &Measurements) -> [f64; 9] {
         measured.power.get(),
         measured.thrust.get(),
         measured.nacelle_yaw.get(),
+        measured.cable_twist.get(),
         measured.tower_acceleration.get(),
         measured.tower_deflection.get(),
     ]
@@ -110,6 +111,19 @@ fn the_nacelle_turns_at_its_limited_rate() {
     let turning = Actuation { yaw_rate: RadiansPerSecond(1.0), ..Actuation::FEATHERED };
     let yaw = run(&mut turbine, 0.0, turning, 100.0).nacelle_yaw;
     assert!((yaw.as_degrees() - 30.0).abs() < 1e-6, "{}", yaw.as_degrees());
+}
+
+#[test]
+fn cables_are_twisted_on_where_the_nacelle_comes_round() {
+    let mut turbine = turbine();
+    let turning = Actuation { yaw_rate: RadiansPerSecond(1.0), ..Actuation::FEATHERED };
+    let measured = run(&mut turbine, 0.0, turning, 1300.0);
+    assert!(
+        (measured.cable_twist.as_degrees() - 390.0).abs() < 1e-6,
+        "{}",
+        measured.cable_twist.as_degrees()
+    );
+    assert!((measured.nacelle_yaw.as_degrees() - 30.0).abs() < 1e-6, "{}", measured.nacelle_yaw.as_degrees());
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub struct TimedFault {
 /// What may be written, for help texts and remedies.
 pub const FAULT_FORMS: &str = "NAME@SECONDS with NAME one of grid-loss, blade-1-stuck, blade-2-stuck, \
      blade-3-stuck, commands-lost, or a signal (generator-speed, rotor-speed, pitch, wind-speed, power, \
-     generator-torque, yaw-error, tower-acceleration, azimuth, root-moment) and -frozen, -drift, -nan or -word-swapped";
+     generator-torque, yaw-error, cable-twist, tower-acceleration, azimuth, root-moment) and -frozen, -drift, -nan or -word-swapped";
 
 /// The latest time of a fault, s.
 const AT_S_MAX: f64 = 86_400.0;
@@ -53,7 +53,7 @@ impl fmt::Display for FaultError {
 
 impl std::error::Error for FaultError {}
 
-const SIGNALS: [(&str, Signal); 10] = [
+const SIGNALS: [(&str, Signal); 11] = [
     ("generator-speed", Signal::GeneratorSpeed),
     ("rotor-speed", Signal::RotorSpeed),
     // The mean of the blades is what the controller reads: a third of the first blade's error.
@@ -62,6 +62,7 @@ const SIGNALS: [(&str, Signal); 10] = [
     ("power", Signal::Power),
     ("generator-torque", Signal::GeneratorTorque),
     ("yaw-error", Signal::YawError),
+    ("cable-twist", Signal::CableTwist),
     ("tower-acceleration", Signal::TowerAcceleration),
     ("azimuth", Signal::Azimuth),
     ("root-moment", Signal::RootMoment1),
@@ -112,7 +113,7 @@ const fn drift_per_second(signal: Signal) -> f64 {
         Signal::GeneratorTorque => 43.0,
         Signal::Power => 5e3,
         Signal::WindSpeed => 0.05,
-        Signal::YawError | Signal::NacelleYaw => Radians::from_degrees(0.2).get(),
+        Signal::YawError | Signal::NacelleYaw | Signal::CableTwist => Radians::from_degrees(0.2).get(),
         Signal::TowerAcceleration => 0.01,
         Signal::Azimuth => 0.01,
         Signal::RootMoment1 | Signal::RootMoment2 | Signal::RootMoment3 => 8e3,

@@ -280,6 +280,7 @@ pub fn inputs_from(
         power: sample(shown.power.get()),
         wind_speed: sample(shown.wind_speed.get()),
         yaw_error: sample(shown.yaw_error.get()),
+        cable_twist: Some(sample(shown.cable_twist.get())),
         tower_acceleration: sample(shown.tower_acceleration.get()),
         grid_ok: sample(if shown.grid_ok { 1.0 } else { 0.0 }),
         plc_state: sample(0.0),

@@ -21,6 +21,8 @@ pub struct TurbineBinding {
     /// A device that does not say is taken as normal and aligned.
     yaw_error: Option<Role>,
     plc_state: Option<Role>,
+    /// Without, the device looks after its cables itself.
+    cable_twist: Option<Role>,
     blades_apart: Option<BladesApart>,
     /// For people alone.
     nacelle_yaw: Option<Role>,
@@ -88,6 +90,7 @@ impl TurbineBinding {
             grid_ok: roles.input("grid_ok")?,
             yaw_error: roles.optional("yaw_error"),
             plc_state: roles.optional("plc_state"),
+            cable_twist: roles.optional("cable_twist"),
             nacelle_yaw: roles.optional("nacelle_yaw"),
             brake_applied: roles.optional("brake_applied"),
             blades_apart: individually.then(|| BladesApart::of(&roles)).transpose()?,
@@ -118,6 +121,7 @@ impl TurbineBinding {
             power: of(self.power),
             wind_speed: of(self.wind_speed),
             yaw_error: or_neutral(self.yaw_error),
+            cable_twist: self.cable_twist.map(of),
             tower_acceleration: of(self.tower_acceleration),
             grid_ok: of(self.grid_ok),
             plc_state: or_neutral(self.plc_state),

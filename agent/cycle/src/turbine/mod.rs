@@ -4,7 +4,7 @@ mod binding;
 
 use control_loops_controllers::turbine::{
     IndividualPitchStatus, ModeName, TripSet, TurbineController, TurbineDemand, TurbineInputs,
-    TurbineParameters, TurbineState, TurbineStep,
+    TurbineParameters, TurbineState, TurbineStep, YawStatus,
 };
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality, Sample};
 use hal_units::{Duration, Instant, MetersPerSecond, NewtonMeters, Radians, RadiansPerSecond, Watts};
@@ -137,6 +137,11 @@ impl TurbineSide {
             pitch_command: pitch,
             power_limit,
             individual_pitch,
+            yaw: self.step.as_ref().map_or(YawStatus::Standing, |step| step.yaw),
+            cable_twist: inputs
+                .cable_twist
+                .filter(|twist| twist.quality.is_usable())
+                .map(|twist| Radians(twist.value)),
             operating: self.controller.is_operating(),
         };
         PlantCycle {
@@ -161,6 +166,8 @@ fn worst_quality(inputs: &TurbineInputs) -> Quality {
         // A device may lack these two: their substitute is no fault.
         yaw_error: _,
         plc_state: _,
+        // A lost twist costs following the wind alone, which says so itself.
+        cable_twist: _,
         // Lost loads cost the individual pitch alone, which says so itself.
         blade_loads: _,
         tower_acceleration,

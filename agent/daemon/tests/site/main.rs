@@ -3,6 +3,7 @@
 
 mod agent;
 mod blades;
+mod cables;
 mod containment;
 mod der;
 mod drives;

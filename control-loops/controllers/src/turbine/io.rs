@@ -5,7 +5,7 @@ use hal_units::{Duration, NewtonMeters, Radians, RadiansPerSecond, Watts};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use super::{BladeLoads, IndividualPitchStatus, ModeName, TorqueRegion, TripSet, WindBand};
+use super::{BladeLoads, IndividualPitchStatus, ModeName, TorqueRegion, TripSet, WindBand, YawStatus};
 
 /// Measurements, in SI units, already aged: a sample that is too old comes in as bad.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
@@ -24,6 +24,9 @@ pub struct TurbineInputs {
     pub wind_speed: Sample,
     /// Wind direction minus nacelle heading, rad: positive asks for a positive yaw rate.
     pub yaw_error: Sample,
+    /// How far the nacelle is from where its cables hang straight, turns counted, rad: positive after positive yaw
+    /// rates; from a device that counts.
+    pub cable_twist: Option<Sample>,
     /// Fore-aft at the tower's top, m/s2.
     pub tower_acceleration: Sample,
     /// 1.0 if the grid takes power, 0.0 if not.
@@ -46,6 +49,7 @@ impl TurbineInputs {
         power: Sample::NEVER,
         wind_speed: Sample::NEVER,
         yaw_error: Sample::NEVER,
+        cable_twist: None,
         tower_acceleration: Sample::NEVER,
         grid_ok: Sample::NEVER,
         plc_state: Sample::NEVER,
@@ -144,4 +148,6 @@ pub struct TurbineStep {
     pub holding: bool,
     /// Whether the blades are led one by one.
     pub individual_pitch: IndividualPitchStatus,
+    /// What the yaw drive does.
+    pub yaw: YawStatus,
 }

@@ -8,13 +8,14 @@
 //!
 //! # Model
 //!
-//! Three layers, from the inside:
+//! Layers, from the inside:
 //!
 //! - [`BaselineLaw`]: speed filter, torque regions and pitch PI of the NREL 5-MW reference turbine
 //!   (Jonkman and others 2009, NREL/TP-500-38060, and the public controller of that turbine); or, if the
 //!   parameters hold one, the Takt law, see [`TaktState`]: torque and pitch from an estimate of the wind;
 //! - [`TurbineController`]: the supervisor. It has eight modes, see [`ModeName`], and reaches the law
 //!   only in two of them, run and derated;
+//! - [`YawDrive`] and [`CableWatch`] turn the nacelle into the wind, and back before its cables are twisted too far;
 //! - [`SafetyInterlock`]: looks at the same inputs, knows nothing of modes, and always wins.
 //!
 //! Besides, and off unless the parameters hold it, [`IndividualPitch`] leads each blade around the common pitch.
@@ -27,6 +28,7 @@
 //! Speeds and torques are those of the high-speed shaft unless a name says `rotor`. Pitch 0 is the
 //! fine position, 90 degrees is feather. Power is electrical unless a name says `mechanical`.
 
+mod cables;
 mod individual;
 mod interlock;
 mod io;
@@ -42,7 +44,9 @@ mod takt;
 mod trips;
 mod wind;
 mod yaw;
+mod yaw_parameters;
 
+pub use cables::CableWatch;
 /// What the measurements are made of.
 pub use hal_process_image::{Quality, Sample};
 pub use individual::{BladeLoads, IndividualPitch, IndividualPitchParameters, IndividualPitchStatus};
@@ -50,9 +54,7 @@ pub use interlock::{PitchCommand, SafetyInterlock};
 pub use io::{RunRequest, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineStep};
 pub use law::{BaselineLaw, LawCommand, LawParameters, LawState, TorqueRegion};
 pub use mode::{Mode, ModeName, Operation};
-pub use parameters::{
-    ParameterError, SafetyParameters, SupervisionParameters, TurbineParameters, YawParameters,
-};
+pub use parameters::{ParameterError, SafetyParameters, SupervisionParameters, TurbineParameters};
 pub use start_up::StartUp;
 pub use supervisor::{CONTROL_STEP_MAX, TurbineController, TurbineState};
 pub use takt::{
@@ -62,4 +64,5 @@ pub use takt::{
 };
 pub use trips::{Trip, TripSet};
 pub use wind::{WindBand, WindMonitor};
-pub use yaw::YawDrive;
+pub use yaw::{YawDrive, YawStatus};
+pub use yaw_parameters::YawParameters;

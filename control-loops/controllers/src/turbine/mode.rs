@@ -5,6 +5,7 @@ use hal_units::{Duration, MetersPerSecond, NewtonMeters, Radians, RadiansPerSeco
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use super::cables::Cables;
 use super::{
     BaselineLaw, LawState, RunRequest, StartUp, SupervisionParameters, TaktSight, TaktState, TripSet,
     TurbineParameters, WindBand,
@@ -109,6 +110,11 @@ pub(super) struct Situation {
     pub(super) wind: WindBand,
     /// Every signal that a start needs is good, the device is normal, the grid is there.
     pub(super) ready: bool,
+    /// The nacelle faces the wind well enough for a start, as far as is known.
+    pub(super) faces_wind: bool,
+    pub(super) cables: Cables,
+    /// The turbine has to stand until its cables are untwisted.
+    pub(super) untwist_due: bool,
     /// At the generator; from the rotor's sensor if the generator's is bad.
     pub(super) speed: Option<RadiansPerSecond>,
     /// Low-speed shaft, if its sensor can be trusted.
@@ -132,6 +138,14 @@ impl Situation {
 
     fn rotor_is_above(&self, rotor_speed: RadiansPerSecond, gearbox_ratio: f64) -> bool {
         self.speed.is_some_and(|speed| speed.get().abs() > rotor_speed.get() * gearbox_ratio)
+    }
+
+    fn may_not_turn(&self) -> bool {
+        self.untwist_due || self.too_little_or_too_much_wind()
+    }
+
+    fn may_start(&self) -> bool {
+        self.ready && self.faces_wind && !self.untwist_due && self.wind == WindBand::Operating
     }
 
     fn too_little_or_too_much_wind(&self) -> bool {
@@ -184,14 +198,12 @@ impl Mode {
         match self {
             Self::Idle => match s.request {
                 RunRequest::Stop | RunRequest::Service => stopping(s, rules),
-                RunRequest::Run if s.ready && s.wind == WindBand::Operating => {
-                    Self::StartUp(StartUp::from(law, s.speed, s.pitch))
-                }
+                RunRequest::Run if s.may_start() => Self::StartUp(StartUp::from(law, s.speed, s.pitch)),
                 RunRequest::Run => self,
             },
             Self::StartUp(start) => {
                 let given_up = start.elapsed >= rules.start_up_time_max;
-                if !wanted || s.too_little_or_too_much_wind() || given_up {
+                if !wanted || s.may_not_turn() || given_up {
                     stopping(s, rules)
                 } else if fast_enough_to_connect(s, rules, law) {
                     producing(s, p, law)
@@ -200,7 +212,7 @@ impl Mode {
                 }
             }
             Self::Run(operation) | Self::Derated(operation) => {
-                if !wanted || s.too_little_or_too_much_wind() {
+                if !wanted || s.may_not_turn() {
                     stopping(s, rules)
                 } else if s.power_share_wanted < 1.0 {
                     Self::Derated(operation)

@@ -4,7 +4,9 @@ use core::fmt;
 
 use hal_units::{Duration, MetersPerSecond, MetersPerSecond2, Radians, RadiansPerSecond, Watts};
 
-use super::{BaselineLaw, IndividualPitchParameters, LawParameters, TaktFrame, TaktParameters};
+use super::{
+    BaselineLaw, IndividualPitchParameters, LawParameters, TaktFrame, TaktParameters, YawParameters,
+};
 
 /// Everything a [`TurbineController`](super::TurbineController) needs to know about its turbine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -162,26 +164,6 @@ impl SafetyParameters {
     };
 }
 
-/// Numbers of the yaw drive.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct YawParameters {
-    /// Filtered error up to which the nacelle stays.
-    pub dead_band: Radians,
-    /// Corner of the error's filter.
-    pub filter_corner: RadiansPerSecond,
-    /// The drive's only speed.
-    pub rate: RadiansPerSecond,
-}
-
-impl YawParameters {
-    /// Rate 0.3 deg/s (NREL/TP-500-38060, chapter 7.3); dead band and filter are our choice.
-    pub const NREL_5MW: Self = Self {
-        dead_band: Radians::from_degrees(8.0),
-        filter_corner: RadiansPerSecond(1.0 / 30.0),
-        rate: RadiansPerSecond(Radians::from_degrees(0.3).get()),
-    };
-}
-
 /// Why parameters make no turbine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterError {
@@ -283,6 +265,10 @@ impl TurbineParameters {
             ("safety.pitch_follow_rate", safety.pitch_follow_rate.get()),
             ("yaw.filter_corner", yaw.filter_corner.get()),
             ("yaw.rate", yaw.rate.get()),
+            ("yaw.start_error_max", yaw.start_error_max.get()),
+            ("yaw.untwisted", yaw.untwisted.get()),
+            ("yaw.twist_deviation", yaw.twist_deviation.get()),
+            ("yaw.twist_observer_way", yaw.twist_observer_way.get()),
         ];
         match fields.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
             Some((field, _)) => Err(ParameterError::NotPositive { field }),
@@ -306,7 +292,7 @@ impl TurbineParameters {
     }
 
     fn ordered(&self) -> Result<(), ParameterError> {
-        let (law, rules, safety) = (&self.law, &self.supervision, &self.safety);
+        let (law, rules, safety, yaw) = (&self.law, &self.supervision, &self.safety, &self.yaw);
         let pairs = [
             (("law.cut_in_speed", law.cut_in_speed.get()), ("law.region_2_speed", law.region_2_speed.get())),
             (("law.region_2_speed", law.region_2_speed.get()), ("law.rated_speed", law.rated_speed.get())),
@@ -348,6 +334,8 @@ impl TurbineParameters {
                 ("safety.overspeed", safety.overspeed.get()),
                 ("safety.overspeed_hard", safety.overspeed_hard.get()),
             ),
+            (("yaw.untwisted", yaw.untwisted.get()), ("yaw.twist_soft", yaw.twist_soft.get())),
+            (("yaw.twist_soft", yaw.twist_soft.get()), ("yaw.twist_hard", yaw.twist_hard.get())),
         ];
         let out_of_order = |((_, low), (_, high)): &((_, f64), (_, f64))| {
             !(low.is_finite() && high.is_finite() && low < high)

@@ -5,13 +5,16 @@ use hal_units::{Duration, MetersPerSecond, NewtonMeters, Radians, RadiansPerSeco
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use super::cables::{CableSight, CableWatch, Cables};
 use super::individual::BladeSight;
 use super::io::usable;
 use super::mode::{Situation, mode_from_measurements};
 use super::production::produce;
+use super::yaw::YawTask;
 use super::{
     BaselineLaw, IndividualPitch, IndividualPitchStatus, Mode, PitchCommand, SafetyInterlock, Trip, TripSet,
-    TurbineDemand, TurbineInputs, TurbineOutputs, TurbineParameters, TurbineStep, WindMonitor, YawDrive,
+    TurbineDemand, TurbineInputs, TurbineOutputs, TurbineParameters, TurbineStep, WindBand, WindMonitor,
+    YawDrive, YawStatus,
 };
 
 /// After a pause longer than this the control moves as if only this time had passed: outputs go on
@@ -29,6 +32,8 @@ pub struct TurbineState {
     pub wind: WindMonitor,
     /// The yaw drive.
     pub yaw: YawDrive,
+    /// The cables that it twists.
+    pub cables: CableWatch,
     /// Last pitch command, rad.
     pub pitch: RateLimit,
     /// The blades one by one, if they are led so.
@@ -65,7 +70,6 @@ struct Wanted {
     torque: NewtonMeters,
     connected: bool,
     brake: Brake,
-    may_yaw: bool,
 }
 
 /// Who decides on the brake.
@@ -90,6 +94,7 @@ impl TurbineController {
             interlock: SafetyInterlock::new(),
             wind: WindMonitor::NEW,
             yaw: YawDrive::ALIGNED,
+            cables: CableWatch::NEW,
             pitch: RateLimit::new(feather.get()),
             individual: parameters.individual.map(|_| IndividualPitch::at([feather; 3])),
             torque: RateLimit::new(0.0),
@@ -168,6 +173,7 @@ impl TurbineController {
         state.torque = RateLimit::new(if connected { torque.get() } else { 0.0 });
         state.wind = WindMonitor::NEW;
         state.yaw = YawDrive::ALIGNED;
+        state.cables.follow_from_here();
         state.interlock.follow_pitch_from_here();
         state.seeded = true;
     }
@@ -208,11 +214,16 @@ impl TurbineController {
             self.state.power_share_wanted = share.clamp(0.0, 1.0);
         }
         let wind = self.state.wind.step(usable(&inputs.wind_speed), &self.parameters.supervision, dt);
+        let cables = self.watch_cables(inputs, demand, wind, dt.min(CONTROL_STEP_MAX));
         Situation {
             trips,
             request: demand.request,
             wind,
             ready: self.is_ready(inputs),
+            faces_wind: usable(&inputs.yaw_error)
+                .is_none_or(|error_rad| error_rad.abs() <= self.parameters.yaw.start_error_max.get()),
+            cables,
+            untwist_due: self.state.cables.is_due(),
             speed: self.speed(inputs),
             rotor_speed: usable(&inputs.rotor_speed).map(RadiansPerSecond),
             measured_pitch: usable(&inputs.pitch()).map(Radians),
@@ -224,6 +235,25 @@ impl TurbineController {
             torque: NewtonMeters(self.state.torque.value()),
             connected: self.state.connected,
         }
+    }
+
+    /// Before the mode changes: what the cables need is a reason to change it.
+    fn watch_cables(
+        &mut self,
+        inputs: &TurbineInputs,
+        demand: &TurbineDemand,
+        wind: WindBand,
+        dt: Duration,
+    ) -> Cables {
+        let yaw = &self.parameters.yaw;
+        let windless = matches!(wind, WindBand::Calm | WindBand::Weak);
+        let sight = CableSight {
+            rate: self.state.yaw.rate(yaw),
+            spare_time: windless && self.state.mode == Mode::Idle,
+            by_hand: self.state.mode == Mode::Service,
+            reset: demand.reset,
+        };
+        self.state.cables.step(inputs.cable_twist.as_ref(), sight, yaw, dt)
     }
 
     /// Generator speed, from the rotor's sensor if its own is bad.
@@ -257,26 +287,17 @@ impl TurbineController {
             torque: NewtonMeters::ZERO,
             connected: false,
             brake: Brake::Open,
-            may_yaw: false,
         };
         match &mut self.state.mode {
-            Mode::Idle => Wanted { may_yaw: true, ..feather },
+            Mode::Idle => feather,
             Mode::StartUp(start) => Wanted {
                 pitch: start.step(&self.law, rules, s.speed, s.pitch, dt),
                 pitch_rate: p.law.pitch_rate_max,
-                may_yaw: true,
                 ..feather
             },
             Mode::Run(operation) | Mode::Derated(operation) => {
                 let (pitch, torque) = produce(operation, s, p, &self.law, dt);
-                Wanted {
-                    pitch,
-                    pitch_rate: p.law.pitch_rate_max,
-                    torque,
-                    connected: true,
-                    may_yaw: true,
-                    ..feather
-                }
+                Wanted { pitch, pitch_rate: p.law.pitch_rate_max, torque, connected: true, ..feather }
             }
             Mode::NormalStop(ramp) => {
                 let ramp = NewtonMeters(ramp.step(dt));
@@ -331,7 +352,8 @@ impl TurbineController {
                 state.brake.step(-rotor_radps, -close.get(), -open.get())
             }
         };
-        let yaw_rate = state.yaw.step(usable(&inputs.yaw_error), wanted.may_yaw, &p.yaw, dt);
+        let task = YawTask::of(state.mode.name(), s.wind, s.cables);
+        let yaw_rate = state.yaw.step(usable(&inputs.yaw_error), task, &p.yaw, dt);
         let outputs = TurbineOutputs {
             generator_torque: NewtonMeters(state.torque.value()).limit(NewtonMeters::ZERO, p.law.torque_max),
             pitch: Radians(state.pitch.value()).limit(p.law.pitch_min, p.law.pitch_max),
@@ -362,6 +384,7 @@ impl TurbineController {
             seeded: state.seeded,
             holding: s.speed.is_none(),
             individual_pitch,
+            yaw: YawStatus::of(&state.yaw, s.cables),
         }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn standing_inputs() -> TurbineInputs {
         power: good(0.0),
         wind_speed: good(10.0),
         yaw_error: good(0.0),
+        cable_twist: None,
         tower_acceleration: good(0.0),
         grid_ok: good(1.0),
         plc_state: good(0.0),
@@ -134,6 +135,12 @@ impl Bench {
 
     pub(crate) fn request(mut self, request: RunRequest) -> Self {
         self.demand.request = request;
+        self
+    }
+
+    /// The counted twist of the cables.
+    pub(crate) fn twisted_deg(mut self, degrees: f64) -> Self {
+        self.inputs.cable_twist = Some(good(Radians::from_degrees(degrees).get()));
         self
     }
 

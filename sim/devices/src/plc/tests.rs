@@ -149,7 +149,7 @@ fn what_no_command_can_be_is_refused() {
         site.write_changed(|w| registers::GENERATOR_CONNECT.set_u16(w, 2)),
     ];
     assert!(refused.iter().all(|answer| *answer == Err(Exception::IllegalDataValue)), "{refused:?}");
-    let nowhere = [0_u16, 38, 99, 118].map(|address| site.plc.at(site.now).write(address, &[0]));
+    let nowhere = [0_u16, 40, 99, 118].map(|address| site.plc.at(site.now).write(address, &[0]));
     assert!(nowhere.iter().all(|answer| *answer == Err(Exception::IllegalDataAddress)), "{nowhere:?}");
     assert_eq!(site.plc.truth().writes_refused_by_content, 11);
     assert_eq!(site.plc.truth().writes_applied, 0);
@@ -160,8 +160,8 @@ fn the_two_tables_can_be_read_and_nothing_else() {
     let mut site = Site::new();
     let mut read =
         |address: u16, count: usize| site.plc.at(site.now).read(address, &mut vec![0; count]).is_ok();
-    assert!(read(0, 38) && read(37, 1) && read(100, 18) && read(117, 1));
-    assert!(!read(0, 39) && !read(38, 1) && !read(99, 2) && !read(117, 2) && !read(65535, 2));
+    assert!(read(0, 40) && read(39, 1) && read(100, 18) && read(117, 1));
+    assert!(!read(0, 41) && !read(40, 1) && !read(99, 2) && !read(117, 2) && !read(65535, 2));
 }
 
 #[test]

@@ -1,0 +1,42 @@
+//! Cables that are twisted to their limit, seen by a real agent over the bus.
+
+use hal_units::{Duration, MetersPerSecond, Radians};
+use sim_devices::registers::YAW_RATE_CMD;
+use sim_devices::{PlcConfig, TurbinePlc};
+use sim_plants::{RotorSurface, Turbine, TurbinePlantParameters, Wind};
+
+use crate::agent::{Site, until};
+use crate::field::Field;
+
+/// A normal stop takes the blades to feather at 3 deg/s and the torque to zero in 20 s.
+const STOPPED_WITHIN: std::time::Duration = std::time::Duration::from_secs(90);
+
+/// One turbine at full load, its nacelle turned by so much since its cables hung straight.
+fn field(twist_deg: f64) -> Field {
+    let wind = MetersPerSecond(18.0);
+    let turbine = Turbine::new(TurbinePlantParameters::NREL_5MW, RotorSurface::nrel_5mw());
+    let mut turbine = turbine.in_operation(wind);
+    turbine.set_cable_twist(Radians::from_degrees(twist_deg));
+    let config = PlcConfig {
+        hold_after: Duration::from_secs(60),
+        safe_after: Duration::from_secs(120),
+        ..PlcConfig::default()
+    };
+    Field::of(vec![TurbinePlc::new(turbine, Wind::constant(wind), config)])
+}
+
+#[test]
+fn a_turbine_at_the_hard_limit_of_its_cables_stops_and_is_told_to_untwist_over_the_bus() {
+    let field = field(-1085.0);
+    let site = Site::over(&field.addresses());
+    let _agent = site.start();
+    let rate = until("the cables are untwisted", STOPPED_WITHIN, || {
+        field.look(0, |plc| {
+            let rate = YAW_RATE_CMD.f32(plc.commands());
+            let truth = plc.turbine_mut().measurements();
+            let turned = truth.cable_twist > Radians::from_degrees(-1084.0);
+            turned.then_some((rate, truth.generator_torque.get()))
+        })
+    });
+    assert!(rate.0 > 0.005 && rate.1.abs() < 1.0, "{rate:?}");
+}
