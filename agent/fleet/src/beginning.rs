@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 
-use control_loops_dispatch::{Fault, Node, Order, OrderError, OrderId, OrderState, Outcome, Vehicle};
+use control_loops_dispatch::{Fault, Node, Order, OrderId, OrderState, Outcome, Vehicle};
 use hal_units::{Duration, Instant};
 use hal_vda5050::Outgoing;
 use jiff::Timestamp;
@@ -34,14 +34,27 @@ impl SiteFleet {
     pub fn begin(&mut self, now: Instant, bytes: Option<&[u8]>) {
         (self.leads, self.settling) = (true, Some(now));
         let handed = bytes.and_then(|bytes| postcard::from_bytes::<Handed>(bytes).ok());
-        let Some(Handed { now: latest, before }) = handed else {
+        let of_another_site = handed.as_ref().filter(|handed| handed.site != self.site);
+        for of in of_another_site.into_iter().flat_map(|handed| [Some(&handed.now), handed.before.as_ref()]) {
+            // Their places and vehicles are none of these.
+            for (order, _) in of.into_iter().flat_map(|of| of.controller.orders()) {
+                self.lose(order.id, Fault::Lost);
+            }
+        }
+        let Some(Handed { now: latest, before, .. }) = handed.filter(|handed| handed.site == self.site)
+        else {
             // Whoever follows in the middle of it is to begin, too.
-            let talks = self.talks.iter().map(Talk::state).collect();
-            let controller = self.controller.state();
-            self.before = Some(SiteState { controller, talks, bystanders: Vec::new(), heeded: Vec::new() });
+            self.before = Some(SiteState {
+                steps: self.steps,
+                controller: self.controller.state(),
+                talks: self.talks.iter().map(Talk::state).collect(),
+                bystanders: Vec::new(),
+                heeded: Vec::new(),
+            });
             self.may_be_at = vec![Vec::new(); self.talks.len()];
             return;
         };
+        self.steps = self.steps.max(latest.steps);
         for (talk, last) in self.talks.iter_mut().zip(&latest.talks) {
             talk.begin_after(last);
         }
@@ -49,7 +62,7 @@ impl SiteFleet {
         self.heeded.clone_from(&latest.heeded);
         for (order, state) in latest.controller.orders() {
             if state.vehicle().is_none() && self.controller.submit(now, order).is_err() {
-                self.lose(order.id);
+                self.lose(order.id, Fault::Impossible);
             }
         }
         // One that had only begun itself knows no more than it was told.
@@ -58,8 +71,8 @@ impl SiteFleet {
         self.before = Some(before);
     }
 
-    /// The orders whose loads a person has to look for, which was not known before.
-    pub fn take_lost(&mut self) -> Vec<u64> {
+    /// The orders that failed because the fleet began anew, and why; each once.
+    pub fn take_lost(&mut self) -> Vec<(u64, Fault)> {
         std::mem::take(&mut self.lost)
     }
 
@@ -69,9 +82,11 @@ impl SiteFleet {
         orders.filter(|(_, state)| state.vehicle().is_some())
     }
 
-    fn lose(&mut self, order: OrderId) {
-        self.controller.conclude(order, Outcome::Failed(Fault::Lost));
-        self.lost.push(order.0);
+    fn lose(&mut self, order: OrderId, fault: Fault) {
+        if self.controller.order(order).is_none() {
+            self.controller.conclude(order, Outcome::Failed(fault));
+            self.lost.push((order.0, fault));
+        }
     }
 
     /// Goes on with the orders that vehicles had, as far as it is clear where their loads are.
@@ -79,17 +94,16 @@ impl SiteFleet {
         let Some(before) = self.before.take() else { return };
         for (order, state) in before.controller.orders() {
             let Some(vehicle) = state.vehicle() else { continue };
-            let taken = match self.resumption(&before, &order, state) {
-                Resumption::Anew => self.controller.submit(now, order).is_ok(),
-                Resumption::GoesOn => self.controller.take_up(now, order, vehicle).is_ok(),
-                Resumption::Done => {
-                    self.controller.conclude(order.id, Outcome::Done);
-                    true
+            match self.resumption(&before, &order, state) {
+                Resumption::Anew if self.controller.submit(now, order).is_err() => {
+                    self.lose(order.id, Fault::Impossible);
                 }
-                Resumption::Lost => false,
-            };
-            if !taken {
-                self.lose(order.id);
+                Resumption::GoesOn if self.controller.take_up(now, order, vehicle).is_err() => {
+                    self.lose(order.id, Fault::Lost);
+                }
+                Resumption::Anew | Resumption::GoesOn => {}
+                Resumption::Done => self.controller.conclude(order.id, Outcome::Done),
+                Resumption::Lost => self.lose(order.id, Fault::Lost),
             }
         }
     }
@@ -163,10 +177,8 @@ impl SiteFleet {
         self.controller.remember_ended(&waiting);
         self.resume_orders(now);
         for (order, _) in waiting.orders() {
-            if let Err(error) = self.controller.submit(now, order)
-                && error != OrderError::Duplicate
-            {
-                self.lose(order.id);
+            if self.controller.submit(now, order).is_err() {
+                self.lose(order.id, Fault::Impossible);
             }
         }
         for at in 0..self.talks.len() {

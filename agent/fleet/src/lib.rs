@@ -31,5 +31,5 @@ mod underway;
 mod way;
 mod whereabouts;
 
-pub use control_loops_dispatch::Resolution;
+pub use control_loops_dispatch::{Fault, Resolution};
 pub use site::{FleetError, NotRestored, SiteFleet, Step, VehicleLink, VehicleSpec};

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use control_loops_dispatch::Node;
 use control_loops_layouts::hall::Hall;
+use hal_vda5050::Topic;
 
+use crate::site::{VehicleLink, VehicleSpec};
 use crate::whereabouts::ON_NODE_METERS;
 
 /// The hall, and the ways between its places by their ends.
@@ -33,6 +35,29 @@ impl Places {
         let ways = hall.edges.iter().enumerate();
         let ways = ways.map(|(at, (_, arc))| ((arc.from.0, arc.to.0), at)).collect();
         Self { hall, map_id: map_id.to_owned(), ways, near_meters: NEAR * shortest }
+    }
+
+    /// A number that differs from that of a site with other vehicles or another hall: what is known of one is nothing
+    /// to the other.
+    pub(crate) fn site_of(&self, vehicles: &[VehicleSpec]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut take = |bytes: &[u8]| {
+            hasher.update(bytes);
+            hasher.update(&[0]);
+        };
+        for vehicle in vehicles {
+            take(vehicle.name.as_bytes());
+            match &vehicle.link {
+                VehicleLink::Vda(address) => take(address.topic(Topic::State).as_bytes()),
+                VehicleLink::Drive { profile } => take(profile.as_bytes()),
+            }
+        }
+        for (name, [x, y]) in &self.hall.nodes {
+            take(name.as_bytes());
+            take(&x.to_le_bytes());
+            take(&y.to_le_bytes());
+        }
+        hasher.finalize()
     }
 
     /// The places at which a vehicle at this position is in the way.

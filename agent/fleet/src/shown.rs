@@ -38,7 +38,7 @@ impl SiteFleet {
         }
         Fleet {
             layout: layout.to_owned(),
-            steps: self.controller.steps(),
+            steps: self.steps,
             step_time: figures.step.distribution(),
             release_time: figures.release.distribution(),
             connected,

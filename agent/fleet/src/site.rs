@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use control_loops_dispatch::{
-    CancelError, Cancelled, Class, Degradation, Event, FleetController, FleetState, Heading, JoinError,
-    Motion, Node, Order, OrderError, OrderId, OrderState, Outcome, Resolution, RestoreError, Setup,
-    SetupError, Standing, Vehicle, VehicleSetup,
+    CancelError, Cancelled, Class, Degradation, Event, Fault, FleetController, FleetState, Heading,
+    JoinError, Motion, Node, Order, OrderError, OrderId, OrderState, Outcome, Resolution, RestoreError,
+    Setup, SetupError, Standing, Vehicle, VehicleSetup,
 };
 use control_loops_drive::{Route, Sight};
 use control_loops_layouts::hall::Hall;
@@ -91,6 +91,8 @@ pub enum FleetError {
 /// All that the other node of a pair has to know of a fleet that is led.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 pub(crate) struct SiteState {
+    /// Number of the step after which it was so.
+    pub(crate) steps: u64,
     pub(crate) controller: FleetState,
     pub(crate) talks: Vec<TalkState>,
     /// Vehicles that take no part, and where they are in the way.
@@ -102,6 +104,8 @@ pub(crate) struct SiteState {
 /// All that the other node of a pair has to know.
 #[derive(Debug, PartialEq, Serialize, Deserialize, Schema)]
 pub(crate) struct Handed {
+    /// Of which site.
+    pub(crate) site: u32,
     pub(crate) now: SiteState,
     /// How the fleet was when it was led last, while it begins anew.
     pub(crate) before: Option<SiteState>,
@@ -110,6 +114,7 @@ pub(crate) struct Handed {
 /// The same, to be written.
 #[derive(Serialize)]
 struct HandedOn<'a> {
+    site: u32,
     now: &'a SiteState,
     before: Option<&'a SiteState>,
 }
@@ -138,6 +143,10 @@ struct Timed {
 pub struct SiteFleet {
     pub(crate) places: Places,
     pub(crate) names: Vec<String>,
+    /// Tells sites with other vehicles or another hall apart.
+    pub(crate) site: u32,
+    /// Number of the last step. It grows on through beginnings, so that no two states have the same.
+    pub(crate) steps: u64,
     pub(crate) controller: FleetController,
     pub(crate) talks: Vec<Talk>,
     pub(crate) links: Vec<VehicleLink>,
@@ -159,8 +168,8 @@ pub struct SiteFleet {
     pub(crate) may_be_at: Vec<Vec<Node>>,
     /// How the fleet was when it was led last, while it begins anew.
     pub(crate) before: Option<SiteState>,
-    /// Orders whose loads a person has to look for, and who was not told yet.
-    pub(crate) lost: Vec<u64>,
+    /// Orders that failed because the fleet began anew, which was not told yet.
+    pub(crate) lost: Vec<(u64, Fault)>,
     /// Vehicles that take no part, and where they are in the way.
     pub(crate) bystanders: Vec<Bystander>,
     /// The last words of persons about loads that were heeded, each by its name: none is heeded twice.
@@ -189,6 +198,8 @@ impl SiteFleet {
         let starts = vec![None; vehicles.len()];
         let controller = controller(&places, &starts, (orders_max, rhythm)).map_err(FleetError::Setup)?;
         Ok(Self {
+            site: places.site_of(vehicles),
+            steps: 0,
             places,
             size: (orders_max, rhythm),
             names: vehicles.iter().map(|vehicle| vehicle.name.clone()).collect(),
@@ -417,6 +428,7 @@ impl SiteFleet {
         if !self.leads {
             return Step::default();
         }
+        self.steps += 1;
         if let Some(said) = self.settle(now, wall) {
             return said;
         }
@@ -512,7 +524,7 @@ impl SiteFleet {
     /// Number of the last step, on both nodes of a pair together.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        self.controller.steps()
+        self.steps
     }
 
     /// All that the other node has to know, encoded.
@@ -522,9 +534,9 @@ impl SiteFleet {
         self.controller.save(&mut controller);
         let talks = self.talks.iter().map(Talk::state).collect();
         let (bystanders, heeded) = (self.bystanders.clone(), self.heeded.clone());
-        let now = SiteState { controller, talks, bystanders, heeded };
+        let now = SiteState { steps: self.steps, controller, talks, bystanders, heeded };
         // A vector grows as it must: nothing here can fail.
-        let handed = HandedOn { now: &now, before: self.before.as_ref() };
+        let handed = HandedOn { site: self.site, now: &now, before: self.before.as_ref() };
         let bytes = postcard::to_allocvec(&handed).unwrap_or_default();
         self.scratch = Some(now.controller);
         bytes
@@ -546,7 +558,8 @@ impl SiteFleet {
             return Err(NotRestored::Beginning);
         }
         let state = handed.now;
-        let same = state.talks.len() == self.talks.len()
+        let same = handed.site == self.site
+            && state.talks.len() == self.talks.len()
             && self.talks.iter().zip(&state.talks).all(|(talk, state)| talk.is_of_kind(state));
         if !same {
             return Err(NotRestored::OtherFleet(RestoreError::Foreign));
@@ -562,6 +575,7 @@ impl SiteFleet {
         }
         (self.bystanders, self.heeded) = (state.bystanders, state.heeded);
         (self.leads, self.settling, self.before) = (true, None, None);
+        self.steps = state.steps;
         self.timed.clear();
         Ok(())
     }

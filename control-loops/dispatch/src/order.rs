@@ -109,6 +109,8 @@ pub enum Fault {
     Left,
     /// Nobody knows where its load is: a person has to look for it.
     Lost,
+    /// No vehicle or no way is left to do it.
+    Impossible,
 }
 
 /// Why an order is not accepted; nothing has changed.

@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use agent_fleet::handover::Mark;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -15,6 +16,8 @@ use hal_linux_rt::thread::ORDINARY_STACK_BYTES;
 
 use crate::setup::drop_capabilities;
 
+/// How often it is looked whether the thread has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// States that may wait.
 const STATES_MAX: usize = 64;
 
@@ -59,8 +62,12 @@ impl Keeper {
     /// Waits until all is written.
     pub(super) fn end(&mut self) {
         self.states = None;
-        while self.kept.recv().is_ok() {}
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+        let Some(thread) = self.thread.take() else { return };
+        // It waits for whoever takes what it says.
+        while !thread.is_finished() {
+            let _ = self.kept.recv_timeout(LOOK_INTERVAL);
+        }
+        if thread.join().is_err() {
             tracing::error!("the thread that keeps the fleet's state panicked");
         }
     }

@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 
 use agent_cycle::Executed;
 use agent_fleet::handover::{Following, Leading, Mark, with_echo};
-use agent_fleet::{NotRestored, Resolution, SiteFleet, Step};
+use agent_fleet::{Fault, NotRestored, Resolution, SiteFleet, Step};
 use agent_status::Fleet;
-use crossbeam_channel::{Receiver, Select, Sender, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded, never};
 use hal_linux_rt::clock::{boot_now, now};
 use hal_linux_rt::thread::ORDINARY_STACK_BYTES;
 use hal_modbus::{Office, Term};
@@ -317,8 +317,8 @@ impl FleetLoop {
                     let answer = self.carry_out(request);
                     self.fresh.extend(answer);
                 }
-                Err(crossbeam_channel::TryRecvError::Empty) => return,
-                Err(crossbeam_channel::TryRecvError::Disconnected) => {
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
                     self.gone = true;
                     return;
                 }
@@ -383,9 +383,13 @@ impl FleetLoop {
         self.stepped = at;
         self.next_step = at + self.rhythm;
         let said = self.fleet.step(at, Timestamp::now());
-        let lost = self.fleet.take_lost();
-        if !lost.is_empty() {
-            tracing::error!(orders = ?lost, "loads of these orders are somewhere on their way: look for them");
+        for (order, fault) in self.fleet.take_lost() {
+            match fault {
+                Fault::Lost => tracing::error!(order, "its load is somewhere on its way: look for it"),
+                fault => {
+                    tracing::error!(order, ?fault, "it is given up: no vehicle or no way is left to do it")
+                }
+            }
         }
         let mark = Mark::new(mark_epoch(self.term.unwrap_or(self.epoch)), self.fleet.steps());
         let answers = std::mem::take(&mut self.fresh);
@@ -412,12 +416,21 @@ impl FleetLoop {
 
     /// What has got to the disk.
     fn take_kept(&mut self) {
-        for Kept { mark, result } in self.keeper.kept.try_iter() {
+        let ended = loop {
+            let Kept { mark, result } = match self.keeper.kept.try_recv() {
+                Ok(kept) => kept,
+                Err(error) => break error == TryRecvError::Disconnected,
+            };
             self.kept = Some(mark);
             if let Err(error) = &result {
                 tracing::error!(file = %self.keep.display(), %error, "the fleet's state cannot be kept");
             }
             self.not_kept = result.err().map(|error| error.to_string());
+        };
+        if ended {
+            // Otherwise the wait would return at once for ever.
+            self.keeper.kept = never();
+            self.not_kept = Some("the thread that writes it has ended; start the agent again".to_owned());
         }
     }
 

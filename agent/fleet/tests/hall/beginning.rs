@@ -1,5 +1,6 @@
 //! A fleet that begins without knowing where vehicles are and what they were told.
 
+use agent_fleet::Fault;
 use hal_units::Duration;
 use sim_vehicles::Happening;
 
@@ -242,4 +243,36 @@ fn vehicles_that_stand_between_two_places_are_sent_on_before_anybody_takes_part(
         site.seconds(300);
         assert_eq!(site.yard.collisions(), 0, "after {after} s: {:?}", site.yard.nearest());
     }
+}
+
+#[test]
+fn each_state_of_a_fleet_has_a_number_of_its_own_also_while_it_begins() {
+    let mut site = Site::with_mixed(3, 3);
+    site.seconds(3);
+    (0..6).for_each(|_| site.order());
+    site.seconds(20);
+    let (state, mut last) = (site.last_state.clone(), site.fleet.steps());
+    site.begins_anew(&state);
+    // A step each 40 ms.
+    for second in 0..20 {
+        site.seconds(1);
+        assert!(site.fleet.steps() >= last + 20, "after {second} s: {} and {last}", site.fleet.steps());
+        last = site.fleet.steps();
+    }
+}
+
+#[test]
+fn orders_of_another_site_are_not_given_to_this_one_s_vehicles() {
+    let mut other = Site::with_vehicles(6);
+    other.seconds(3);
+    (0..6).for_each(|_| other.order());
+    other.seconds(10);
+    let mut site = Site::with_mixed(5, 1);
+    let state = other.last_state.clone();
+    site.begins_anew(&state);
+    site.seconds(60);
+    assert_eq!(
+        (site.done(), site.fleet.take_lost()),
+        (0, (1..=6).map(|order| (order, Fault::Lost)).collect())
+    );
 }
