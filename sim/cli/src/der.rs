@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use hal_diagnostics::Diagnostic;
 use hal_units::{Duration, Watts};
 use serde::Serialize;
 use sim_devices::{DerConfig, DerDevice, Farm, FarmConfig};
@@ -177,7 +176,7 @@ async fn serve(arguments: &Arguments, plants: Vec<DerDevice>) -> Result<(), Fail
     let addresses: Vec<SocketAddr> = farm.addresses().collect();
     if let Some(path) = &arguments.ports_file {
         let plants = addresses.iter().map(|address| Port { address: *address }).collect();
-        text_file::write_at_once(path, &json(&Ports { plants })?)?;
+        text_file::write_json(path, &Ports { plants })?;
     }
     let words: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     text_file::say(&format!("serving {} plants: {}", words.len(), words.join(" ")));
@@ -187,7 +186,7 @@ async fn serve(arguments: &Arguments, plants: Vec<DerDevice>) -> Result<(), Fail
     let site = Site { plants: truths.collect() };
     farm.stop().await;
     if let Some(path) = &arguments.json {
-        text_file::write_at_once(path, &json(&site)?)?;
+        text_file::write_json(path, &site)?;
     }
     let reverted: u64 = site.plants.iter().map(|plant| plant.timer_reversions).sum();
     let lost: u64 = site.plants.iter().map(|plant| plant.controllers_lost).sum();
@@ -214,15 +213,6 @@ impl Truth {
     }
 }
 
-fn json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value).map_err(|error| failed(format!("cannot write JSON: {error}"), ""))
-}
-
 fn failed(what: impl Into<String>, remedy: &str) -> Failure {
-    Failure::Work(Diagnostic {
-        file: "takt-sim der".to_owned(),
-        position: None,
-        what: what.into(),
-        remedy: remedy.to_owned(),
-    })
+    Failure::of("der", what, remedy)
 }

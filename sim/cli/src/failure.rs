@@ -26,6 +26,16 @@ impl Failure {
         })
     }
 
+    /// The work of a command could not be done.
+    pub(crate) fn of(command: &str, what: impl Into<String>, remedy: &str) -> Self {
+        Self::Work(Diagnostic {
+            file: format!("takt-sim {command}"),
+            position: None,
+            what: what.into(),
+            remedy: remedy.to_owned(),
+        })
+    }
+
     /// Everything was done, but what came out is not what was asked for.
     pub(crate) fn result(what: impl Into<String>) -> Self {
         Self::Work(Diagnostic {

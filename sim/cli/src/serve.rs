@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hal_diagnostics::Diagnostic;
 use hal_units::Duration;
 use serde::Serialize;
 use sim_broker::EmbeddedBroker;
@@ -232,7 +231,7 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
     farm.stop().await;
     kept.map_or(Ok(()), KeptLog::end)?;
     if let Some(path) = &arguments.json {
-        text_file::write_at_once(path, &json(&site)?)?;
+        text_file::write_json(path, &site)?;
     }
     let starved: u64 = site.turbines.iter().map(|turbine| turbine.watchdog_starvations).sum();
     let power_mw: f64 = site.turbines.iter().map(|turbine| turbine.power_mean_kw).sum::<f64>() / 1e3;
@@ -318,7 +317,7 @@ fn announce(arguments: &Arguments, farm: &Farm, broker: Option<&EmbeddedBroker>)
         line.push_str(&format!("; broker {}", broker.url()));
     }
     if let Some(path) = &arguments.ports_file {
-        text_file::write_at_once(path, &json(&ports)?)?;
+        text_file::write_json(path, &ports)?;
     }
     text_file::say(&line);
     Ok(())
@@ -365,15 +364,6 @@ impl TurbineTruth {
     }
 }
 
-fn json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value).map_err(|error| failed(format!("cannot write JSON: {error}"), ""))
-}
-
 fn failed(what: impl Into<String>, remedy: &str) -> Failure {
-    Failure::Work(Diagnostic {
-        file: "takt-sim serve".to_owned(),
-        position: None,
-        what: what.into(),
-        remedy: remedy.to_owned(),
-    })
+    Failure::of("serve", what, remedy)
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::failure::Failure;
 
 /// The largest series that is read, in bytes: two weeks of rows at 50 Hz would be a mistake.
@@ -32,6 +34,12 @@ pub(crate) fn write_at_once(path: &Path, text: &str) -> Result<(), Failure> {
         let _ = fs::remove_file(&part);
         Failure::unwritable(path, &error)
     })
+}
+
+/// Writes a value as JSON, as [`write_at_once`] does.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let unwritable = |error: serde_json::Error| Failure::unwritable(path, &error.into());
+    write_at_once(path, &serde_json::to_string_pretty(value).map_err(unwritable)?)
 }
 
 /// A line for people, on standard output; nobody may be listening.

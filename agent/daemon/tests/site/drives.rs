@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use hal_units::Duration;
 use serde_json::json;
+use sim_broker::EmbeddedBroker;
 use sim_devices::drive::DriveTruth;
-use sim_devices::{DeviceFault, DriveDevice, DriveMap};
+use sim_devices::{DeviceFault, DriveDevice, DriveMap, TurbinePlc};
 use sim_plants::vehicle::Place;
 
 use crate::agent::{Agent, Site, until};
@@ -66,6 +67,13 @@ drive = {{ device = "v{at}", group = "vehicles", {chassis} }}
     text
 }
 
+/// A lone agent's site with these vehicles.
+fn site(turbines: &Field<TurbinePlc>, broker: &EmbeddedBroker, vehicles: &Field<DriveDevice>) -> Site {
+    Site::over(&turbines.addresses())
+        .with_broker(&broker.url())
+        .with_fleet(HALL, &fleet_section(&vehicles.addresses()))
+}
+
 fn handlings(field: &Field<DriveDevice>) -> u64 {
     truths(field).iter().map(|truth| truth.handlings).sum()
 }
@@ -87,9 +95,7 @@ fn until_connected(agent: &Agent) {
 #[test]
 fn orders_over_mqtt_are_done_by_vehicles_on_modbus() {
     let (field, turbines, broker) = (vehicles(4), Field::in_wind(1, 9.0), broker());
-    let site = Site::over(&turbines.addresses())
-        .with_broker(&broker.url())
-        .with_fleet(HALL, &fleet_section(&field.addresses()));
+    let site = site(&turbines, &broker, &field);
     let agent = site.start();
     until_connected(&agent);
     let mut operator = Operator::at(&broker);
@@ -104,9 +110,7 @@ fn orders_over_mqtt_are_done_by_vehicles_on_modbus() {
 #[test]
 fn a_vehicle_whose_link_was_lost_stands_until_it_is_reset() {
     let (field, turbines, broker) = (vehicles(1), Field::in_wind(1, 9.0), broker());
-    let site = Site::over(&turbines.addresses())
-        .with_broker(&broker.url())
-        .with_fleet(HALL, &fleet_section(&field.addresses()));
+    let site = site(&turbines, &broker, &field);
     let agent = site.start();
     until_connected(&agent);
     let mut operator = Operator::at(&broker);
@@ -157,9 +161,7 @@ fn a_takeover_loses_and_doubles_nothing_of_vehicles_on_modbus() {
 #[test]
 fn a_lone_agent_that_is_killed_and_comes_back_goes_on_with_all_orders() {
     let (field, turbines, broker) = (vehicles(3), Field::in_wind(1, 9.0), broker());
-    let site = Site::over(&turbines.addresses())
-        .with_broker(&broker.url())
-        .with_fleet(HALL, &fleet_section(&field.addresses()));
+    let site = site(&turbines, &broker, &field);
     let mut agent = site.start();
     until_connected(&agent);
     let mut operator = Operator::at(&broker);

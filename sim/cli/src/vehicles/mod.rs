@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration as Span;
 
 use clap::{Args, ValueEnum};
-use hal_diagnostics::Diagnostic;
 use hal_units::{Duration, Radians};
 use hal_vda5050::{Address, AddressError, Version};
 use sim_devices::DriveDevice;
@@ -326,12 +325,7 @@ fn broker(text: &str) -> Result<(String, u16), String> {
 }
 
 fn failed(what: impl Into<String>, remedy: &str) -> Failure {
-    Failure::Work(Diagnostic {
-        file: "takt-sim vehicles".to_owned(),
-        position: None,
-        what: what.into(),
-        remedy: remedy.to_owned(),
-    })
+    Failure::of("vehicles", what, remedy)
 }
 
 #[cfg(test)]
