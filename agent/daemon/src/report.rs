@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use agent_cycle::{PlantRecord, UnitRecord};
+use agent_cycle::{PlantRecord, TurbineRecord, UnitRecord};
 use agent_plan::wire::PlanEntry;
 use agent_status::{Device, Distribution, Phase, Realtime, Report, Traces, Unit};
+use control_loops_controllers::turbine::{IndividualPitchStatus, YawStatus};
 use hal_modbus::{DeviceCounters, Fault};
 use hal_units::Instant;
 
@@ -160,8 +161,19 @@ fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, over
         power_kw: power.as_kilowatts(),
         power_limit_kw: power_limit.as_kilowatts(),
         overrides,
+        degraded: turbine.map_or_else(Vec::new, shortcomings),
         values: BTreeMap::new(),
     }
+}
+
+/// What a turbine does less than it should, though it runs.
+fn shortcomings(turbine: &TurbineRecord) -> Vec<String> {
+    let twist = "the twist of its cables is not known or not believed: the nacelle stays where it is, after a look at the \
+                 counter a reset lets it turn";
+    let blades = "loads or azimuth cannot be used: its blades are not led one by one";
+    let twist = (turbine.yaw == YawStatus::TwistUnknown).then_some(twist);
+    let blades = (turbine.individual_pitch == IndividualPitchStatus::Blind).then_some(blades);
+    twist.into_iter().chain(blades).map(str::to_owned).collect()
 }
 
 fn device(

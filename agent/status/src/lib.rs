@@ -284,6 +284,9 @@ pub struct Unit {
     pub power_limit_kw: f64,
     /// What an operator's command left standing, in words.
     pub overrides: Vec<String>,
+    /// What it can do less than it should, in words; empty if nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub degraded: Vec<String>,
     /// Its values under the names of IEC 61400-25 and in that standard's units, if the site publishes those.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, Value>,
@@ -441,6 +444,9 @@ impl Report {
                 reasons
                     .push(format!("group {}: {} units without usable inputs", group.name, group.units_blind));
             }
+        }
+        for unit in &self.units {
+            reasons.extend(unit.degraded.iter().map(|what| format!("unit {}: {what}", unit.name)));
         }
         // At the end the agent itself closes its connections.
         let ends = self.phase == Phase::Stopping;

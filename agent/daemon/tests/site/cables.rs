@@ -3,7 +3,7 @@
 use hal_units::{Duration, MetersPerSecond, Radians};
 use sim_devices::registers::YAW_RATE_CMD;
 use sim_devices::{PlcConfig, TurbinePlc};
-use sim_plants::{RotorSurface, Turbine, TurbinePlantParameters, Wind};
+use sim_plants::{RotorSurface, SensorFault, Signal, Turbine, TurbinePlantParameters, Wind};
 
 use crate::agent::{Site, until};
 use crate::field::Field;
@@ -39,4 +39,19 @@ fn a_turbine_at_the_hard_limit_of_its_cables_stops_and_is_told_to_untwist_over_t
         })
     });
     assert!(rate.0 > 0.005 && rate.1.abs() < 1.0, "{rate:?}");
+}
+
+#[test]
+fn a_turbine_whose_cables_cannot_be_watched_says_so() {
+    let field = field(100.0);
+    let site = Site::over(&field.addresses());
+    let agent = site.start();
+    agent.until_all_run();
+    assert!(agent.report().units[0].degraded.is_empty());
+    field.look(0, |plc| plc.sensors_mut().set_fault(Signal::CableTwist, Some(SensorFault::NotANumber)));
+    agent.until("the reason is there", |report| {
+        report.degradations().iter().any(|reason| reason.starts_with("unit WT01: the twist of its cables"))
+    });
+    field.look(0, |plc| plc.sensors_mut().set_fault(Signal::CableTwist, None));
+    agent.until("it is gone", |report| report.units[0].degraded.is_empty());
 }
