@@ -10,7 +10,7 @@ use takt_fuzz::{FILE, assert_helpful};
 fuzz_target!(|text: &str| {
     let document = Document::new(FILE, text);
     let rated_power = Watts::from_kilowatts(5_000.0);
-    let site = ["WT01", "WT02"].map(|unit| UnitLimits { unit: unit.to_owned(), rated_power });
+    let site = ["WT01", "WT02"].map(|unit| UnitLimits { unit: unit.to_owned(), rated_power, through: None });
     match Plan::parse_for(&document, &site) {
         Ok(plan) => {
             for demand in &plan.units {

@@ -38,6 +38,9 @@ impl View {
         text.push('\n');
         self.table(&mut text, self.groups(&report.groups));
         self.table(&mut text, self.units(&report.units));
+        if let Some(parks) = self.parks(&report.units) {
+            self.table(&mut text, parks);
+        }
         if let Some(values) = self.values(&report.units) {
             self.table(&mut text, values);
         }
@@ -142,6 +145,42 @@ impl View {
         }
         more(&mut table, units.len(), self.rows_max);
         table
+    }
+
+    /// What parks shall give, if there are some.
+    fn parks(self, units: &[Unit]) -> Option<Table> {
+        let parks: Vec<_> = units.iter().filter_map(|unit| Some((unit, unit.park.as_ref()?))).collect();
+        if parks.is_empty() {
+            return None;
+        }
+        let heads = [
+            "PARK",
+            "TURBINES",
+            "REFERENCE kW",
+            "RAMPED kW",
+            "FREQUENCY Hz",
+            "ANSWER kW",
+            "TARGET kW",
+            "AVAILABLE kW",
+            "POWER kW",
+        ];
+        let mut table = self.new_table(&heads, 1);
+        for (unit, park) in parks {
+            let kilowatts = |kw: f64| Cell::new(format!("{kw:.0}"));
+            let frequency = park.frequency_hz.map_or("unknown".to_owned(), |hertz| format!("{hertz:.3}"));
+            table.add_row([
+                Cell::new(&unit.name),
+                Cell::new(park.turbines),
+                kilowatts(unit.power_limit_kw),
+                kilowatts(park.ramped_kw),
+                self.mark(&frequency, park.frequency_hz.is_some()),
+                kilowatts(park.answer_kw),
+                kilowatts(park.target_kw),
+                kilowatts(park.available_kw),
+                kilowatts(unit.power_kw),
+            ]);
+        }
+        Some(table)
     }
 
     /// Values under a standard's names, if a unit has such.

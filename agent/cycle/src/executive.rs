@@ -181,7 +181,9 @@ impl<B: Bus> Executive<B> {
         };
         let stops = self.mode != GroupMode::Running;
         let mut record = self.blank_record(tick, rules);
-        for (at, unit) in self.units.iter_mut().enumerate() {
+        let wake = self.plan.wake.as_ref();
+        for at in 0..self.units.len() {
+            let Some((others, [unit, ..])) = self.units.split_at_mut_checked(at) else { break };
             let demand = &self.plan.demand(at, now, rules);
             let device = unit.device();
             let image = self.bus.inputs(device);
@@ -192,7 +194,7 @@ impl<B: Bus> Executive<B> {
             if unit.sees_grid() {
                 self.seen.note(Source::Grid, now);
             }
-            unit.step(demand, stops, dt);
+            unit.step(others, (demand, wake), stops, dt);
             if let Some(outputs) = unit.write(terms, now) {
                 self.bus.publish(device, outputs);
             }

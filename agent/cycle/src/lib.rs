@@ -14,7 +14,8 @@
 //!
 //! # Terms
 //!
-//! - unit: a turbine, a vehicle or a plant that controls itself with its controller, its device and its demand.
+//! - unit: a turbine, a vehicle, a plant that controls itself or a park, with its controller, its device and its demand.
+//! - share: what a park leaves one of its turbines.
 //! - demand: what the plan, overlaid by operators' commands and the group's mode, asks of a unit.
 //! - route, sight: what fleet control grants a vehicle, and what it sees of it.
 //! - pair: two nodes that run the same loops; one of them writes, the other follows in its shadow.
@@ -26,6 +27,7 @@ mod demand;
 mod der;
 mod executive;
 mod grid;
+mod park;
 mod plan;
 mod ports;
 mod record;
@@ -41,9 +43,12 @@ pub use demand::{Command, CommandAction, Overrides, PlanDemand};
 pub use der::{DerBinding, DerUnitState};
 pub use executive::{Executive, GroupMode, GroupSettings};
 pub use grid::{Grid, Tick};
+pub use park::{ParkBinding, ParkUnitState, Share, WakeTable};
 pub use plan::{Between, LastSeen, PlanTable, RULES_MAX, RuleStates, RuleTable, Source, UnitSchedule};
 pub use ports::{ControlPorts, CyclePorts, Executed, PlanPorts, ports};
-pub use record::{CycleRecord, DerRecord, PlantRecord, Record, TurbineRecord, UnitRecord, VehicleRecord};
+pub use record::{
+    CycleRecord, DerRecord, ParkRecord, PlantRecord, Record, TurbineRecord, UnitRecord, VehicleRecord,
+};
 pub use replica::{ControlPair, CyclePair, EXECUTED_KEPT, GroupState, PlantState, UnitParameters, UnitState};
 pub use role::BindError;
 pub use shelf::{Activated, NextPlan, PlanMessage};

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hal_units::{Duration, Instant, Watts};
 
 use crate::demand::PlanDemand;
+use crate::park::WakeTable;
 
 /// Rules in a table at most: one bit each.
 pub const RULES_MAX: usize = 8;
@@ -150,6 +151,8 @@ pub struct PlanTable {
     pub schedules: Box<[UnitSchedule]>,
     /// Rules, in the order of their precedence; those beyond [`RULES_MAX`] are not looked at.
     pub rules: Box<[RuleTable]>,
+    /// How a park's turbines share its power, by the direction of the wind.
+    pub wake: Option<WakeTable>,
     /// Time from the grid point by which a cycle must have ended; `None`: that of the group's settings.
     pub deadline: Option<Duration>,
 }
@@ -170,7 +173,15 @@ impl PlanTable {
             mix(demand.request as u64);
             mix(demand.power_limit.get().to_bits());
         }
-        Self { epoch, digest, demands, schedules: Box::default(), rules: Box::default(), deadline: None }
+        Self {
+            epoch,
+            digest,
+            demands,
+            schedules: Box::default(),
+            rules: Box::default(),
+            wake: None,
+            deadline: None,
+        }
     }
 
     /// What a unit shall do. A unit that the plan does not name keeps still.

@@ -1,6 +1,7 @@
 //! What a cycle tells the other threads: fixed-size records on a ring.
 
 use control_loops_controllers::der::DerPhase;
+use control_loops_controllers::park::ParkPhase;
 use control_loops_controllers::turbine::{IndividualPitchStatus, ModeName, TripSet, YawStatus};
 use control_loops_drive::{Phase, Pose, StopSet};
 use hal_process_image::Quality;
@@ -65,6 +66,8 @@ pub enum PlantRecord {
     Vehicle(VehicleRecord),
     /// A plant that controls itself.
     Der(DerRecord),
+    /// A park.
+    Park(ParkRecord),
 }
 
 /// A turbine, as a cycle saw and commanded it.
@@ -134,6 +137,29 @@ pub struct DerRecord {
     pub power_limit: Watts,
 }
 
+/// A park, as a cycle saw and led it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ParkRecord {
+    /// What it is doing.
+    pub phase: ParkPhase,
+    /// Power at the grid; the sum of its turbines' where the meter is not to be trusted.
+    pub power: Watts,
+    /// Whether that is the meter's.
+    pub is_metered: bool,
+    /// Frequency of the grid, Hz, if it is known.
+    pub frequency_hz: Option<f64>,
+    /// What plan and operators ask for.
+    pub reference: Watts,
+    /// That behind its ramp.
+    pub ramped: Watts,
+    /// What the frequency asks for besides.
+    pub answer: Watts,
+    /// What it shall give now.
+    pub target: Watts,
+    /// What it could give.
+    pub available: Watts,
+}
+
 impl PlantRecord {
     /// What it is doing, in a word.
     #[must_use]
@@ -142,6 +168,7 @@ impl PlantRecord {
             Self::Turbine(turbine) => turbine.mode.as_str(),
             Self::Vehicle(vehicle) => vehicle.phase.as_str(),
             Self::Der(der) => der.phase.as_str(),
+            Self::Park(park) => park.phase.as_str(),
         }
     }
 
@@ -159,6 +186,7 @@ impl PlantRecord {
                 | DerPhase::Limited
                 | DerPhase::Run => Vec::new(),
             },
+            Self::Park(_) => Vec::new(),
         }
     }
 }

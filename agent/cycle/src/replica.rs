@@ -14,6 +14,7 @@
 //! - schema: a hash of the types in a state; two nodes of different schemas cannot take over from each other.
 
 use control_loops_controllers::der::DerParameters;
+use control_loops_controllers::park::ParkParameters;
 use control_loops_controllers::turbine::TurbineParameters;
 use control_loops_drive::DriveParameters;
 use hal_process_image::{DeviceOutputs, Publisher, Subscriber, exchange};
@@ -23,7 +24,10 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::{DerUnitState, Executed, GroupMode, NextPlan, Overrides, TurbineUnitState, VehicleUnitState};
+use crate::{
+    DerUnitState, Executed, GroupMode, NextPlan, Overrides, ParkUnitState, Share, TurbineUnitState,
+    VehicleUnitState,
+};
 
 /// Executed commands that a state carries: those of the last cycles, so that a lost state loses none.
 pub const EXECUTED_KEPT: usize = 32;
@@ -35,6 +39,8 @@ pub struct UnitState {
     pub overrides: Overrides,
     /// The outputs that were commanded.
     pub outputs: DeviceOutputs,
+    /// What a park leaves it.
+    pub share: Share,
     /// Its controller, and what that was given.
     pub plant: PlantState,
 }
@@ -49,6 +55,8 @@ pub enum PlantState {
     Vehicle(VehicleUnitState),
     /// Of a plant that controls itself.
     Der(DerUnitState),
+    /// Of a park.
+    Park(ParkUnitState),
 }
 
 /// What does not change about a unit's controller.
@@ -61,6 +69,8 @@ pub enum UnitParameters {
     Vehicle(DriveParameters),
     /// Of a plant that controls itself.
     Der(DerParameters),
+    /// Of a park.
+    Park(ParkParameters),
 }
 
 /// All that is to be known of a loop group after a cycle.
@@ -119,7 +129,14 @@ impl UnitState {
             (PlantState::Der(now), PlantState::Der(before), UnitParameters::Der(parameters)) => {
                 same_bits(&now.repeated(before, parameters, dt), &now.controller)
             }
-            (PlantState::Turbine(_) | PlantState::Vehicle(_) | PlantState::Der(_), _, _) => false,
+            (PlantState::Park(now), PlantState::Park(before), UnitParameters::Park(parameters)) => {
+                same_bits(&now.repeated(before, parameters, dt), &now.controller)
+            }
+            (
+                PlantState::Turbine(_) | PlantState::Vehicle(_) | PlantState::Der(_) | PlantState::Park(_),
+                _,
+                _,
+            ) => false,
         }
     }
 }

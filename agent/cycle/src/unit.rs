@@ -1,10 +1,11 @@
 //! One unit: its device, what operators left standing, and what it is.
 
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
-use hal_units::{Duration, Instant};
+use hal_units::{Duration, Instant, Radians, Watts};
 
 use crate::demand::PlanDemand;
 use crate::der::DerSide;
+use crate::park::{ParkSide, Share, WakeTable};
 use crate::turbine::TurbineSide;
 use crate::vehicle::VehicleSide;
 use crate::{Overrides, PlantRecord, PlantState, UnitRecord, UnitState};
@@ -18,6 +19,9 @@ pub struct Unit {
     outputs: DeviceOutputs,
     acknowledged: u32,
     acknowledged_at: Option<Instant>,
+    share: Share,
+    /// What plan and operators let it give.
+    own_limit: Watts,
     pub(crate) plant: Plant,
 }
 
@@ -27,6 +31,7 @@ pub(crate) enum Plant {
     Turbine(Box<TurbineSide>),
     Vehicle(Box<VehicleSide>),
     Der(Box<DerSide>),
+    Park(Box<ParkSide>),
 }
 
 /// What a unit contributes to its group's cycle record.
@@ -67,6 +72,8 @@ impl Unit {
             outputs: initial,
             acknowledged: 0,
             acknowledged_at: None,
+            share: Share::NONE,
+            own_limit: Watts::ZERO,
             plant,
         }
     }
@@ -83,10 +90,12 @@ impl Unit {
         UnitState {
             overrides: self.overrides,
             outputs: self.outputs,
+            share: self.share,
             plant: match &self.plant {
                 Plant::Turbine(turbine) => PlantState::Turbine(turbine.state()),
                 Plant::Vehicle(vehicle) => PlantState::Vehicle(vehicle.state()),
                 Plant::Der(der) => PlantState::Der(der.state()),
+                Plant::Park(park) => PlantState::Park(park.state()),
             },
         }
     }
@@ -97,10 +106,10 @@ impl Unit {
             (Plant::Turbine(turbine), PlantState::Turbine(state)) => turbine.follow(state),
             (Plant::Vehicle(vehicle), PlantState::Vehicle(state)) => vehicle.follow(state),
             (Plant::Der(der), PlantState::Der(state)) => der.follow(state),
-            (Plant::Turbine(_), PlantState::Vehicle(_) | PlantState::Der(_))
-            | (Plant::Vehicle(_), PlantState::Turbine(_) | PlantState::Der(_))
-            | (Plant::Der(_), PlantState::Turbine(_) | PlantState::Vehicle(_)) => return,
+            (Plant::Park(park), PlantState::Park(state)) => park.follow(state),
+            (Plant::Turbine(_) | Plant::Vehicle(_) | Plant::Der(_) | Plant::Park(_), _) => return,
         }
+        self.share = state.share;
         self.overrides = state.overrides;
         self.outputs = state.outputs;
     }
@@ -126,6 +135,7 @@ impl Unit {
             Plant::Turbine(turbine) => turbine.read(image, now, unacknowledged_for),
             Plant::Vehicle(vehicle) => vehicle.read(image, now, unacknowledged_for),
             Plant::Der(der) => der.read(image, now),
+            Plant::Park(park) => park.read(image, now),
         }
     }
 
@@ -133,17 +143,52 @@ impl Unit {
     pub(crate) fn sees_grid(&self) -> bool {
         match &self.plant {
             Plant::Turbine(turbine) => turbine.sees_grid(),
-            Plant::Vehicle(_) | Plant::Der(_) => false,
+            Plant::Vehicle(_) | Plant::Der(_) | Plant::Park(_) => false,
+        }
+    }
+
+    /// What a park leaves the unit.
+    pub(crate) const fn share(&self) -> &Share {
+        &self.share
+    }
+
+    pub(crate) const fn share_mut(&mut self) -> &mut Share {
+        &mut self.share
+    }
+
+    /// What the unit could give in a park, and what it gives, if that is known.
+    pub(crate) fn producing(&self) -> (Watts, Option<Watts>) {
+        match &self.plant {
+            Plant::Turbine(turbine) => turbine.producing(self.own_limit),
+            Plant::Vehicle(_) | Plant::Der(_) | Plant::Park(_) => (Watts::ZERO, Some(Watts::ZERO)),
+        }
+    }
+
+    /// Where the unit sees the wind come from, from north clockwise.
+    pub(crate) fn wind_direction(&self) -> Option<Radians> {
+        match &self.plant {
+            Plant::Turbine(turbine) => turbine.wind_direction(),
+            Plant::Vehicle(_) | Plant::Der(_) | Plant::Park(_) => None,
         }
     }
 
     /// One step of the controller under its demand.
-    pub(crate) fn step(&mut self, plan: &PlanDemand, group_stops: bool, dt: Duration) {
+    /// `others` are the units before it in the group: those of a park.
+    pub(crate) fn step(
+        &mut self,
+        others: &mut [Self],
+        (plan, wake): (&PlanDemand, Option<&WakeTable>),
+        group_stops: bool,
+        dt: Duration,
+    ) {
         let reset = core::mem::take(&mut self.reset);
+        let demand = self.overrides.over(plan, group_stops, reset);
+        self.own_limit = demand.power_limit;
         match &mut self.plant {
-            Plant::Turbine(turbine) => turbine.step(self.overrides.over(plan, group_stops, reset), dt),
+            Plant::Turbine(turbine) => turbine.step(self.share.within(demand), dt),
             Plant::Vehicle(vehicle) => vehicle.step(self.overrides, group_stops, reset, dt),
-            Plant::Der(der) => der.step(self.overrides.over(plan, group_stops, reset), dt),
+            Plant::Der(der) => der.step(demand, dt),
+            Plant::Park(park) => park.step(others, (demand, self.overrides.emergency_stop), wake, dt),
         }
     }
 
@@ -156,6 +201,8 @@ impl Unit {
             // It is somebody else's while they have it in hand, also later.
             Plant::Der(der) if !der.may_write() => return None,
             Plant::Der(_) => true,
+            // A meter is told nothing.
+            Plant::Park(_) => return None,
         };
         if !seeded && self.outputs.sequence == 0 {
             return None;
@@ -169,17 +216,19 @@ impl Unit {
             Plant::Turbine(turbine) => turbine.write(terms.epoch, &mut self.outputs),
             Plant::Vehicle(vehicle) => vehicle.write(terms.epoch, &mut self.outputs),
             Plant::Der(der) => der.write(terms.epoch, &mut self.outputs),
+            Plant::Park(_) => {}
         }
         Some(&self.outputs)
     }
 
     pub(crate) fn report(&mut self, at: (u16, u64, Instant), plan: &PlanDemand) -> UnitCycle {
         let (unit, cycle, now) = at;
-        let limit = self.overrides.over(plan, false, false).power_limit;
+        let limit = self.share.within(self.overrides.over(plan, false, false)).power_limit;
         let told = match &mut self.plant {
             Plant::Turbine(turbine) => turbine.report(now, limit),
             Plant::Vehicle(vehicle) => vehicle.report(),
             Plant::Der(der) => der.report(now, limit),
+            Plant::Park(park) => park.report(now),
         };
         let record = UnitRecord {
             unit,

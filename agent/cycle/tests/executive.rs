@@ -439,6 +439,6 @@ fn telemetry_that_nobody_takes_is_dropped_and_counted() {
 fn turbine_of(unit: &UnitRecord) -> TurbineRecord {
     match unit.plant {
         PlantRecord::Turbine(turbine) => turbine,
-        PlantRecord::Vehicle(_) | PlantRecord::Der(_) => panic!("it is no turbine"),
+        PlantRecord::Vehicle(_) | PlantRecord::Der(_) | PlantRecord::Park(_) => panic!("it is no turbine"),
     }
 }

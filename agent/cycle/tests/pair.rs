@@ -221,7 +221,7 @@ fn a_takeover_moves_no_output_faster_than_a_cycle_may() {
 fn turbine(state: &GroupState) -> TurbineUnitState {
     match state.units[0].plant {
         PlantState::Turbine(turbine) => turbine,
-        PlantState::Vehicle(_) | PlantState::Der(_) => panic!("it is no turbine"),
+        PlantState::Vehicle(_) | PlantState::Der(_) | PlantState::Park(_) => panic!("it is no turbine"),
     }
 }
 
@@ -290,7 +290,7 @@ fn a_state_that_was_tampered_with_does_not_follow() {
     let mut after = site.a.state();
     match &mut after.units[0].plant {
         PlantState::Turbine(turbine) => turbine.inputs.generator_speed.value += 0.1,
-        PlantState::Vehicle(_) | PlantState::Der(_) => panic!("it is no turbine"),
+        PlantState::Vehicle(_) | PlantState::Der(_) | PlantState::Park(_) => panic!("it is no turbine"),
     }
     assert!(!after.units[0].follows(&before.units[0], &PARAMETERS, after.dt));
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use agent_cycle::{
-    BindError, ControlPorts, DerBinding, Executive, FleetPorts, GroupSettings, LastSeen, PlanPorts,
-    PlanTable, TurbineBinding, Unit, VehicleBinding, ports,
+    BindError, ControlPorts, DerBinding, Executive, FleetPorts, GroupSettings, LastSeen, ParkBinding,
+    PlanPorts, PlanTable, TurbineBinding, Unit, VehicleBinding, ports,
 };
 use control_loops_controllers::der::DerController;
+use control_loops_controllers::park::ParkController;
 use control_loops_controllers::turbine::TurbineController;
 use control_loops_drive::DriveController;
 use hal_field_bus::DeviceProfile;
@@ -72,9 +73,13 @@ impl Group {
         let devices: Vec<usize> = configs.iter().map(|(_, unit)| unit.device).collect();
         let (images, drivers) = GroupImages::new(devices.len());
         let mut units = Vec::with_capacity(configs.len());
+        let positions: Vec<usize> = configs.iter().map(|(position, _)| *position).collect();
         for (at, (_, unit)) in configs.iter().enumerate() {
             let device = site.devices.get(unit.device).ok_or(StartError::Wiring { what: "device" })?;
-            units.push(build_unit(at, unit, &device.profile, overrides).map_err(StartError::Binding)?);
+            units.push(
+                build_unit((at, &positions), unit, &device.profile, overrides)
+                    .map_err(StartError::Binding)?,
+            );
         }
         let (cycle_ports, control, plans) = ports();
         let settings = GroupSettings {
@@ -92,13 +97,13 @@ impl Group {
             let (with_fleet, ports) = executive.in_fleet();
             (executive, fleet) = (with_fleet, Some(ports));
         }
-        let units = configs.iter().map(|(position, _)| *position).collect();
-        Ok(Self { executive, control, plans, lines, devices, units, fleet })
+        Ok(Self { executive, control, plans, lines, devices, units: positions, fleet })
     }
 }
 
+/// The unit at a position of its group, whose units stand at `positions` in the site.
 fn build_unit(
-    at: usize,
+    (at, positions): (usize, &[usize]),
     unit: &UnitConfig,
     profile: &DeviceProfile,
     overrides: &OverrideStore,
@@ -125,6 +130,12 @@ fn build_unit(
         PlantConfig::Der(parameters) => {
             let controller = DerController::new(**parameters);
             Unit::der(at, DerBinding::of(profile)?, controller, standing, initial)
+        }
+        PlantConfig::Park(park) => {
+            let in_group = |turbine: &usize| positions.iter().position(|position| position == turbine);
+            let members = park.turbines.iter().filter_map(in_group).collect();
+            let controller = ParkController::new(park.parameters);
+            Unit::park(at, ParkBinding::of(profile)?, controller, members, standing, initial)
         }
     })
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use agent_cycle::{PlantRecord, TurbineRecord, UnitRecord};
+use agent_cycle::{ParkRecord, PlantRecord, TurbineRecord, UnitRecord};
 use agent_plan::wire::PlanEntry;
-use agent_status::{Device, Distribution, Phase, Realtime, Report, Traces, Unit};
+use agent_status::{Device, Distribution, Park, Phase, Realtime, Report, Traces, Unit};
 use control_loops_controllers::turbine::{IndividualPitchStatus, YawStatus};
 use hal_modbus::{DeviceCounters, Fault};
-use hal_units::Instant;
+use hal_units::{Instant, Watts};
 
 use crate::config::{DeviceConfig, PlantConfig, SiteConfig};
 use crate::operators::Operators;
@@ -101,6 +101,9 @@ impl<'a> Reporter<'a> {
                 let group = &control.collector.facts().name;
                 let mut unit = unit(&config.name, group, device, record, overrides);
                 let standard = self.site.mqtt.as_ref().is_some_and(|mqtt| mqtt.names == ValueNames::Iec61400);
+                if let (PlantConfig::Park(config), Some(record)) = (&config.plant, record) {
+                    (unit.park, unit.degraded) = park(config.turbines.len(), &record.plant);
+                }
                 if let Some(record) = record.filter(|_| standard) {
                     unit.values = standard_values(&config.plant, record);
                 }
@@ -137,11 +140,12 @@ impl<'a> Reporter<'a> {
 fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, overrides: Vec<String>) -> Unit {
     let turbine = record.and_then(|record| match &record.plant {
         PlantRecord::Turbine(turbine) => Some(turbine),
-        PlantRecord::Vehicle(_) | PlantRecord::Der(_) => None,
+        PlantRecord::Vehicle(_) | PlantRecord::Der(_) | PlantRecord::Park(_) => None,
     });
     let powers = record.and_then(|record| match &record.plant {
         PlantRecord::Turbine(turbine) => Some((turbine.power, turbine.power_limit)),
         PlantRecord::Der(der) => Some((der.power, der.power_limit)),
+        PlantRecord::Park(park) => Some((park.power, park.reference)),
         PlantRecord::Vehicle(_) => None,
     });
     let (power, power_limit) = powers.unwrap_or_default();
@@ -163,7 +167,23 @@ fn unit(name: &str, group: &str, device: &str, record: Option<&UnitRecord>, over
         overrides,
         degraded: turbine.map_or_else(Vec::new, shortcomings),
         values: BTreeMap::new(),
+        park: None,
     }
+}
+
+/// How a park stands, and what it does less than it should.
+fn park(turbines: usize, plant: &PlantRecord) -> (Option<Park>, Vec<String>) {
+    let PlantRecord::Park(record) = plant else { return (None, Vec::new()) };
+    let ParkRecord { ramped, answer, target, available, frequency_hz, is_metered, .. } = *record;
+    let [ramped_kw, answer_kw, target_kw, available_kw] =
+        [ramped, answer, target, available].map(Watts::as_kilowatts);
+    let no_meter = (!is_metered).then_some(
+        "the meter's power is not to be trusted: the sum of the turbines' stands for it, without what is lost on the way",
+    );
+    let no_frequency =
+        frequency_hz.is_none().then_some("the frequency is not known: there is no answer to it");
+    let degraded = no_meter.into_iter().chain(no_frequency).map(str::to_owned).collect();
+    (Some(Park { turbines, ramped_kw, answer_kw, target_kw, available_kw, frequency_hz }), degraded)
 }
 
 /// What a turbine does less than it should, though it runs.

@@ -535,7 +535,7 @@ impl Watch<'_> {
                     // A vehicle that was stopped says nothing about the plan.
                     PlantRecord::Vehicle(_) => Vec::new(),
                     // Whose hand it is in, and what its own controller holds, neither.
-                    PlantRecord::Der(_) => Vec::new(),
+                    PlantRecord::Der(_) | PlantRecord::Park(_) => Vec::new(),
                     PlantRecord::Turbine(_) => unit.plant.held_by(),
                 });
                 let name = self.site.units.get(*position).map_or("?", |unit| unit.name.as_str());

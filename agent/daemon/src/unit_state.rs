@@ -62,6 +62,11 @@ pub(crate) fn state_values(record: &UnitRecord, names: ValueNames) -> Vec<StateV
             let powers = [der.power, der.power_limit].map(|power| StateValue::Number(power.as_kilowatts()));
             values.extend(powers);
         }
+        PlantRecord::Park(park) => {
+            let powers = [park.power, park.reference, park.target, park.available];
+            values.extend(powers.map(|power| StateValue::Number(power.as_kilowatts())));
+            values.push(StateValue::Number(park.frequency_hz.unwrap_or(f64::NAN)));
+        }
         PlantRecord::Vehicle(vehicle) => {
             let pose = vehicle.pose.unwrap_or_default();
             values.extend([
@@ -165,6 +170,16 @@ pub(crate) fn state_filter(plant: &PlantConfig, names: ValueNames) -> StateFilte
         }
         (PlantConfig::Der(_), _) => {
             let numbers = [field("power_kw", 25.0), field("power_limit_kw", 1.0)];
+            [field("mode", 0.0)].into_iter().chain(standing).chain(numbers).collect()
+        }
+        (PlantConfig::Park(_), _) => {
+            let numbers = [
+                field("power_kw", 50.0),
+                field("power_limit_kw", 1.0),
+                field("target_kw", 50.0),
+                field("available_kw", 100.0),
+                field("frequency_hz", 0.02),
+            ];
             [field("mode", 0.0)].into_iter().chain(standing).chain(numbers).collect()
         }
         (PlantConfig::Vehicle(_), _) => {

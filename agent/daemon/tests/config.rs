@@ -17,6 +17,7 @@ const INDIVIDUAL_PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc-ind
 const PROFILE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
 
 const SUNSPEC_PROFILE: &str = include_str!("../../../profiles/sunspec-der.toml");
+const METER_PROFILE: &str = include_str!("../../../profiles/sunspec-meter.toml");
 const DRIVE_PROFILE: &str = include_str!("../../../profiles/differential-drive.toml");
 
 /// The example site, changed.
@@ -56,6 +57,7 @@ impl SiteText {
             let text = match path.file_name().and_then(|name| name.to_str()) {
                 Some("differential-drive.toml") => DRIVE_PROFILE,
                 Some("sunspec-der.toml") => SUNSPEC_PROFILE,
+                Some("sunspec-meter.toml") => METER_PROFILE,
                 Some("iea-15mw.toml") => control_loops_tuning::IEA_15MW,
                 Some("nrel-5mw.toml") => control_loops_tuning::NREL_5MW,
                 Some("nrel-5mw.rotor.txt") => control_loops_tuning::NREL_5MW_ROTOR,
@@ -203,7 +205,7 @@ fn a_device_name_that_stands_twice_is_refused() {
 fn a_device_without_a_turbine_is_refused() {
     let device = SECOND_ON_LINE_A.split("[[turbine]]").next().unwrap();
     let site = SiteText::example().and(device);
-    assert_complaint(&site, "\"WT03\"", "no turbine or vehicle uses the device `WT03`", "add a [[turbine]]");
+    assert_complaint(&site, "\"WT03\"", "no unit uses the device `WT03`", "add a [[turbine]]");
 }
 
 #[test]
@@ -454,6 +456,51 @@ fn what_is_wrong_about_a_plant_behind_sunspec_is_refused() {
     check("device = \"WT01\"\nrated_kw = 5000.0", "has two units");
 }
 
+/// The example with turbines that estimate their wind, and a meter.
+fn with_park(park: &str) -> SiteText {
+    let text = SITE.replace("model = \"nrel-5mw\"", "model = \"nrel-5mw\"\nlaw = \"takt\"");
+    let example = SiteText { text, profile: PROFILE.to_owned() };
+    example.and(&format!(
+        "\n[[bus]]\nname = \"meter\"\ntcp = \"192.0.2.30:502\"\n\n[[device]]\nname = \"meter\"\nbus = \"meter\"\n\
+         profile = \"../profiles/sunspec-meter.toml\"\n\n[[park]]\nname = \"park\"\ndevice = \"meter\"\n{park}\n"
+    ))
+}
+
+#[test]
+fn a_park_has_the_turbines_of_its_group_and_their_rated_power() {
+    let config = with_park("group = \"turbines\"\ndroop_percent = 4.0\nrise_percent_per_min = 30.0").config();
+    let PlantConfig::Park(park) = &config.units.last().unwrap().plant else { panic!("{config:?}") };
+    assert_eq!(park.turbines, [0]);
+    assert!(
+        (park.parameters.rise_per_s - 0.005).abs() < 1e-12 && (park.parameters.droop - 0.04).abs() < 1e-12
+    );
+    let limits = config.unit_limits();
+    assert_eq!(limits.last().unwrap().rated_power.as_kilowatts(), 5_000.0);
+    assert_eq!((limits[0].through.as_deref(), limits[1].through.as_deref()), (Some("park"), None));
+}
+
+#[test]
+fn what_is_wrong_about_a_park_is_refused() {
+    let check = |park: &str, what: &str| {
+        let error = with_park(park).parse().unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    };
+    check("group = \"turbine\"", "there is no group `turbine`");
+    check("group = \"turbines\"\nturbines = [\"WT09\"]", "there is no turbine `WT09`");
+    check("group = \"turbines\"\nturbines = [\"WT02\"]", "`WT02` is no turbine of the group `turbines`");
+    check("group = \"turbines\"\nturbines = [\"WT01\", \"WT01\"]", "names the turbine `WT01` twice");
+    check("group = \"turbines\"\nturbines = []", "has 0 turbines");
+    check("group = \"turbines\"\nreserve_percent = 60.0", "reserve_percent is 60");
+    let second = "\n[[park]]\nname = \"other\"\ndevice = \"WT01\"\ngroup = \"turbines\"";
+    check(&format!("group = \"turbines\"{second}"), "has two parks");
+}
+
+#[test]
+fn a_park_of_turbines_that_do_not_estimate_their_wind_is_refused() {
+    let text = with_park("group = \"turbines\"").with("law = \"takt\"", "law = \"baseline\"");
+    assert!(text.parse().unwrap_err().to_string().contains("cannot say what it could give"));
+}
+
 #[test]
 fn no_unit_is_called_as_the_fleet() {
     let error =
@@ -464,7 +511,7 @@ fn no_unit_is_called_as_the_fleet() {
 fn controller(config: &SiteConfig) -> &TurbineParameters {
     match &config.units[0].plant {
         PlantConfig::Turbine(parameters) => parameters,
-        PlantConfig::Vehicle(_) | PlantConfig::Der(_) => panic!("it is no turbine"),
+        PlantConfig::Vehicle(_) | PlantConfig::Der(_) | PlantConfig::Park(_) => panic!("it is no turbine"),
     }
 }
 

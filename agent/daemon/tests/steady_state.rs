@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent_cycle::{
     Between, ControlPair, ControlPorts, Executive, FleetPorts, Grid, GroupSettings, LastSeen, NextPlan,
-    Overrides, PlanDemand, PlanMessage, PlanPorts, PlanTable, Record, RuleTable, Source, TurbineBinding,
-    Unit, UnitSchedule, VehicleBinding, ports,
+    Overrides, ParkBinding, PlanDemand, PlanMessage, PlanPorts, PlanTable, Record, RuleTable, Source,
+    TurbineBinding, Unit, UnitSchedule, VehicleBinding, ports,
 };
 use agent_daemon::images::{DriverImages, GroupImages};
 use agent_daemon::realtime;
 use agent_plan::Request;
+use control_loops_controllers::park::{ParkController, ParkParameters};
 use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
 use control_loops_drive::{Chassis, DriveController, DriveParameters, Route, Waypoint};
 use control_loops_rotor::RotorTable;
@@ -71,6 +72,24 @@ impl Group {
                 Overrides::default(),
                 profile.initial_outputs(),
             )
+        })
+    }
+
+    /// Turbines in a park, whose meter stands behind the last device.
+    fn in_a_park() -> Self {
+        let frequency =
+            "\n[[input]]\ntag = \"frequency\"\nregister = 900\ntype = \"f32\"\nmax_age_ms = 100\n";
+        let text = include_str!("../../../profiles/nrel5mw-plc.toml").to_owned() + frequency;
+        Self::of(&text, &Field::AT_RATED_POWER, |profile, device| {
+            let initial = profile.initial_outputs();
+            if device + 1 < TURBINES {
+                let controller = TurbineController::new(TurbineParameters::NREL_5MW);
+                let binding = TurbineBinding::of(profile, false).unwrap();
+                return Unit::turbine(device, binding, controller, Overrides::default(), initial);
+            }
+            let controller = ParkController::new(ParkParameters::usual(Watts(5e6)));
+            let (binding, members) = (ParkBinding::of(profile).unwrap(), (0..device).collect());
+            Unit::park(device, binding, controller, members, Overrides::default(), initial)
         })
     }
 
@@ -293,6 +312,12 @@ fn a_cycle_under_the_takt_law_makes_one_system_call_and_neither_allocates_nor_fa
 fn a_cycle_of_vehicles_makes_one_system_call_and_neither_allocates_nor_faults() {
     assert_one_system_call_a_cycle(Group::of_vehicles());
     assert_no_allocation_and_no_fault(Group::of_vehicles());
+}
+
+#[test]
+fn a_cycle_of_a_park_makes_one_system_call_and_neither_allocates_nor_faults() {
+    assert_one_system_call_a_cycle(Group::in_a_park());
+    assert_no_allocation_and_no_fault(Group::in_a_park().in_pair(Some(3)));
 }
 
 #[test]

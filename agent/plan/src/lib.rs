@@ -49,9 +49,9 @@ pub mod store;
 pub mod wire;
 
 pub use checked::{
-    CheckedActivation, CheckedPlan, CheckedRule, CheckedSchedule, CheckedTask, CheckedTransport, Lost,
-    NODES_MAX, POINTS_MAX, POINTS_TOTAL_MAX, Point, RULES_MAX, SPAN_MAX, SiteFacts, TASKS_MAX,
-    TRANSPORTS_MAX, UNITS_MAX,
+    CheckedActivation, CheckedPlan, CheckedRule, CheckedSchedule, CheckedTask, CheckedTransport, CheckedWake,
+    DIRECTIONS_MAX, Lost, NODES_MAX, POINTS_MAX, POINTS_TOTAL_MAX, Point, RULES_MAX, SPAN_MAX, SiteFacts,
+    TASKS_MAX, TRANSPORTS_MAX, UNITS_MAX, WAKES_MAX,
 };
 pub use id::PlanId;
 pub use plan::{Plan, Request, UnitDemand, UnitLimits};

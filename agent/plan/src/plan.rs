@@ -52,6 +52,8 @@ pub struct UnitLimits {
     pub unit: String,
     /// Its rated electrical power.
     pub rated_power: Watts,
+    /// The park through which it feeds in, if it is in one.
+    pub through: Option<String>,
 }
 
 /// A checked plan.
@@ -179,7 +181,11 @@ request = "stop"
 
     fn site() -> Vec<UnitLimits> {
         ["WT01", "WT02"]
-            .map(|unit| UnitLimits { unit: unit.to_owned(), rated_power: Watts::from_kilowatts(5000.0) })
+            .map(|unit| UnitLimits {
+                unit: unit.to_owned(),
+                rated_power: Watts::from_kilowatts(5000.0),
+                through: None,
+            })
             .to_vec()
     }
 

@@ -4,7 +4,7 @@
 
 mod support;
 
-use agent_plan::document::{Between, Loss, Schedule, SetPoint, SignedPlan};
+use agent_plan::document::{Between, Loss, Schedule, SetPoint, SignedPlan, Wake, WakeWeights};
 use agent_plan::{KeyError, PlanKey, Reason, TrustedKeys};
 use support::{admit, centre, demand, evening, evening_with, park, reason_with, time, trusting};
 
@@ -233,4 +233,60 @@ fn keys_are_the_files_that_openssl_writes() {
     assert_eq!(PlanKey::from_pem(&key.to_pem().unwrap()).unwrap().id(), key.id());
     trusting(&key).verify(&key.sign(evening())).unwrap();
     assert!(PlanKey::from_pem(public).is_err());
+}
+
+/// The evening's site with both turbines feeding in through one meter.
+fn behind_a_meter() -> agent_plan::SiteFacts {
+    let mut site = park();
+    site.units.iter_mut().for_each(|unit| unit.through = Some("PARK".to_owned()));
+    site.units.push(agent_plan::UnitLimits {
+        unit: "PARK".to_owned(),
+        rated_power: hal_units::Watts::from_kilowatts(10_000.0),
+        through: None,
+    });
+    site
+}
+
+/// The evening's plan with the park at 4 MW and a table for it, changed.
+fn refusal_behind_a_meter(
+    change: impl FnOnce(&mut agent_plan::document::SchedulingPlan),
+) -> Option<agent_plan::Refusal> {
+    let plan = evening_with(|plan| {
+        plan.demands.push(demand("PARK", Some(4_000_000)));
+        plan.wakes.push(Wake {
+            park: "PARK".to_owned(),
+            directions_deg: vec![0, 90, 180],
+            weights: vec![WakeWeights { unit: "WT01".to_owned(), percent: vec![100, 50, 120] }],
+        });
+        change(plan);
+    });
+    let refused = agent_plan::CheckedPlan::of(&plan).and_then(|plan| plan.fit(&behind_a_meter()));
+    refused.err()
+}
+
+#[test]
+fn a_table_of_wakes_that_makes_sense_is_taken() {
+    assert_eq!(refusal_behind_a_meter(|_| {}), None);
+}
+
+#[test]
+fn a_table_of_wakes_that_makes_no_sense_is_refused() {
+    let reason = |change: fn(&mut Wake)| {
+        refusal_behind_a_meter(|plan| change(&mut plan.wakes[0])).map(|refusal| refusal.reason)
+    };
+    assert_eq!(reason(|wake| wake.directions_deg = vec![0, 180, 90]), Some(Reason::Malformed));
+    assert_eq!(reason(|wake| wake.directions_deg = vec![0, 90]), Some(Reason::Malformed));
+    assert_eq!(reason(|wake| wake.directions_deg[2] = 360), Some(Reason::OutOfLimits));
+    assert_eq!(reason(|wake| wake.weights[0].percent[1] = 0), Some(Reason::OutOfLimits));
+    assert_eq!(reason(|wake| wake.weights.push(wake.weights[0].clone())), Some(Reason::UnknownName));
+    assert_eq!(reason(|wake| wake.weights[0].unit = "WT09".to_owned()), Some(Reason::UnknownName));
+    assert_eq!(reason(|wake| wake.park = "WT01".to_owned()), Some(Reason::UnknownName));
+}
+
+#[test]
+fn a_park_s_limit_stands_for_its_turbines_in_the_site_s() {
+    // The turbines' own limits add up to 9 MW, the park's is 4 MW.
+    assert_eq!(refusal_behind_a_meter(|plan| plan.limits.site_power_w = Some(4_000_000)), None);
+    let refusal = refusal_behind_a_meter(|plan| plan.limits.site_power_w = Some(3_900_000));
+    assert_eq!(refusal.map(|refusal| refusal.reason), Some(Reason::OutOfLimits));
 }

@@ -290,6 +290,26 @@ pub struct Unit {
     /// Its values under the names of IEC 61400-25 and in that standard's units, if the site publishes those.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, Value>,
+    /// How a park stands, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub park: Option<Park>,
+}
+
+/// A park: its power limit is its reference.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Park {
+    /// Its turbines.
+    pub turbines: usize,
+    /// The reference behind its ramp.
+    pub ramped_kw: f64,
+    /// What the frequency asks for besides.
+    pub answer_kw: f64,
+    /// What it shall give now.
+    pub target_kw: f64,
+    /// What it could give.
+    pub available_kw: f64,
+    /// Frequency of the grid, if it is known.
+    pub frequency_hz: Option<f64>,
 }
 
 /// A value that is known.

@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use control_loops_controllers::park::{ParkDemand, ParkDispatch, ParkParameters, TurbineReport};
+use control_loops_controllers::park::{
+    DISPATCH_PERIOD, ParkController, ParkDemand, ParkDispatch, ParkInputs, ParkParameters, ParkPhase,
+    ParkSums, TurbineReport,
+};
+use control_loops_controllers::turbine::{RunRequest, TurbineDemand};
+use hal_process_image::{Quality, Sample};
 use hal_units::{Duration, Watts};
 use proptest::prelude::*;
 
@@ -36,8 +41,9 @@ fn near(found: &[f64], expected: &[f64]) -> bool {
 #[test]
 fn turbines_share_in_proportion_to_what_they_have_and_the_full_ones_are_made_up_for() {
     let p = ParkParameters::usual(mw(20.0));
-    let found = limits(&p, &demand(9.0), &[turbine(5.0), turbine(3.0), turbine(1.0), turbine(0.0)]);
-    assert!(near(&found, &[5.0, 3.0, 1.0, 0.0]), "{found:?}");
+    let light = TurbineReport { weight: 0.5, ..turbine(3.0) };
+    let found = limits(&p, &demand(8.0), &[turbine(5.0), light, turbine(1.0), turbine(0.0)]);
+    assert!(near(&found, &[5.0, 2.0, 1.0, 0.0]), "{found:?}");
     let found = limits(&p, &demand(4.5), &[turbine(5.0), turbine(3.0), turbine(1.0), turbine(0.0)]);
     assert!(near(&found, &[2.5, 1.5, 0.5, 0.0]), "{found:?}");
 }
@@ -52,6 +58,13 @@ fn the_plans_weights_and_the_wear_shift_power_between_turbines() {
     let fresh = TurbineReport { wear: 0.2, ..turbine(5.0) };
     let found = limits(&p, &demand(6.0), &[worn, fresh]);
     assert!(found[0] < found[1] && (found[0] + found[1] - 6.0).abs() < 1e-9, "{found:?}");
+}
+
+#[test]
+fn more_than_there_is_limits_nobody() {
+    let p = ParkParameters::usual(mw(20.0));
+    let found = limits(&p, &demand(9.0), &[turbine(5.0), turbine(3.0), turbine(1.0)]);
+    assert!(found.iter().all(|limit| limit.is_infinite()), "{found:?}");
 }
 
 #[test]
@@ -131,6 +144,10 @@ proptest! {
         for _ in 0..steps {
             let step = dispatch.step(&p, &demand, &reports, &mut limits, SECOND);
             prop_assert!(step.target.is_finite() && step.target.get() <= step.available.get() + 1e-6);
+            if step.shared.is_none() {
+                prop_assert!(limits.iter().all(|limit| limit.get() == f64::INFINITY));
+                continue;
+            }
             let sum: f64 = limits.iter().map(|limit| limit.get()).sum();
             let most = step.target.get() + p.trim_share_max * p.rated_power.get();
             prop_assert!(sum.is_finite() && sum <= most + 1.0, "{} of {}", sum, most);
@@ -138,5 +155,103 @@ proptest! {
                 prop_assert!((0.0..=report.available.get() + 1e-6).contains(&limit.get()), "{:?}", limit);
             }
         }
+    }
+}
+
+const CYCLE: Duration = Duration::from_millis(20);
+
+/// A park of 10 MW that has 8 MW of wind, in the hands of a controller.
+struct Led {
+    controller: ParkController,
+    inputs: ParkInputs,
+    sums: ParkSums,
+    demand: TurbineDemand,
+}
+
+impl Led {
+    /// It gives so much, and is asked for 6 MW.
+    fn giving(power_mw: f64) -> Self {
+        let good = |value| Sample { value, quality: Quality::Good, ..Sample::NEVER };
+        Self {
+            controller: ParkController::new(ParkParameters::usual(mw(10.0))),
+            inputs: ParkInputs { power: good(power_mw * 1e6), frequency: good(50.0) },
+            sums: ParkSums { available: mw(8.0), given: mw(power_mw), complete: true },
+            demand: TurbineDemand { request: RunRequest::Run, power_limit: mw(6.0), ..TurbineDemand::STOP },
+        }
+    }
+
+    /// Lets time pass; the last target in MW.
+    fn after(&mut self, time: Duration) -> f64 {
+        for _ in 0..time.as_nanos() / CYCLE.as_nanos() {
+            self.controller.step(&self.inputs, &self.sums, &self.demand, CYCLE);
+        }
+        self.controller.last().target.get() / 1e6
+    }
+
+    fn phase(&self) -> ParkPhase {
+        self.controller.phase(&self.demand)
+    }
+}
+
+#[test]
+fn a_controller_goes_on_from_the_power_that_it_meets() {
+    let mut park = Led::giving(5.0);
+    assert!((park.after(CYCLE) - 5.0).abs() < 1e-3, "no jump");
+    assert!((park.after(SECOND * 30) - 5.5).abs() < 0.01, "a megawatt a minute");
+    assert_eq!((park.phase(), (park.after(SECOND * 60) - 6.0).abs() < 1e-6), (ParkPhase::Limited, true));
+}
+
+#[test]
+fn a_controller_that_knows_nothing_of_the_power_waits_and_limits_nobody() {
+    let mut park = Led::giving(5.0);
+    park.inputs.power.quality = Quality::Bad;
+    park.sums.complete = false;
+    park.after(SECOND * 4);
+    assert_eq!((park.phase(), park.controller.last().shared), (ParkPhase::Blind, None));
+    park.after(SECOND * 2);
+    assert_eq!(park.phase(), ParkPhase::Limited, "not for ever");
+}
+
+#[test]
+fn the_turbines_stand_in_for_a_meter_that_cannot_be_trusted() {
+    let mut park = Led::giving(5.0);
+    (park.inputs.power.quality, park.inputs.power.value) = (Quality::Bad, 0.0);
+    assert!((park.after(CYCLE) - 5.0).abs() < 1e-3);
+}
+
+#[test]
+fn the_frequency_is_answered_within_a_step_of_the_dispatch() {
+    let mut park = Led::giving(6.0);
+    park.after(SECOND);
+    park.inputs.frequency.value = 50.27;
+    assert!((park.after(DISPATCH_PERIOD) - 5.0).abs() < 1e-6);
+    assert_eq!(park.phase(), ParkPhase::FrequencyResponse);
+    park.inputs.frequency.quality = Quality::Bad;
+    assert!((park.after(DISPATCH_PERIOD) - 6.0).abs() < 1e-6, "nobody knows, nobody answers");
+}
+
+#[test]
+fn a_park_that_was_stopped_rises_on_its_ramp_again() {
+    let mut park = Led::giving(6.0);
+    park.after(SECOND);
+    park.demand.request = RunRequest::Stop;
+    park.after(SECOND);
+    assert_eq!((park.phase(), park.controller.last().shared), (ParkPhase::Stopped, None));
+    park = Led {
+        inputs: ParkInputs { power: Sample { value: 0.0, ..park.inputs.power }, ..park.inputs },
+        ..park
+    };
+    park.demand.request = RunRequest::Run;
+    assert!(park.after(SECOND * 6) < 0.11, "a tenth of a minute after it began: a tenth of a megawatt");
+}
+
+#[test]
+fn a_controller_that_takes_over_goes_on_as_the_other_would_have() {
+    let mut park = Led::giving(5.0);
+    park.after(SECOND * 7);
+    let mut other = Led::giving(5.0);
+    other.controller.restore(park.controller.state());
+    for _ in 0..40 {
+        assert_eq!(park.after(CYCLE).to_bits(), other.after(CYCLE).to_bits());
     }
 }

@@ -101,6 +101,7 @@ fn plan(epoch: u32, turbines: u16, day_ms: u64) -> SchedulingPlan {
         tasks: Vec::new(),
         demands: demands.collect(),
         schedules: schedules.collect(),
+        wakes: Vec::new(),
         transports: Vec::new(),
         rules: Vec::new(),
         limits: PlanLimits::default(),

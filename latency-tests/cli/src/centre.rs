@@ -47,6 +47,7 @@ impl Centre {
             tasks: Vec::new(),
             demands: demands.collect(),
             schedules: Vec::new(),
+            wakes: Vec::new(),
             transports: Vec::new(),
             rules: Vec::new(),
             limits: PlanLimits::default(),

@@ -11,6 +11,7 @@ mod ending;
 mod failure;
 mod fleet;
 mod law;
+mod meter;
 mod number;
 mod openfast;
 mod park;

@@ -32,8 +32,9 @@ times. Each row holds until the next; without a frequency it is nominal.";
 /// dispatch steps once a second. Equal arguments give equal files.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Figures in JSON: within_tolerance_share (of the 1 s means that lie within the larger of 1 MW and 3 % of what the
-park shall give, which is never more than it has), error_max_kw, ramp_up_max_kw_per_s and
+Figures in JSON: free_share (of the seconds in which more was asked for than there was, so that no turbine was
+limited), within_tolerance_share (of the 1 s means of the other seconds that lie within the larger of 1 MW and 3 % of what
+the park shall give), error_max_kw (of those), ramp_up_max_kw_per_s and
 ramp_down_max_kw_per_s (of the reference behind its ramps) with their limits, mean_power_kw,
 mean_available_kw, energy_spread (largest over smallest energy of a turbine), shutdowns.
 
@@ -77,6 +78,7 @@ pub(crate) struct Arguments {
 struct Figures {
     turbines: u32,
     seconds: u64,
+    free_share: f64,
     within_tolerance_share: f64,
     error_max_kw: f64,
     ramp_up_max_kw_per_s: f64,
@@ -108,9 +110,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     text_file::write(&arguments.json, &text)?;
     if !text_file::is_standard_output(&arguments.json) {
         text_file::say(&format!(
-            "{} turbines, {seconds:.0} s: {:.2} % of the seconds within tolerance, mean power {:.0} of {:.0} kW available",
+            "{} turbines, {seconds:.0} s: {:.2} % of the seconds within tolerance, {:.1} % free, mean power {:.0} of {:.0} kW available",
             arguments.turbines,
             figures.within_tolerance_share * 100.0,
+            figures.free_share * 100.0,
             figures.mean_power_kw,
             figures.mean_available_kw
         ));
@@ -141,18 +144,22 @@ fn figures(arguments: &Arguments, p: &ParkParameters, park: &Park, rows: &[ParkR
         ramp_down_limit_kw_per_s: p.fall_per_s * rated_kw,
         ..Figures::default()
     };
-    let (mut counted, mut within) = (0_u64, 0_u64);
+    let (mut counted, mut led, mut within) = (0_u64, 0_u64, 0_u64);
     for row in rows.iter().filter(|row| row.t > from) {
         counted += 1;
-        let error = (row.power - row.step.target).abs();
-        let tolerance = TOLERANCE_W.max(TOLERANCE_SHARE * row.step.target.get());
-        within += u64::from(error.get() <= tolerance);
-        figures.error_max_kw = figures.error_max_kw.max(error.as_kilowatts());
+        if row.step.shared.is_some() {
+            led += 1;
+            let error = (row.power - row.step.target).abs();
+            let tolerance = TOLERANCE_W.max(TOLERANCE_SHARE * row.step.target.get());
+            within += u64::from(error.get() <= tolerance);
+            figures.error_max_kw = figures.error_max_kw.max(error.as_kilowatts());
+        }
         figures.mean_power_kw += row.power.as_kilowatts();
         figures.mean_available_kw += row.step.available.as_kilowatts();
     }
     let count = counted.max(1) as f64;
-    figures.within_tolerance_share = within as f64 / count;
+    figures.free_share = (counted - led) as f64 / count;
+    figures.within_tolerance_share = within as f64 / led.max(1) as f64;
     figures.mean_power_kw /= count;
     figures.mean_available_kw /= count;
     for (before, after) in rows.iter().zip(rows.iter().skip(1)) {

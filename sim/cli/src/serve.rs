@@ -15,6 +15,7 @@ use sim_radio::Fleet;
 use crate::bus_fault::FaultArgument;
 use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::meter::{GridFrequency, Meter};
 use crate::plant::{self, SensorNoise, WIND_HELP};
 use crate::text_file;
 use crate::vehicles::report::Report;
@@ -27,10 +28,11 @@ Examples:
   takt-sim serve --turbines 50 --wind const:9 --base-port 5020 --fault 7:dead
   takt-sim serve --wind eog:14 --broker 127.0.0.1:1883 --json truth.json
   takt-sim serve --wind const:14 --arbiter 2 --write-log writes.csv
+  takt-sim serve --turbines 10 --wind turb:14:12 --grid-hz 50,49.7,50:120
   takt-sim serve --wind const:9 --broker 127.0.0.1:1883 --vehicles 20 --layout hall.lif.json --json truth.json
 
 The registers are those of profiles/nrel5mw-plc.toml. The file of --ports-file appears, whole, when
-everything listens: {\"turbines\": [{\"address\": \"IP:PORT\"}, ...], \"broker\": \"IP:PORT\" or null}.
+everything listens: {\"turbines\": [{\"address\": \"IP:PORT\"}, ...], \"broker\": \"IP:PORT\" or null, \"meter\": the same}.
 
 The arbiter of a pair of masters is the registers 200 to 203 of one turbine: slot and counter of node A,
 slot and counter of node B. A simulator that is started again begins with zeros there, and with no epoch:
@@ -112,6 +114,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     write_log: Option<PathBuf>,
 
+    /// Also serve a meter where all turbines meet the grid (profiles/sunspec-meter.toml), on the port behind the last
+    /// turbine's, at this frequency: HZ, or HZ,HZ,...:SECONDS for each
+    #[arg(long, value_name = "HZ")]
+    grid_hz: Option<GridFrequency>,
+
     /// Also run an MQTT broker on this address, port 0 for any free one
     #[arg(long, value_name = "IP:PORT")]
     broker: Option<SocketAddr>,
@@ -141,6 +148,7 @@ pub(crate) struct Arguments {
 struct Ports {
     turbines: Vec<Port>,
     broker: Option<SocketAddr>,
+    meter: Option<SocketAddr>,
 }
 
 #[derive(Debug, Serialize)]
@@ -218,8 +226,15 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
     let kept = log.map(|(path, queue)| KeptLog::start(path, queue, farm.started())).transpose()?;
     arguments.fault.iter().for_each(|fault| fault.set(&farm));
     let vehicles = vehicles(arguments, broker.as_ref())?;
-    announce(arguments, &farm, broker.as_ref())?;
-    ending.wait().await;
+    let meter = meter(arguments, config).await?;
+    announce(arguments, &farm, broker.as_ref(), meter.as_ref())?;
+    match &meter {
+        Some(meter) => tokio::select! {
+            () = ending.wait() => {}
+            () = meter.measure(&farm) => {}
+        },
+        None => ending.wait().await,
+    }
     let vehicles = match vehicles {
         Some((count, fleet)) => {
             let connected = fleet.connected();
@@ -243,6 +258,19 @@ async fn serve(arguments: &Arguments, plcs: Vec<TurbinePlc>) -> Result<(), Failu
         text_file::say(&vehicles.line());
     }
     Ok(())
+}
+
+/// A meter behind the turbines, if there is to be one.
+async fn meter(arguments: &Arguments, turbines: FarmConfig) -> Result<Option<Meter>, Failure> {
+    let Some(frequency) = &arguments.grid_hz else { return Ok(None) };
+    let base_port = match turbines.base_port {
+        0 => 0,
+        first => first.checked_add(arguments.turbines).ok_or_else(|| {
+            failed("no port is left for the meter behind the turbines'", "give a lower --base-port")
+        })?,
+    };
+    let config = FarmConfig { base_port, ..turbines };
+    Meter::start(frequency.clone(), config).await.map(Some).map_err(|error| failed(error.to_string(), ""))
 }
 
 /// Vehicles beside the turbines, if there are to be any.
@@ -306,15 +334,27 @@ fn plcs(arguments: &Arguments) -> Result<Vec<TurbinePlc>, Failure> {
 }
 
 /// Says where everything listens, to people and in the file.
-fn announce(arguments: &Arguments, farm: &Farm, broker: Option<&EmbeddedBroker>) -> Result<(), Failure> {
+fn announce(
+    arguments: &Arguments,
+    farm: &Farm,
+    broker: Option<&EmbeddedBroker>,
+    meter: Option<&Meter>,
+) -> Result<(), Failure> {
     let turbines: Vec<Port> = farm.addresses().map(|address| Port { address }).collect();
-    let ports = Ports { turbines, broker: broker.map(EmbeddedBroker::address) };
+    let ports = Ports {
+        turbines,
+        broker: broker.map(EmbeddedBroker::address),
+        meter: meter.and_then(Meter::address),
+    };
     let mut line = format!("serving {} turbines", ports.turbines.len());
     if let (Some(first), Some(last)) = (ports.turbines.first(), ports.turbines.last()) {
         line.push_str(&format!(", the first on {}, the last on {}", first.address, last.address));
     }
     if let Some(broker) = broker {
         line.push_str(&format!("; broker {}", broker.url()));
+    }
+    if let Some(address) = ports.meter {
+        line.push_str(&format!("; meter {address}"));
     }
     if let Some(path) = &arguments.ports_file {
         text_file::write_json(path, &ports)?;

@@ -4,8 +4,8 @@
 //!
 //! A [`TurbinePlc`] is the controller in the turbine's tower base: it scans the plant's sensors into
 //! registers, takes commands from registers, and looks after itself when nobody commands it. A
-//! [`DriveDevice`] is the same of a vehicle with its drives, a [`DerDevice`] a plant behind a SunSpec interface. All
-//! are pure: time comes in as an argument. A
+//! [`DriveDevice`] is the same of a vehicle with its drives, a [`DerDevice`] a plant behind a SunSpec interface, a
+//! [`MeterDevice`] a meter where a park meets the grid. All are pure: time comes in as an argument. A
 //! [`Farm`] puts many of them on Modbus TCP, each on a port of its own, and lets their plants run in real time.
 //!
 //! The Modbus side is written from the specification, without the library that the agent's master
@@ -25,6 +25,7 @@ pub mod der;
 pub mod drive;
 mod farm;
 mod fault;
+pub mod meter;
 pub mod modbus;
 pub mod plc;
 pub mod registers;
@@ -35,5 +36,6 @@ pub use der::{DerConfig, DerDevice, DerTruth};
 pub use drive::{DriveDevice, DriveMap};
 pub use farm::{Farm, FarmConfig, FarmError, FieldDevice};
 pub use fault::DeviceFault;
+pub use meter::MeterDevice;
 pub use plc::{PlcConfig, PlcState, Truth, TurbinePlc};
 pub use write_log::{Verdict, WriteLog, WriteRecord};

@@ -2,15 +2,17 @@
 //!
 //! # Model
 //!
-//! The dispatch steps once a second with what the turbines report, and its limits reach each turbine's
+//! The dispatch steps as often as an agent's with what the turbines report, and its limits reach each turbine's
 //! controller at once. Every turbine has the same kind of wind from a seed of its own; there are no wakes.
 
-use control_loops_controllers::park::{ParkDemand, ParkDispatch, ParkParameters, ParkStep, TurbineReport};
+use control_loops_controllers::park::{
+    DISPATCH_PERIOD, ParkDemand, ParkDispatch, ParkParameters, ParkStep, TurbineReport,
+};
 use hal_units::{Duration, Watts};
 
 use crate::TurbineLoop;
 
-/// Time between two steps of the dispatch.
+/// Time between two rows.
 pub const PARK_PERIOD: Duration = Duration::from_secs(1);
 
 /// What one second came to.
@@ -18,7 +20,7 @@ pub const PARK_PERIOD: Duration = Duration::from_secs(1);
 pub struct ParkRow {
     /// End of the second, since the start.
     pub t: Duration,
-    /// What the dispatch decided at its beginning.
+    /// What the dispatch decided last.
     pub step: ParkStep,
     /// Mean power over the second.
     pub power: Watts,
@@ -53,7 +55,19 @@ impl Park {
 
     /// One second.
     pub fn step(&mut self, demand: &ParkDemand) -> ParkRow {
-        let rated = self.parameters.rated_power.get() / self.turbines.len().max(1) as f64;
+        let (mut energy_j, until) = (0.0, self.now + PARK_PERIOD);
+        loop {
+            let step = self.dispatch(demand);
+            energy_j += self.turn(DISPATCH_PERIOD);
+            if self.now >= until {
+                return ParkRow { t: self.now, step, power: Watts(energy_j / PARK_PERIOD.as_secs_f64()) };
+            }
+        }
+    }
+
+    /// One step of the dispatch.
+    fn dispatch(&mut self, demand: &ParkDemand) -> ParkStep {
+        let rated = self.rated_each().get();
         let reports: Vec<TurbineReport> = self
             .turbines
             .iter()
@@ -66,11 +80,19 @@ impl Park {
                 wear: worn_j / rated,
             })
             .collect();
-        let step = self.dispatch.step(&self.parameters, demand, &reports, &mut self.limits, PARK_PERIOD);
-        self.now += PARK_PERIOD;
-        let mut energy_j = 0.0;
+        self.dispatch.step(&self.parameters, demand, &reports, &mut self.limits, DISPATCH_PERIOD)
+    }
+
+    fn rated_each(&self) -> Watts {
+        self.parameters.rated_power / self.turbines.len().max(1) as f64
+    }
+
+    /// Lets the turbines turn for so long; the energy that they give, J.
+    fn turn(&mut self, how_long: Duration) -> f64 {
+        self.now += how_long;
+        let (rated, mut energy_j) = (self.rated_each(), 0.0);
         for ((turbine, limit), worn_j) in self.turbines.iter_mut().zip(&self.limits).zip(&mut self.worn_j) {
-            turbine.demand.power_limit = *limit;
+            turbine.demand.power_limit = limit.min(rated);
             while turbine.now() < self.now {
                 let before = turbine.now();
                 turbine.step();
@@ -79,7 +101,7 @@ impl Park {
                 *worn_j += turbine.row().power.get() * passed_s;
             }
         }
-        ParkRow { t: self.now, step, power: Watts(energy_j / PARK_PERIOD.as_secs_f64()) }
+        energy_j
     }
 
     /// Energy that each turbine has given, J: the wear that the dispatch evens out.

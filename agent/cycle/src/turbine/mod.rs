@@ -99,6 +99,22 @@ impl TurbineSide {
         self.step = Some(self.controller.step(&self.inputs, &demand, dt));
     }
 
+    /// What it could give within `limit`, and what it gives, if that is known. Who cannot say what he could give counts
+    /// with what he gives.
+    pub(crate) fn producing(&self, limit: Watts) -> (Watts, Option<Watts>) {
+        let power = Watts(self.inputs.power.value);
+        let power = (self.inputs.power.quality.is_usable() && power.is_finite()).then_some(power);
+        let available = self.controller.available_power().or(power).unwrap_or_default();
+        (available.min(limit).max(Watts::ZERO), power)
+    }
+
+    /// Where the wind comes from, if the device says where the nacelle looks.
+    pub(crate) fn wind_direction(&self) -> Option<Radians> {
+        let error = &self.inputs.yaw_error;
+        let nacelle = self.shown.0?;
+        error.quality.is_usable().then_some(Radians(nacelle.get() + error.value))
+    }
+
     /// Whether outputs follow from what was measured.
     pub(crate) fn is_seeded(&self) -> bool {
         self.step.as_ref().is_some_and(|step| step.seeded)

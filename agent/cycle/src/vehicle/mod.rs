@@ -126,7 +126,7 @@ impl Unit {
 
     pub(crate) fn sight(&self) -> Sight {
         match &self.plant {
-            Plant::Turbine(_) | Plant::Der(_) => Sight::NEVER,
+            Plant::Turbine(_) | Plant::Der(_) | Plant::Park(_) => Sight::NEVER,
             Plant::Vehicle(vehicle) => vehicle.sight(),
         }
     }

@@ -170,6 +170,25 @@ fn encode_units(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::Re
         "unit_trips",
         "Interlocks that hold the unit",
         each().map(|(labels, unit)| (labels, unit.trips.len() as f64)),
+    )?;
+    let parks = || each().filter_map(|(labels, unit)| Some((labels, unit.park.as_ref()?)));
+    gauges(
+        encoder,
+        "park_target_watts",
+        "What the park shall give now",
+        parks().map(|(labels, park)| (labels, park.target_kw * 1e3)),
+    )?;
+    gauges(
+        encoder,
+        "park_available_watts",
+        "What the park could give",
+        parks().map(|(labels, park)| (labels, park.available_kw * 1e3)),
+    )?;
+    gauges(
+        encoder,
+        "park_frequency_hertz",
+        "Frequency of the grid at the park's meter",
+        parks().filter_map(|(labels, park)| Some((labels, park.frequency_hz?))),
     )
 }
 

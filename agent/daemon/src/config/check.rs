@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agent_cycle::{DerBinding, TurbineBinding, VehicleBinding};
+use agent_cycle::{DerBinding, ParkBinding, TurbineBinding, VehicleBinding};
 use agent_plan::wire::SOCKET_NAME;
 use failover_protocol::Node;
 use hal_diagnostics::{Diagnostic, Document, Spanned};
@@ -54,6 +54,7 @@ impl SiteConfig {
         let mut units = Units::new(&groups, &devices);
         checker.turbines(&text.turbine, &mut units)?;
         checker.ders(&text.der, &mut units)?;
+        checker.parks(&text.park, &mut units)?;
         let vehicles = text.fleet.as_ref().map(|fleet| checker.vehicles(fleet, &mut units)).transpose()?;
         if units.all.is_empty() && text.fleet.is_none() {
             return Err(document.whole("there is no [[turbine]]", "add one: there is nothing to control"));
@@ -114,7 +115,7 @@ pub(super) struct Units<'a> {
     group_names: Names,
     names: Names,
     driven: HashSet<usize>,
-    all: Vec<UnitConfig>,
+    pub(super) all: Vec<UnitConfig>,
 }
 
 impl<'a> Units<'a> {
@@ -445,6 +446,7 @@ impl Checker<'_> {
                     VehicleBinding::of(&device.profile, parameters.chassis).map(|_| ())
                 }
                 PlantConfig::Der(_) => DerBinding::of(&device.profile).map(|_| ()),
+                PlantConfig::Park(_) => ParkBinding::of(&device.profile).map(|_| ()),
             };
             bound.map_err(|error| {
                 self.document.at(
@@ -454,9 +456,14 @@ impl Checker<'_> {
                 )
             })?;
         }
-        let group = self.position(&units.group_names, group, "group")?;
+        let group = self.group_of(units, group)?;
         units.all.push(UnitConfig { name: name.get_ref().clone(), group, device, plant });
         Ok(units.all.len() - 1)
+    }
+
+    /// The position of a group.
+    pub(super) fn group_of(&self, units: &Units<'_>, name: &Spanned<String>) -> Result<usize, Diagnostic> {
+        self.position(&units.group_names, name, "group")
     }
 
     /// Gives each bus its devices and the group whose rhythm it follows.
@@ -473,8 +480,8 @@ impl Checker<'_> {
             let Some(unit) = units.iter().find(|unit| unit.device == at) else {
                 return Err(self.document.at(
                     name.span(),
-                    format!("no turbine or vehicle uses the device `{}`", device.name),
-                    "add a [[turbine]], a [[der]] or a [[fleet.vehicle]] for it, or remove the device",
+                    format!("no unit uses the device `{}`", device.name),
+                    "add a [[turbine]], a [[der]], a [[park]] or a [[fleet.vehicle]] for it, or remove the device",
                 ));
             };
             if *rhythm.entry(device.bus).or_insert(unit.group) != unit.group {

@@ -6,6 +6,7 @@
 mod check;
 mod der;
 mod fleet;
+mod park;
 mod text;
 mod turbine;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use agent_cycle::UnitParameters;
 use agent_plan::UnitLimits;
 use control_loops_controllers::der::DerParameters;
+use control_loops_controllers::park::ParkParameters;
 use control_loops_controllers::turbine::TurbineParameters;
 use control_loops_drive::DriveParameters;
 use failover_protocol::Node;
@@ -293,7 +295,7 @@ pub struct DeviceConfig {
     pub profile: Arc<DeviceProfile>,
 }
 
-/// A turbine, a vehicle whose drives hang on a bus, or a plant that controls itself.
+/// A turbine, a vehicle whose drives hang on a bus, a plant that controls itself, or a park.
 #[derive(Debug, Clone)]
 pub struct UnitConfig {
     /// Name; part of its MQTT topics.
@@ -315,6 +317,17 @@ pub enum PlantConfig {
     Vehicle(Box<DriveParameters>),
     /// A plant that controls itself.
     Der(Box<DerParameters>),
+    /// A park.
+    Park(Box<ParkConfig>),
+}
+
+/// Turbines that feed in through one meter.
+#[derive(Debug, Clone)]
+pub struct ParkConfig {
+    /// Numbers of its dispatch.
+    pub parameters: ParkParameters,
+    /// Its turbines, by position in the site: at least one, all of the park's group, all before it.
+    pub turbines: Vec<usize>,
 }
 
 impl PlantConfig {
@@ -324,6 +337,7 @@ impl PlantConfig {
         match self {
             Self::Turbine(parameters) => Some(parameters.rated_power),
             Self::Der(parameters) => Some(parameters.rated_power),
+            Self::Park(park) => Some(park.parameters.rated_power),
             Self::Vehicle(_) => None,
         }
     }
@@ -335,6 +349,7 @@ impl PlantConfig {
             Self::Turbine(parameters) => UnitParameters::Turbine(**parameters),
             Self::Vehicle(parameters) => UnitParameters::Vehicle(**parameters),
             Self::Der(parameters) => UnitParameters::Der(**parameters),
+            Self::Park(park) => UnitParameters::Park(park.parameters),
         }
     }
 }
@@ -346,9 +361,21 @@ impl SiteConfig {
         // Where vehicles go is for fleet control.
         let limits = |unit: &UnitConfig| {
             let rated_power = unit.plant.rated_power()?;
-            Some(UnitLimits { unit: unit.name.clone(), rated_power })
+            Some(UnitLimits { unit: unit.name.clone(), rated_power, through: self.park_of(unit) })
         };
         self.units.iter().filter_map(limits).collect()
+    }
+
+    /// The park through which a unit feeds in.
+    fn park_of(&self, unit: &UnitConfig) -> Option<String> {
+        let feeds = |park: &&UnitConfig| match &park.plant {
+            PlantConfig::Park(config) => config
+                .turbines
+                .iter()
+                .any(|at| self.units.get(*at).is_some_and(|turbine| turbine.name == unit.name)),
+            PlantConfig::Turbine(_) | PlantConfig::Vehicle(_) | PlantConfig::Der(_) => false,
+        };
+        self.units.iter().find(feeds).map(|park| park.name.clone())
     }
 
     /// The units of a group, with their positions in the site, in the group's order.

@@ -34,6 +34,8 @@ pub(super) struct SiteText {
     pub(super) turbine: Vec<TurbineText>,
     #[serde(default)]
     pub(super) der: Vec<DerText>,
+    #[serde(default)]
+    pub(super) park: Vec<ParkText>,
     pub(super) fleet: Option<FleetText>,
     pub(super) plans: Option<PlansText>,
 }
@@ -298,6 +300,22 @@ pub(super) struct DerText {
     pub(super) rated_kw: Spanned<f64>,
     pub(super) revert_s: Option<Spanned<u32>>,
     pub(super) revert_percent: Option<Spanned<f64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParkText {
+    pub(super) name: Spanned<String>,
+    pub(super) device: Spanned<String>,
+    pub(super) group: Spanned<String>,
+    pub(super) turbines: Option<Vec<Spanned<String>>>,
+    pub(super) rise_percent_per_min: Option<Spanned<f64>>,
+    pub(super) fall_percent_per_min: Option<Spanned<f64>>,
+    pub(super) reserve_percent: Option<Spanned<f64>>,
+    pub(super) nominal_hz: Option<Spanned<f64>>,
+    pub(super) dead_band_mhz: Option<Spanned<f64>>,
+    pub(super) droop_percent: Option<Spanned<f64>>,
+    pub(super) wear_weight: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

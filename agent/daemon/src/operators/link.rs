@@ -108,6 +108,7 @@ impl Link {
                 PlantConfig::Turbine(parameters) => UnitKind::Turbine { rated_power: parameters.rated_power },
                 PlantConfig::Vehicle(_) => UnitKind::Vehicle,
                 PlantConfig::Der(parameters) => UnitKind::Turbine { rated_power: parameters.rated_power },
+                PlantConfig::Park(park) => UnitKind::Turbine { rated_power: park.parameters.rated_power },
             };
             let filter = state_filter(&unit.plant, config.names);
             edge_node =

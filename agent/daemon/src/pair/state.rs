@@ -181,6 +181,6 @@ fn condition(state: &UnitState) -> Option<Condition> {
             tripped: !turbine.controller.interlock.trips().is_empty(),
             operating: turbine.controller.operating,
         }),
-        PlantState::Vehicle(_) | PlantState::Der(_) => None,
+        PlantState::Vehicle(_) | PlantState::Der(_) | PlantState::Park(_) => None,
     }
 }

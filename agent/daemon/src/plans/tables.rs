@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use agent_cycle::{Between, PlanDemand, PlanTable, RuleTable, Source, UnitSchedule};
+use agent_cycle::{Between, PlanDemand, PlanTable, RuleTable, Source, UnitSchedule, WakeTable};
 use agent_plan::document::{self, Boundary, UtcTime};
 use agent_plan::inbox::Clock;
 use agent_plan::{
     CheckedPlan, CheckedRule, CheckedSchedule, Lost, Plan, PlanId, Request, SiteFacts, UnitDemand,
 };
 use hal_diagnostics::{Diagnostic, Document};
-use hal_units::{Duration, Instant, Watts};
+use hal_units::{Duration, Instant, Radians, Watts};
 
 use crate::admission;
 use crate::config::{PlantConfig, SiteConfig, UnitConfig};
@@ -94,6 +94,7 @@ impl KnownPlan {
             Content::Local(_) => plain,
             Content::Signed(plan) => PlanTable {
                 schedules: units(site, group).map(|unit| schedule(plan, unit, clock)).collect(),
+                wake: wake_table(plan, site, group),
                 rules: plan.rules.iter().map(|rule| rule_table(rule, site, group)).collect(),
                 deadline: site
                     .groups
@@ -122,7 +123,7 @@ const IN_FLEET: PlanDemand = PlanDemand { request: Request::Run, power_limit: Wa
 fn demands(site: &SiteConfig, group: usize, demands: &[UnitDemand]) -> Box<[PlanDemand]> {
     const STOP: PlanDemand = PlanDemand { request: Request::Stop, power_limit: Watts::ZERO };
     let demand = |unit: &UnitConfig| match &unit.plant {
-        PlantConfig::Turbine(_) | PlantConfig::Der(_) => {
+        PlantConfig::Turbine(_) | PlantConfig::Der(_) | PlantConfig::Park(_) => {
             let demand = demands.iter().find(|demand| demand.unit == unit.name);
             demand.map_or(STOP, |demand| of_unit(demand, unit))
         }
@@ -140,6 +141,20 @@ fn schedule(plan: &CheckedPlan, unit: &UnitConfig, clock: Clock) -> UnitSchedule
         document::Between::Line => Between::Line,
     };
     UnitSchedule { between, points: points(schedule, clock) }
+}
+
+/// How the turbines of the group's park share what it gives.
+fn wake_table(plan: &CheckedPlan, site: &SiteConfig, group: usize) -> Option<WakeTable> {
+    let wake = plan.wakes.iter().find(|wake| units(site, group).any(|unit| unit.name == wake.park))?;
+    let of_unit = |name: &str| wake.weights.iter().find(|(unit, _)| unit == name).map(|(_, weights)| weights);
+    let row = |at: usize| {
+        let weight = |unit: &UnitConfig| of_unit(&unit.name)?.get(at).copied();
+        units(site, group).map(|unit| weight(unit).unwrap_or(1.0)).collect()
+    };
+    Some(WakeTable {
+        directions: wake.directions_deg.iter().map(|deg| Radians::from_degrees(f64::from(*deg))).collect(),
+        weights: (0..wake.directions_deg.len()).map(row).collect(),
+    })
 }
 
 /// Points on the monotonic clock. Those that lie before its beginning are over, but for the last of them: its

@@ -252,6 +252,10 @@ fn is_same(before: &PlantRecord, now: &PlantRecord) -> bool {
         }
         (PlantRecord::Vehicle(before), PlantRecord::Vehicle(now)) => before.stops == now.stops,
         (PlantRecord::Der(before), PlantRecord::Der(now)) => before.phase == now.phase,
-        (PlantRecord::Turbine(_) | PlantRecord::Vehicle(_) | PlantRecord::Der(_), _) => false,
+        (PlantRecord::Park(before), PlantRecord::Park(now)) => before.phase == now.phase,
+        (
+            PlantRecord::Turbine(_) | PlantRecord::Vehicle(_) | PlantRecord::Der(_) | PlantRecord::Park(_),
+            _,
+        ) => false,
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Site {
     /// Plants that control themselves: their sections, and their names for the plan.
     ders: String,
     der_names: Vec<String>,
+    /// Whether the turbines run the law that estimates their wind.
+    takt_law: bool,
     /// The section for signed plans; the trusted key is written beside it.
     plans: &'static str,
     /// The section for the agent's own control group.
@@ -76,6 +78,7 @@ impl Site {
             fleet: String::new(),
             ders: String::new(),
             der_names: Vec::new(),
+            takt_law: false,
             plans: "",
             cgroup: String::new(),
         };
@@ -120,6 +123,22 @@ impl Site {
             );
             self.der_names.push(name);
         }
+        self.plan("all", "run");
+        self.write();
+        self
+    }
+
+    /// The turbines feed in through this meter, with a ramp of 100 % in ten seconds.
+    pub(crate) fn with_park(mut self, meter: SocketAddr) -> Self {
+        let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/../../profiles/sunspec-meter.toml");
+        self.ders += &format!(
+            "[[bus]]\nname = \"meter\"\ntcp = \"{meter}\"\n\
+             [[device]]\nname = \"meter\"\nbus = \"meter\"\nprofile = \"{profile}\"\n\
+             [[park]]\nname = \"PARK\"\ndevice = \"meter\"\ngroup = \"turbines\"\n\
+             rise_percent_per_min = 600.0\nfall_percent_per_min = 600.0\n"
+        );
+        self.der_names.push("PARK".to_owned());
+        self.takt_law = true;
         self.plan("all", "run");
         self.write();
         self
@@ -220,6 +239,8 @@ impl Site {
         let profile = format!("{}/../../profiles/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let turbine = if self.individual_pitch {
             "description = \"turbine.toml\"\nrotor_table = \"rotor.txt\""
+        } else if self.takt_law {
+            "model = \"nrel-5mw\"\nlaw = \"takt\""
         } else {
             "model = \"nrel-5mw\""
         };

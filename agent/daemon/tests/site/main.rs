@@ -15,6 +15,7 @@ mod fleet;
 mod mosquitto;
 mod operator;
 mod pair;
+mod park;
 mod plans;
 mod sparkplug;
 mod traces;

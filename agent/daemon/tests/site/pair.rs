@@ -17,7 +17,7 @@ use crate::{WIND_MPS, broker};
 /// A pair over a field, both nodes running.
 pub(crate) struct Nodes {
     /// Their files, as long as they run.
-    _sites: [Site; 2],
+    pub(crate) sites: [Site; 2],
     pub(crate) nodes: [Agent; 2],
 }
 
@@ -28,7 +28,7 @@ impl Nodes {
 
     pub(crate) fn start(sites: [Site; 2]) -> Self {
         let nodes = [sites[0].start(), sites[1].start()];
-        Self { _sites: sites, nodes }
+        Self { sites, nodes }
     }
 
     /// Waits until one node is active and the other follows it; which one is active.

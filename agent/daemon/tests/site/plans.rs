@@ -32,6 +32,7 @@ pub(crate) fn plan(epoch: u32, power_limit_w: u64) -> SchedulingPlan {
         tasks: Vec::new(),
         demands: vec![demand],
         schedules: Vec::new(),
+        wakes: Vec::new(),
         transports: Vec::new(),
         rules: Vec::new(),
         limits: PlanLimits::default(),

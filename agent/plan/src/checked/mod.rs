@@ -9,6 +9,7 @@
 
 mod power;
 mod site;
+mod wake;
 
 use core::fmt;
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::{PlanId, Request, UnitDemand};
 
 pub use site::SiteFacts;
+pub use wake::{CheckedWake, DIRECTIONS_MAX, WAKES_MAX};
 
 /// Units in a plan at most.
 pub const UNITS_MAX: usize = 1024;
@@ -157,6 +159,8 @@ pub struct CheckedPlan {
     pub demands: Vec<UnitDemand>,
     /// At most one schedule a unit, each for a unit with a demand.
     pub schedules: Vec<CheckedSchedule>,
+    /// At most one table a park.
+    pub wakes: Vec<CheckedWake>,
     /// Orders for the fleet.
     pub transports: Vec<CheckedTransport>,
     /// Rules, in the order of their precedence.
@@ -197,6 +201,7 @@ impl CheckedPlan {
             tasks: tasks(plan)?,
             demands: demands("demands", &plan.demands)?,
             schedules: schedules(plan)?,
+            wakes: wake::wakes(plan)?,
             transports: transports(plan)?,
             rules: rules(plan)?,
             site_power: plan.limits.site_power_w.map(|w| watts("limits.sitePowerW", w)).transpose()?,

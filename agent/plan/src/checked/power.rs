@@ -32,7 +32,16 @@ impl CheckedPlan {
     pub(super) fn highest_power(&self, fallback: &[UnitDemand], site: &SiteFacts) -> Highest {
         let rated: HashMap<&str, Watts> =
             site.units.iter().map(|limits| (limits.unit.as_str(), limits.rated_power)).collect();
+        // What feeds in through a park that the plan names is held by the park's own limit.
+        let is_named = |park: &str| self.demand(park).is_some();
+        let within_park = |unit: &str| {
+            let through = site.units.iter().find(|limits| limits.unit == unit)?.through.as_deref()?;
+            is_named(through).then_some(())
+        };
         let limit = |demand: &UnitDemand| {
+            if within_park(&demand.unit).is_some() {
+                return Watts::ZERO;
+            }
             let rated = rated.get(demand.unit.as_str()).copied().unwrap_or(Watts::ZERO);
             if Self::runs(demand) { demand.power_limit.unwrap_or(rated) } else { Watts::ZERO }
         };
@@ -50,7 +59,10 @@ impl CheckedPlan {
         let mut changes: Vec<(UtcTime, Change)> = Vec::new();
         for schedule in &self.schedules {
             // A unit that does not run feeds nothing in, whatever its schedule says.
-            let Some(demand) = planned.get(schedule.unit.as_str()).filter(|demand| Self::runs(demand)) else {
+            let Some(demand) = planned
+                .get(schedule.unit.as_str())
+                .filter(|demand| Self::runs(demand) && within_park(&demand.unit).is_none())
+            else {
                 continue;
             };
             let mut before = limit(demand).get();

@@ -34,6 +34,7 @@ impl CheckedPlan {
     pub fn fit(&self, site: &SiteFacts) -> Result<(), Refusal> {
         self.fit_target(site)?;
         self.fit_units(site)?;
+        self.fit_wakes(site)?;
         self.fit_rules(site)?;
         self.fit_transports(site)?;
         self.fit_power(site)?;

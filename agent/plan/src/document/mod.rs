@@ -50,6 +50,9 @@ pub struct SchedulingPlan {
     /// Power limits that change with time. Such a unit needs a demand too.
     #[serde(default)]
     pub schedules: Vec<Schedule>,
+    /// How parks share what they give among their turbines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wakes: Vec<Wake>,
     /// Orders for the site's fleet, given once at activation.
     #[serde(default)]
     pub transports: Vec<TransportOrder>,
@@ -151,6 +154,32 @@ pub struct SetPoint {
     pub at: UtcTime,
     /// Electrical power at most, watts.
     pub power_limit_w: u64,
+}
+
+/// Wake-aware set points of a park: how its turbines share what it gives, by the direction that the wind comes from.
+/// Between two directions weights lie on the straight line, also over north; without a table all weigh the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wake {
+    /// The park.
+    pub park: String,
+    /// Directions, degrees from north clockwise, 0 to 359, ascending.
+    pub directions_deg: Vec<u16>,
+    /// Weights of its turbines; those that are not named weigh 100 everywhere.
+    pub weights: Vec<WakeWeights>,
+}
+
+/// Weights of a turbine in its park.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WakeWeights {
+    /// The turbine.
+    pub unit: String,
+    /// One for each direction, percent, 1 to 1000: of two turbines that could give the same, one with 50 gives half as
+    /// much as one with 100.
+    pub percent: Vec<u16>,
 }
 
 /// An order to fetch a load and bring it.

@@ -25,7 +25,11 @@ pub(crate) fn park() -> SiteFacts {
         site: "park".to_owned(),
         node: "edge-a".to_owned(),
         units: ["WT01", "WT02"]
-            .map(|unit| UnitLimits { unit: unit.to_owned(), rated_power: Watts::from_kilowatts(5000.0) })
+            .map(|unit| UnitLimits {
+                unit: unit.to_owned(),
+                rated_power: Watts::from_kilowatts(5000.0),
+                through: None,
+            })
             .to_vec(),
         tasks: vec![Task {
             name: "fast".to_owned(),
@@ -69,6 +73,7 @@ pub(crate) fn evening() -> SchedulingPlan {
                 SetPoint { at: time("2026-11-25T12:15:00Z"), power_limit_w: 4_000_000 },
             ],
         }],
+        wakes: Vec::new(),
         transports: vec![TransportOrder {
             id: "T1".to_owned(),
             from: "dock".to_owned(),

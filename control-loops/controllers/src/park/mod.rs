@@ -7,29 +7,42 @@
 //!
 //! # Model
 //!
-//! Once per step, in this order:
+//! Once per step of the [dispatch](ParkDispatch), in this order:
 //!
 //! 1. the reference is limited in its ramp;
 //! 2. the frequency adds its answer (droop outside a dead band), which is as fast as the frequency is;
 //! 3. the sum is held below what the park has available, less the reserve;
-//! 4. a slow integral makes up for what arrives less than was asked (losses, turbines that lag);
+//! 4. a slow integral makes up for what arrives less than can be expected by now (losses, a turbine that is worse than
+//!    it says); turbines follow their limits with a lag, which is none of its business;
 //! 5. the result is *filled in*: one level for all, each turbine's limit being the level times its weight, at
 //!    most its available power. What one cannot give the others take over.
 //!
 //! The weight is the plan's (wake-aware set points, worked out in the centre) over the turbine's wear: of two
 //! that could give the same, the less worn gives more.
 //!
+//! If more is asked for than there is, and nothing is kept back, no turbine is limited at all: an estimate of what it
+//! could give would cut off what it gives.
+//!
+//! A [`ParkController`] is the dispatch as an agent runs it: in each cycle of the loops, with a meter at the grid.
+//!
 //! # Terms
 //!
 //! Powers are electrical. *Available* is what a turbine could give in its present wind. *Droop* is the change
 //! of frequency, share of nominal, that asks for the park's whole rated power.
 
+mod controller;
+mod share;
+
 use control_loops_blocks::{RateLimit, RateLimits};
 use hal_units::{Duration, Watts};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
 
-/// Rounds of filling in: each settles at least one turbine or ends, so that more than this many turbines at
-/// their limit leave the rest unevenly filled, never overfilled.
-const ROUNDS_MAX: usize = 64;
+pub use controller::{DISPATCH_PERIOD, ParkController, ParkInputs, ParkPhase, ParkState, ParkSums};
+pub use share::share_out;
+
+/// How turbines follow their limits, first order: our own fit to the Takt law on the simulated NREL 5-MW.
+const LAG: Duration = Duration::from_secs(3);
 
 /// Numbers of a park's dispatch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -99,32 +112,39 @@ pub struct TurbineReport {
 }
 
 /// What the dispatch remembers. Plain data.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
 pub struct ParkDispatch {
     reference_w: RateLimit,
+    /// The target as turbines that follow it with their lag make it.
+    expected_w: f64,
     trim_w: f64,
 }
 
 /// What one step decided.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Schema)]
 pub struct ParkStep {
     /// The reference behind its ramp, without the answer to the frequency.
     pub ramped: Watts,
+    /// What the frequency asks for besides; below zero when it is high.
+    pub answer: Watts,
     /// What the park shall give now.
     pub target: Watts,
     /// What it could give.
     pub available: Watts,
+    /// What the turbines share, with what is made up for; `None`: each gives what it can.
+    pub shared: Option<Watts>,
 }
 
 impl ParkDispatch {
     /// Goes on from the power that the park gives now.
     #[must_use]
     pub const fn from_power(power: Watts) -> Self {
-        Self { reference_w: RateLimit::new(power.get()), trim_w: 0.0 }
+        let reference_w = RateLimit::new(power.get());
+        Self { reference_w, expected_w: reference_w.value(), trim_w: 0.0 }
     }
 
-    /// One step, about once a second. Writes a power limit for each turbine; `limits` beyond the reports are
-    /// left alone.
+    /// One step, once or several times a second. Writes a power limit for each turbine, infinite for one that is
+    /// not limited; `limits` beyond the reports are left alone.
     pub fn step(
         &mut self,
         p: &ParkParameters,
@@ -133,24 +153,46 @@ impl ParkDispatch {
         limits: &mut [Watts],
         dt: Duration,
     ) -> ParkStep {
+        let available = reports.iter().map(|report| positive(report.available)).sum();
+        let given = reports.iter().map(|report| positive(report.power)).sum();
+        let step = self.lead(p, demand, (Watts(available), Watts(given)), dt);
+        share_out(p, &step, reports, limits);
+        step
+    }
+
+    /// One step from what the park could give and what it gives.
+    pub fn lead(
+        &mut self,
+        p: &ParkParameters,
+        demand: &ParkDemand,
+        (available, given): (Watts, Watts),
+        dt: Duration,
+    ) -> ParkStep {
         let rated = p.rated_power.get();
         let ramp = RateLimits { rise_per_s: p.rise_per_s * rated, fall_per_s: p.fall_per_s * rated };
         let reference = demand.reference.get().max(0.0).min(rated);
         let ramped = self.reference_w.step(reference, ramp, dt);
-        let available: f64 = reports.iter().map(|report| positive(report.available)).sum();
-        let most = available * (1.0 - p.reserve_share);
-        let target = (ramped + answer(p, demand.frequency_hz)).max(0.0).min(most);
+        let answer = answer(p, demand.frequency_hz);
+        let most = positive(available) * (1.0 - p.reserve_share);
+        let wanted = (ramped + answer).max(0.0);
+        let target = wanted.min(most);
+        let is_free = wanted >= most && p.reserve_share <= 0.0;
 
-        let given: f64 = reports.iter().map(|report| positive(report.power)).sum();
-        let missing = target - given;
+        let share = (dt.as_secs_f64() / LAG.as_secs_f64()).min(1.0);
+        self.expected_w += (target - self.expected_w) * share;
+        let missing = self.expected_w - positive(given);
         let trim_max = p.trim_share_max * rated;
         // Where nothing more is available there is nothing to make up for.
         let room = if target < most { trim_max } else { 0.0 };
         let trim = self.trim_w + p.trim_per_s * missing * dt.as_secs_f64();
         self.trim_w = if trim.is_finite() { trim.max(-trim_max).min(room) } else { 0.0 };
-
-        fill_in(p, (target + self.trim_w).max(0.0), reports, limits);
-        ParkStep { ramped: Watts(ramped), target: Watts(target), available: Watts(available) }
+        ParkStep {
+            ramped: Watts(ramped),
+            answer: Watts(answer),
+            target: Watts(target),
+            available: Watts(positive(available)),
+            shared: (!is_free).then(|| Watts((target + self.trim_w).max(0.0))),
+        }
     }
 }
 
@@ -168,42 +210,4 @@ fn answer(p: &ParkParameters, frequency_hz: f64) -> f64 {
 
 fn positive(power: Watts) -> f64 {
     if power.is_finite() { power.get().max(0.0) } else { 0.0 }
-}
-
-/// One level for all, each at most what it has.
-fn fill_in(p: &ParkParameters, target: f64, reports: &[TurbineReport], limits: &mut [Watts]) {
-    let count = reports.len().max(1) as f64;
-    let mean_wear = reports.iter().map(|report| report.wear).sum::<f64>() / count;
-    // Wants: weight by plan and wear, in proportion to what is there.
-    let want = |report: &TurbineReport| {
-        let worn = if mean_wear > 0.0 { report.wear / mean_wear - 1.0 } else { 0.0 };
-        let by_wear = (1.0 - p.wear_weight * worn).clamp(0.5, 1.5);
-        let by_plan = if report.weight.is_finite() { report.weight.max(0.01) } else { 1.0 };
-        let want = positive(report.available) * by_plan * by_wear;
-        if want.is_finite() { want } else { positive(report.available) }
-    };
-    // The level rises until nobody new is full: in each round the full ones are taken out.
-    let mut level = 0.0;
-    for _ in 0..ROUNDS_MAX {
-        let full = |report: &TurbineReport| level * want(report) >= positive(report.available);
-        let (mut of_full, mut of_rest) = (0.0, 0.0);
-        for report in reports {
-            if full(report) {
-                of_full += positive(report.available);
-            } else {
-                of_rest += want(report);
-            }
-        }
-        if of_rest <= 0.0 {
-            break;
-        }
-        let next = (target - of_full).max(0.0) / of_rest;
-        if next <= level {
-            break;
-        }
-        level = next;
-    }
-    for (report, limit) in reports.iter().zip(limits) {
-        *limit = Watts((level * want(report)).min(positive(report.available)));
-    }
 }

@@ -70,7 +70,7 @@ impl TurbineInputs {
 }
 
 /// The value of a sample that may be used as a measurement.
-pub(super) fn usable(sample: &Sample) -> Option<f64> {
+pub(crate) fn usable(sample: &Sample) -> Option<f64> {
     (sample.quality.is_usable() && sample.value.is_finite()).then_some(sample.value)
 }
 

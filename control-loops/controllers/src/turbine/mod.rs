@@ -51,6 +51,7 @@ pub use cables::CableWatch;
 pub use hal_process_image::{Quality, Sample};
 pub use individual::{BladeLoads, IndividualPitch, IndividualPitchParameters, IndividualPitchStatus};
 pub use interlock::{PitchCommand, SafetyInterlock};
+pub(crate) use io::usable;
 pub use io::{RunRequest, TurbineDemand, TurbineInputs, TurbineOutputs, TurbineStep};
 pub use law::{BaselineLaw, LawCommand, LawParameters, LawState, TorqueRegion};
 pub use mode::{Mode, ModeName, Operation};
