@@ -189,6 +189,26 @@ fn a_sensor_that_shows_by_turns_nonsense_no_number_and_the_truth_is_found_out_in
 }
 
 #[test]
+fn two_speeds_that_were_apart_have_not_agreed_while_one_of_them_is_bad() {
+    let (apart, lost, well) = (good(40.0), bad(), standing_inputs().generator_speed);
+    let tripped = |history: &[(Sample, u32)]| {
+        let guard = history.iter().fold(Guard::quiet(), |mut guard, (shown, ticks)| {
+            guard.inputs.generator_speed = *shown;
+            guard.ticks(*ticks)
+        });
+        guard.interlock.trips().contains(Trip::SpeedMismatch)
+    };
+    let ticks = |millis: u128| (millis / TICK.as_millis()) as u32;
+    assert!(tripped(&[(apart, 2), (lost, ticks(800)), (apart, ticks(250))]));
+    assert!(!tripped(&[(apart, 2), (lost, ticks(5_000))]), "one that dies with a wrong word is done without");
+    assert!(
+        !tripped(&[(apart, 2), (lost, ticks(800)), (well, ticks(250)), (apart, ticks(250))]),
+        "it agreed"
+    );
+    assert!(!tripped(&[(apart, 2), (lost, ticks(1_200)), (apart, ticks(500))]), "too long ago");
+}
+
+#[test]
 fn a_trip_stays_when_its_cause_is_gone() {
     for line in table() {
         let guard = Guard::quiet().with_cause(&line).ticks(ticks_of(&line)).without_cause().ticks(1000);

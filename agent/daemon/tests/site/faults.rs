@@ -85,17 +85,18 @@ fn cases() -> Vec<Case> {
             sensor(Signal::Pitch1, Drift { per_second: degree }),
             Stops(pitches, 4_000),
         ),
+        // A second from the first value that might be true: what is beyond its range is not used, for up to another one.
         (
             "generator speed word-swapped",
             "const:14",
             sensor(Signal::GeneratorSpeed, WordSwapped),
-            Stops(speeds, 1_000),
+            Stops(speeds, 2_000),
         ),
         (
             "rotor speed word-swapped",
             "const:14",
             sensor(Signal::RotorSpeed, WordSwapped),
-            Stops(speeds, 1_000),
+            Stops(speeds, 2_000),
         ),
         ("pitch word-swapped", "const:14", sensor(Signal::Pitch1, WordSwapped), Stops(pitches, 1_000)),
         ("pitch NaN", "const:14", sensor(Signal::Pitch1, NotANumber), Stops(&["pitch_sensor"], 500)),

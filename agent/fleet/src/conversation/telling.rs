@@ -96,7 +96,7 @@ impl Conversation {
         Some(asked)
     }
 
-    /// An update that changed nothing but the number has gone out: see [`Dialogue::adopt`].
+    /// An update that changed nothing but the number has gone out: see [`hal_vda5050::Dialogue::adopt`].
     fn follow_seal(&mut self) {
         let (Some(underway), Some(order)) = (self.state.underway.as_mut(), self.dialogue.order()) else {
             return;

@@ -102,7 +102,8 @@ impl SafetyInterlock {
     /// | pitch_deviation | a blade 3 deg from where a drive that follows can be | 1 s | - |
     ///
     /// The causes from `speed_sensors` to `grid_sensor` and `pitch_deviation` persist through gaps of up to 0.2 s: a
-    /// register whose words are swapped shows by turns nonsense, no number, and what might be true.
+    /// register whose words are swapped shows by turns nonsense, no number, and what might be true. `speed_mismatch` persists
+    /// through gaps of up to 1 s while one of the speeds is bad: two that were apart have not agreed by that.
     ///
     /// The numbers are those of [`SafetyParameters::NREL_5MW`]. A reset releases, on its rising edge, the
     /// causes that are gone. Blades are not held against commands that the device does not carry out.
@@ -130,7 +131,8 @@ impl SafetyInterlock {
         };
         self.armed.by(&seen);
         let causes = self.armed.causes(&seen, p);
-        let timing = |trip| Timing { delay: delay(trip, p), bridge: bridge(trip) };
+        let one_speed = seen.generator_radps.is_some() != seen.rotor_radps.is_some();
+        let timing = |trip| Timing { delay: delay(trip, p), bridge: bridge(trip, one_speed) };
         self.latches.step(causes, demand.reset, timing, dt)
     }
 
@@ -220,10 +222,13 @@ impl Armed {
 
 /// What a sensor that cannot be trusted shows may look true for so long.
 const FLAPPING: Duration = Duration::from_millis(200);
+/// One that shows nothing agrees with nobody for so long.
+const SILENT: Duration = Duration::from_secs(1);
 
-/// The gaps through which a cause persists.
-const fn bridge(trip: Trip) -> Duration {
+/// The gaps through which a cause persists, in a step in which one speed alone is good or not.
+const fn bridge(trip: Trip, one_speed: bool) -> Duration {
     match trip {
+        Trip::SpeedMismatch if one_speed => SILENT,
         Trip::SpeedSensors
         | Trip::SpeedMismatch
         | Trip::PitchSensor
