@@ -24,6 +24,8 @@ use crate::sites::Site;
 const STEPS: u32 = 2_000;
 /// Cycles before those that count.
 const WARM_UP: u32 = 100;
+/// The period of a cycle.
+const CYCLE: Duration = Duration::from_millis(20);
 /// Units of a site.
 const UNITS: usize = 20;
 
@@ -39,6 +41,8 @@ pub(crate) enum Subject {
     TurbineIndividual,
     /// A cycle of 20 turbines
     CycleOfTurbines,
+    /// A cycle of 20 turbines in a park
+    CycleOfAPark,
     /// A cycle of 20 vehicles
     CycleOfVehicles,
 }
@@ -58,8 +62,9 @@ pub(crate) fn execute(subject: Subject) -> Result<(), String> {
         Subject::TurbineBaseline => controller(|_| TurbineParameters::NREL_5MW),
         Subject::TurbineTakt => controller(|recording| recording.takt),
         Subject::TurbineIndividual => controller(|recording| recording.individual),
-        Subject::CycleOfTurbines => cycle(UNITS, 0),
-        Subject::CycleOfVehicles => cycle(0, UNITS),
+        Subject::CycleOfTurbines => cycle(Site::new(UNITS, 0, CYCLE)),
+        Subject::CycleOfAPark => cycle(Site::in_a_park(UNITS, CYCLE)),
+        Subject::CycleOfVehicles => cycle(Site::new(0, UNITS, CYCLE)),
     }
 }
 
@@ -75,11 +80,10 @@ fn controller(law: impl FnOnce(&Recording) -> TurbineParameters) -> Result<(), S
     Ok(())
 }
 
-fn cycle(turbines: usize, vehicles: usize) -> Result<(), String> {
-    let period = Duration::from_millis(20);
-    let mut site = Site::new(turbines, vehicles, period).ok_or("a shipped profile cannot be read")?;
+fn cycle(site: Option<Site>) -> Result<(), String> {
+    let mut site = site.ok_or("a shipped profile cannot be read")?;
     let mut one = |cycle: u32| {
-        let at = Instant::ZERO + period * (cycle + 1);
+        let at = Instant::ZERO + CYCLE * (cycle + 1);
         site.set_time(at);
         site.executive.cycle(Tick { cycle: cycle.into(), scheduled_at: at, woke_at: at, skipped: 0 }, || at);
         while site.control.telemetry.dequeue().is_some() {}

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use agent_cycle::{
-    Bus, ControlPorts, Executive, FleetPorts, GroupSettings, Overrides, PlanDemand, PlanTable,
+    Bus, ControlPorts, Executive, FleetPorts, GroupSettings, Overrides, ParkBinding, PlanDemand, PlanTable,
     TurbineBinding, Unit, VehicleBinding, ports,
 };
 use agent_plan::Request;
+use control_loops_controllers::park::{ParkController, ParkParameters};
 use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
 use control_loops_drive::{Chassis, DriveController, DriveParameters};
 use hal_diagnostics::Document;
@@ -16,6 +17,7 @@ use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
 use hal_units::{Duration, Instant, Meters, Watts};
 
 const TURBINE: &str = include_str!("../../../profiles/nrel5mw-plc.toml");
+const METER: &str = include_str!("../../../profiles/sunspec-meter.toml");
 const VEHICLE: &str = include_str!("../../../profiles/differential-drive.toml");
 const AT_RATED_POWER: [(&str, f64); 13] = [
     ("generator_speed", 122.9096),
@@ -42,6 +44,9 @@ const ON_ITS_WAY: [(&str, f64); 8] = [
     ("battery", 0.8),
     ("automatic", 1.0),
 ];
+
+/// Of a turbine.
+const RATED: Watts = Watts(5e6);
 
 /// Devices that show the same in each scan, fresh.
 pub(crate) struct Field {
@@ -100,6 +105,15 @@ fn scan(profile: &DeviceProfile, shown: &[(&str, f64)]) -> DeviceInputs {
 impl Site {
     /// So many turbines and vehicles; none if a shipped profile cannot be read.
     pub(crate) fn new(turbines: usize, vehicles: usize, period: Duration) -> Option<Self> {
+        Self::of(turbines, vehicles, None, period)
+    }
+
+    /// So many turbines in a park that is led to six tenths of what it could give.
+    pub(crate) fn in_a_park(turbines: usize, period: Duration) -> Option<Self> {
+        Self::of(turbines, 0, Some(RATED * turbines as f64 * 0.6), period)
+    }
+
+    fn of(turbines: usize, vehicles: usize, reference: Option<Watts>, period: Duration) -> Option<Self> {
         let (turbine, vehicle) = (profile(TURBINE)?, profile(VEHICLE)?);
         let chassis = Chassis::Differential { track: Meters(0.6) };
         let (mut units, mut scans) = (Vec::new(), Vec::new());
@@ -127,6 +141,19 @@ impl Site {
             ));
             scans.push(scan(&vehicle, &ON_ITS_WAY));
         }
+        if reference.is_some() {
+            let meter = profile(METER)?;
+            let rated = RATED * turbines as f64;
+            units.push(Unit::park(
+                units.len(),
+                ParkBinding::of(&meter).ok()?,
+                ParkController::new(ParkParameters::usual(rated)),
+                (0..turbines).collect(),
+                Overrides::default(),
+                meter.initial_outputs(),
+            ));
+            scans.push(scan(&meter, &[("power", rated.get()), ("frequency", 50.0)]));
+        }
         let settings = GroupSettings {
             period,
             deadline: period,
@@ -134,8 +161,12 @@ impl Site {
             consecutive_misses_max: u32::MAX,
             epoch: 1,
         };
-        let demand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
-        let plan = Box::new(PlanTable::new(1, vec![demand; units.len()].into()));
+        let demand = PlanDemand { request: Request::Run, power_limit: RATED };
+        let mut demands = vec![demand; units.len()];
+        if let (Some(power_limit), Some(last)) = (reference, demands.last_mut()) {
+            last.power_limit = power_limit;
+        }
+        let plan = Box::new(PlanTable::new(1, demands.into()));
         let (cycle_ports, control, plans) = ports();
         let outputs = vec![DeviceOutputs::NEVER; units.len()];
         let time = Rc::new(Cell::new(Instant::ZERO));

@@ -225,7 +225,7 @@ const FLAPPING: Duration = Duration::from_millis(200);
 /// One that shows nothing agrees with nobody for so long.
 const SILENT: Duration = Duration::from_secs(1);
 
-/// The gaps through which a cause persists, in a step in which one speed alone is good or not.
+/// The gaps through which a cause persists, `one_speed`: one of the two speeds is good.
 const fn bridge(trip: Trip, one_speed: bool) -> Duration {
     match trip {
         Trip::SpeedMismatch if one_speed => SILENT,
