@@ -10,7 +10,7 @@
 //!   sum of the horizontal and the gust speed; shear and vertical speed are passed over, because the
 //!   rotor is one disc here.
 //!
-//! Time ascends. Between the lines speed and direction are interpolated, the direction the short way
+//! Time ascends; in a uniform wind file a line may have the time of the one before, which is a step. Between the lines speed and direction are interpolated, the direction the short way
 //! round; before the first and after the last line they stay.
 
 use hal_diagnostics::Diagnostic;
@@ -126,9 +126,20 @@ impl Reader<'_> {
             };
             let t_s = self.number(line, field(time), "t_s", 1e9)?;
             let speed_mps = self.number(line, field(speed), "wind_mps", WIND_MPS_MAX)?;
+            if rows.last().is_some_and(|last| last.t_s >= t_s) {
+                return Err(self.descends(line, t_s));
+            }
             self.push(&mut rows, line, t_s, speed_mps, direction_deg)?;
         }
         Ok(rows)
+    }
+
+    fn descends(&self, line: usize, t_s: f64) -> Diagnostic {
+        self.complain(
+            Some(line),
+            &format!("the time {t_s} s does not ascend"),
+            "let time begin at 0 or later and ascend from line to line",
+        )
     }
 
     fn uniform(&self, text: &str) -> Result<Vec<Row>, Diagnostic> {
@@ -174,12 +185,8 @@ impl Reader<'_> {
                 &format!("give 0 to {WIND_MPS_MAX} m/s"),
             ));
         }
-        if t_s < 0.0 || rows.last().is_some_and(|last| last.t_s >= t_s) {
-            return Err(self.complain(
-                Some(line),
-                &format!("the time {t_s} s does not ascend"),
-                "let time begin at 0 or later and ascend from line to line",
-            ));
+        if t_s < 0.0 || rows.last().is_some_and(|last| last.t_s > t_s) {
+            return Err(self.descends(line, t_s));
         }
         if rows.len() >= ROWS_MAX {
             return Err(self.complain(
@@ -255,6 +262,15 @@ mod tests {
         assert_eq!([0.0, 5.0, 10.0].map(|t| at(&series, t)), [8.0, 10.0, 12.0]);
         let north = series.direction_at(Duration::from_secs(5)).as_degrees();
         assert!((north - 360.0).abs() < 1e-9, "{north}");
+    }
+
+    #[test]
+    fn a_uniform_wind_whose_lines_repeat_a_time_steps_there() {
+        let text =
+            "0 9 0 0 0 0 0 0\n0 9 0 0 0 0 0 0\n10 9 0 0 0 0 0 0\n10 12 0 0 0 0 0 0\n20 12 0 0 0 0 0 0\n";
+        let series = Series::parse("steps.wnd", text).unwrap();
+        assert_eq!([0.0, 9.9, 10.0, 15.0].map(|t| at(&series, t)), [9.0, 9.0, 12.0, 12.0]);
+        assert!(complaint("back.wnd", "1 9 0 0 0 0 0 0\n0 9 0 0 0 0 0 0\n").contains("does not ascend"));
     }
 
     #[test]
