@@ -111,6 +111,8 @@ pub struct TurbineRecord {
     pub individual_pitch: IndividualPitchStatus,
     /// Whether it was led out of rest, and not yet back to rest in order.
     pub operating: bool,
+    /// Whether the counter of the cables' twist has lost its place, until a reset.
+    pub twist_lost: bool,
 }
 
 /// A vehicle, as a cycle saw and commanded it.

@@ -115,6 +115,9 @@ fn build_unit(
             if overrides.was_operating(&unit.name) {
                 controller.resume_operating();
             }
+            if overrides.had_lost_twist(&unit.name) {
+                controller.resume_lost_twist();
+            }
             Unit::turbine(
                 at,
                 TurbineBinding::of(profile, parameters.individual.is_some())?,

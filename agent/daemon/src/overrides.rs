@@ -2,7 +2,8 @@
 //!
 //! A turbine that an operator stopped stays stopped when the agent starts again. One that had tripped does too: its
 //! latched causes die with the process, so an emergency stop stands in their place until somebody resets it. Of one
-//! that was operating when the agent died it is known, so that a device that is found in its own safe state is a trip.
+//! that was operating when the agent died it is known, so that a device that is found in its own safe state is a trip; and
+//! a counter of its cables' twist that was not believed is not believed by the next process either.
 //! The file is replaced as a whole, before a command is reported as executed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,8 @@ struct Stored {
     tripped: bool,
     #[serde(default)]
     operating: bool,
+    #[serde(default)]
+    twist_lost: bool,
 }
 
 /// In what condition a turbine is.
@@ -40,6 +43,8 @@ pub struct Condition {
     pub tripped: bool,
     /// It was led out of rest, and not yet back to rest in order.
     pub operating: bool,
+    /// The counter of its cables' twist has lost its place.
+    pub twist_lost: bool,
 }
 
 /// What stands at a unit.
@@ -63,6 +68,7 @@ impl From<Standing> for Stored {
             emergency_stop: overrides.emergency_stop,
             tripped: condition.tripped,
             operating: condition.operating,
+            twist_lost: condition.twist_lost,
         }
     }
 }
@@ -74,7 +80,8 @@ impl From<Stored> for Standing {
             power_limit: stored.power_limit_kw.map(Watts::from_kilowatts),
             emergency_stop: stored.emergency_stop || stored.tripped,
         };
-        let condition = Condition { tripped: stored.tripped, operating: stored.operating };
+        let condition =
+            Condition { tripped: stored.tripped, operating: stored.operating, twist_lost: stored.twist_lost };
         Self { overrides, condition, of_trip: stored.tripped && !stored.emergency_stop }
     }
 }
@@ -152,6 +159,12 @@ impl OverrideStore {
     #[must_use]
     pub fn was_operating(&self, unit: &str) -> bool {
         self.standing(unit).condition.operating
+    }
+
+    /// Whether the counter of a unit's cables had lost its place when its condition was noted last.
+    #[must_use]
+    pub fn had_lost_twist(&self, unit: &str) -> bool {
+        self.standing(unit).condition.twist_lost
     }
 
     /// Notes conditions of units, all that are new with one write. To be called again and again: what cannot be
@@ -249,9 +262,9 @@ fn lock(folder: &Path) -> Result<File, OverridesError> {
 mod tests {
     use super::*;
 
-    const TRIPPED: Condition = Condition { tripped: true, operating: false };
-    const OPERATING: Condition = Condition { tripped: false, operating: true };
-    const AT_REST: Condition = Condition { tripped: false, operating: false };
+    const TRIPPED: Condition = Condition { tripped: true, operating: false, twist_lost: false };
+    const OPERATING: Condition = Condition { tripped: false, operating: true, twist_lost: false };
+    const AT_REST: Condition = Condition { tripped: false, operating: false, twist_lost: false };
 
     #[test]
     fn a_stopped_unit_is_still_stopped_after_a_restart() {

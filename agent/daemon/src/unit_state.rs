@@ -221,6 +221,7 @@ mod tests {
             power_limit: Watts(5e6),
             individual_pitch: IndividualPitchStatus::Active,
             operating: true,
+            twist_lost: false,
         };
         UnitRecord {
             unit: 0,

@@ -159,6 +159,7 @@ impl TurbineSide {
                 .filter(|twist| twist.quality.is_usable())
                 .map(|twist| Radians(twist.value)),
             operating: self.controller.is_operating(),
+            twist_lost: self.controller.state().cables.is_lost(),
         };
         PlantCycle {
             record: PlantRecord::Turbine(record),

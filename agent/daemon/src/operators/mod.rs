@@ -158,7 +158,10 @@ impl Operators {
                 let PlantRecord::Turbine(turbine) = control.collector.unit(at)?.plant else { return None };
                 let tripped = !turbine.trips.is_empty();
                 let name = site.units.get(*position)?.name.as_str();
-                Some((name, Condition { tripped, operating: turbine.operating }))
+                Some((
+                    name,
+                    Condition { tripped, operating: turbine.operating, twist_lost: turbine.twist_lost },
+                ))
             })
         });
         note(&mut self.overrides, conditions);

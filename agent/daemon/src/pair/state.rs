@@ -180,6 +180,7 @@ fn condition(state: &UnitState) -> Option<Condition> {
         PlantState::Turbine(turbine) => Some(Condition {
             tripped: !turbine.controller.interlock.trips().is_empty(),
             operating: turbine.controller.operating,
+            twist_lost: turbine.controller.cables.is_lost(),
         }),
         PlantState::Vehicle(_) | PlantState::Der(_) | PlantState::Park(_) => None,
     }

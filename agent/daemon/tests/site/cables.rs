@@ -5,8 +5,10 @@ use sim_devices::registers::YAW_RATE_CMD;
 use sim_devices::{PlcConfig, TurbinePlc};
 use sim_plants::{RotorSurface, SensorFault, Signal, Turbine, TurbinePlantParameters, Wind};
 
-use crate::agent::{Site, until};
+use crate::agent::{Site, WITHIN, until};
+use crate::broker;
 use crate::field::Field;
+use crate::operator::Operator;
 
 /// A normal stop takes the blades to feather at 3 deg/s and the torque to zero in 20 s.
 const STOPPED_WITHIN: std::time::Duration = std::time::Duration::from_secs(90);
@@ -54,4 +56,33 @@ fn a_turbine_whose_cables_cannot_be_watched_says_so() {
     });
     field.look(0, |plc| plc.sensors_mut().set_fault(Signal::CableTwist, None));
     agent.until("it is gone", |report| report.units[0].degraded.is_empty());
+}
+
+#[test]
+fn a_counter_that_has_lost_its_place_is_not_believed_by_the_next_agent_either() {
+    let (field, broker) = (field(100.0), broker());
+    let site = Site::over(&field.addresses()).with_broker(&broker.url());
+    let mut agent = site.start();
+    agent.until_all_run();
+    let jumps = Some(SensorFault::Offset(Radians::from_degrees(300.0).get()));
+    field.look(0, |plc| plc.sensors_mut().set_fault(Signal::CableTwist, jumps));
+    let in_doubt = |report: &agent_status::Report| !report.units[0].degraded.is_empty();
+    agent.until("it jumped", in_doubt);
+    until("it is on disk", WITHIN, || {
+        std::fs::read_to_string(site.folder().join("state/overrides.json"))
+            .ok()?
+            .contains("\"twist_lost\": true")
+            .then_some(())
+    });
+    agent.kill();
+
+    let agent = site.start();
+    agent.until("the next agent takes over the doubt", in_doubt);
+    agent.until_all_run();
+    assert!(in_doubt(&agent.report()));
+    agent.until("the agent is connected", |report| report.mqtt.as_ref().is_some_and(|mqtt| mqtt.connected));
+    let mut operator = Operator::at(&broker);
+    let id = operator.command("WT01", "reset", &serde_json::json!({}), 30);
+    operator.expect(&id, &["accepted", "executed"]);
+    agent.until("a person has looked at it", |report| !in_doubt(report));
 }

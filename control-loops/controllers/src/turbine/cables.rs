@@ -74,6 +74,17 @@ impl CableWatch {
     pub const NEW: Self =
         Self { expected: None, doubted_for: Duration::ZERO, lost: false, due: false, reset: false };
 
+    /// Whether the counter has lost its place: it is not believed before a reset.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// A predecessor has found that the counter had lost its place, and nobody has looked at it since.
+    pub(super) const fn resume_lost(&mut self) {
+        self.lost = true;
+    }
+
     /// Whether the turbine has to stand until the cables are untwisted.
     pub(super) const fn is_due(&self) -> bool {
         self.due

@@ -148,6 +148,12 @@ impl TurbineController {
         self.state.interlock.expect_normal_device();
     }
 
+    /// For a controller whose predecessor did not believe the counter of the cables' twist when it ended, and has left
+    /// nothing else: it is not believed before a reset.
+    pub const fn resume_lost_twist(&mut self) {
+        self.state.cables.resume_lost();
+    }
+
     /// Takes mode, pitch and torque from measurements, so that a turning turbine goes on without a
     /// bump. What the interlock has latched stays latched. Does nothing while speed or pitch is unknown.
     pub fn reseed(&mut self, inputs: &TurbineInputs) {

@@ -117,7 +117,7 @@ impl Reader<'_> {
             ));
         };
         let direction = column("wind_dir_deg");
-        let mut rows = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
         for (line, row) in lines {
             let field = |at: usize| row.split(',').nth(at).unwrap_or("");
             let direction_deg = match direction {
