@@ -76,6 +76,8 @@ pub struct Executive<B> {
     records_dropped: u64,
     pair: Option<Pair>,
     fleet: Option<CycleFleet>,
+    /// Position of the park, if there is one.
+    park: Option<usize>,
 }
 
 /// The other node, as the cycle sees it.
@@ -107,6 +109,7 @@ impl<B: Bus> Executive<B> {
         Self {
             settings,
             bus,
+            park: units.iter().position(Unit::is_park),
             units,
             plan,
             shelf: Shelf::default(),
@@ -181,6 +184,7 @@ impl<B: Bus> Executive<B> {
         };
         let stops = self.mode != GroupMode::Running;
         let mut record = self.blank_record(tick, rules);
+        self.open_park(now, rules, stops);
         let wake = self.plan.wake.as_ref();
         for at in 0..self.units.len() {
             let Some((others, [unit, ..])) = self.units.split_at_mut_checked(at) else { break };
@@ -215,6 +219,15 @@ impl<B: Bus> Executive<B> {
         let next = self.turn + REPORTS_PER_CYCLE;
         self.turn = if next < self.units.len() { next } else { 0 };
         record
+    }
+
+    /// Lets a park say, before its turbines step, whether they may run at all.
+    fn open_park(&mut self, now: Instant, rules: u8, stops: bool) {
+        let Some(at) = self.park else { return };
+        let demand = self.plan.demand(at, now, rules);
+        if let Some((turbines, [park, ..])) = self.units.split_at_mut_checked(at) {
+            park.open(turbines, &demand, stops);
+        }
     }
 
     /// Takes messages about plans, and changes over if it is time, as long as what is left over can be sent back.

@@ -1,5 +1,6 @@
 //! One unit: its device, what operators left standing, and what it is.
 
+use control_loops_controllers::turbine::RunRequest;
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
 use hal_units::{Duration, Instant, Radians, Watts};
 
@@ -172,6 +173,17 @@ impl Unit {
         }
     }
 
+    pub(crate) fn is_park(&self) -> bool {
+        matches!(self.plant, Plant::Park(_))
+    }
+
+    /// As a park, lets its turbines run or stops them.
+    pub(crate) fn open(&mut self, turbines: &mut [Self], plan: &PlanDemand, group_stops: bool) {
+        let Plant::Park(park) = &self.plant else { return };
+        let demand = self.overrides.over(plan, group_stops, false);
+        park.open(turbines, demand.request == RunRequest::Run, demand.emergency_stop);
+    }
+
     /// One step of the controller under its demand.
     /// `others` are the units before it in the group: those of a park.
     pub(crate) fn step(
@@ -188,7 +200,7 @@ impl Unit {
             Plant::Turbine(turbine) => turbine.step(self.share.within(demand), dt),
             Plant::Vehicle(vehicle) => vehicle.step(self.overrides, group_stops, reset, dt),
             Plant::Der(der) => der.step(demand, dt),
-            Plant::Park(park) => park.step(others, (demand, self.overrides.emergency_stop), wake, dt),
+            Plant::Park(park) => park.step(others, demand, wake, dt),
         }
     }
 

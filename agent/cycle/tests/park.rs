@@ -303,6 +303,15 @@ fn a_park_that_is_stopped_stops_its_turbines_and_lets_them_go_on_when_it_runs_ag
 }
 
 #[test]
+fn a_park_that_is_not_to_run_lets_no_turbine_run_from_the_first_cycle_on() {
+    let mut stopped = plan(9.0);
+    stopped.demands[PARK].request = Request::Stop;
+    let mut site = Site::under(stopped);
+    site.cycles(1);
+    assert_eq!(site.modes(), [ModeName::NormalStop; 3]);
+}
+
+#[test]
 fn an_emergency_stop_of_the_park_is_one_of_each_turbine_and_each_is_reset_by_itself() {
     let mut site = Site::at(9.0);
     site.seconds(2);

@@ -3,8 +3,8 @@
 //! # Model
 //!
 //! A park stands behind its turbines in the group's order. In each cycle it looks at what they made of theirs, steps
-//! its dispatch, and leaves each of them a [`Share`]: how much it may give, and whether it may run at all. A turbine
-//! heeds it from the next cycle on. The shares are part of the turbines' states, so a standby that takes over goes on
+//! its dispatch, and leaves each of them a [`Share`]: how much it may give from the next cycle on. Whether they may run at
+//! all it says before they step. The shares are part of the turbines' states, so a standby that takes over goes on
 //! from those that are in force.
 
 mod binding;
@@ -138,11 +138,21 @@ impl ParkSide {
         self.sums = sums;
     }
 
+    /// Whether its turbines may run at all in this cycle.
+    pub(crate) fn open(&self, turbines: &mut [Unit], runs: bool, emergency_stop: bool) {
+        for at in &self.members {
+            if let Some(unit) = turbines.get_mut(*at) {
+                let share = unit.share_mut();
+                (share.runs, share.emergency_stop) = (runs, emergency_stop);
+            }
+        }
+    }
+
     /// One cycle, behind its turbines.
     pub(crate) fn step(
         &mut self,
         units: &mut [Unit],
-        (demand, emergency_stop): (TurbineDemand, bool),
+        demand: TurbineDemand,
         wake: Option<&WakeTable>,
         dt: Duration,
     ) {
@@ -168,7 +178,6 @@ impl ParkSide {
             if !runs {
                 share.limit = Watts(f64::INFINITY);
             }
-            (share.runs, share.emergency_stop) = (runs, emergency_stop);
             share.given_j += report.power.get().max(0.0) * dt.as_secs_f64();
         }
     }
