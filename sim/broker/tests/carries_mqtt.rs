@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
@@ -124,6 +124,32 @@ fn connected(broker: &EmbeddedBroker, level: u8, client_id: &str) -> TcpStream {
     stream.read_exact(&mut first_byte).unwrap_or_else(|error| panic!("{client_id} is not answered: {error}"));
     assert_eq!(first_byte, [0x20], "{client_id}");
     stream
+}
+
+/// The kernel takes up to 40 ms to acknowledge what somebody hears who speaks now and then, and what the broker says must not
+/// wait for that.
+#[test]
+fn a_message_that_follows_another_one_soon_is_not_held_back() {
+    let broker = broker();
+    let mut subscriber = connected(&broker, 4, "subscriber");
+    subscriber.read_exact(&mut [0; 3]).unwrap();
+    subscriber.write_all(&[0x82, 6, 0, 1, 0, 1, b't', 0]).unwrap();
+    subscriber.read_exact(&mut [0; 5]).unwrap();
+    let mut publisher = connected(&broker, 4, "publisher");
+    publisher.set_nodelay(true).unwrap();
+    let publish = [0x30, 5, 0, 1, b't', b'o', b'n'];
+    let mut took = Vec::new();
+    for _ in 0..101 {
+        publisher.write_all(&publish).unwrap();
+        std::thread::sleep(Duration::from_millis(3));
+        let sent = Instant::now();
+        publisher.write_all(&publish).unwrap();
+        subscriber.read_exact(&mut [0; 14]).unwrap();
+        took.push(sent.elapsed());
+        subscriber.write_all(&[0x30, 5, 0, 1, b'u', b'o', b'n']).unwrap();
+    }
+    took.sort();
+    assert!(took[50] < Duration::from_millis(20), "{took:?}");
 }
 
 /// The broker behind the front, left alone with that, mixes connections up and breaks down for good.
