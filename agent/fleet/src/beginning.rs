@@ -215,7 +215,7 @@ impl SiteFleet {
             }
         }
         if self.is_any_sent_on(now) {
-            return Some(Step { messages: self.due(now, wall), ..Step::default() });
+            return Some(Step { messages: self.seals(now, wall), ..Step::default() });
         }
         if self.sent_on.take().is_some() {
             self.settling = None;
@@ -224,7 +224,7 @@ impl SiteFleet {
         }
         let mut messages: Vec<Outgoing> =
             self.talks.iter_mut().filter_map(|talk| talk.settle(now, wall)).collect();
-        messages.extend(self.due(now, wall));
+        messages.extend(self.seals(now, wall));
         let recall_drives = self.talks.iter().any(|talk| matches!(talk, Talk::Drive(_)));
         Some(Step { messages, routes: Vec::new(), recall_drives })
     }

@@ -29,8 +29,9 @@ use crate::places::Places;
 use crate::underway::Underway;
 use crate::whereabouts::{ON_NODE_METERS, meters_off, node_of};
 
-/// What is not echoed after so long is sent again: three round trips over a slow radio link.
-const RESEND_AFTER: Duration = Duration::from_millis(60);
+/// What is not echoed after so long is sent again: longer than nearly each round trip over a slow radio link, of 20 ms each
+/// way, takes.
+const RESEND_AFTER: Duration = Duration::from_millis(55);
 /// An order that was rejected is tried again after so long, twice as long after each time that it is again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The most doublings: half a minute.
@@ -82,6 +83,8 @@ pub(crate) enum Found {
         after: Duration,
         /// The transport order that it was sent for.
         order: Option<u64>,
+        /// It has another order since, which could not be told before that.
+        owed: bool,
     },
 }
 
@@ -104,6 +107,8 @@ pub(crate) struct Conversation {
     task: Option<TaskReport>,
     gave_up: Option<u32>,
     sent: Option<(Instant, Option<u64>)>,
+    /// It has an order that it can be told once it has echoed what was sent last.
+    owed: bool,
     node: Option<(Node, Heading)>,
     /// How far it is from the place that it has reached last, in metres; zero if it does not say where it is.
     off_place_meters: f64,
@@ -143,6 +148,7 @@ impl Conversation {
             task: None,
             gave_up: None,
             sent: None,
+            owed: false,
             node: None,
             off_place_meters: 0.0,
             header: None,
@@ -192,6 +198,7 @@ impl Conversation {
         self.dialogue = Dialogue::new(self.address.clone(), Limits::default(), RESEND_AFTER);
         self.state = state.clone();
         (self.task, self.gave_up, self.sent, self.adopt) = (None, None, None, true);
+        self.owed = false;
         (self.begin, self.begin_names) = (Begin::Done, false);
     }
 
@@ -303,7 +310,8 @@ impl Conversation {
             Event::Took(_) => {
                 self.rejected.0 = 0;
                 let (at, order) = self.sent.take()?;
-                return Some(Found::Echo { after: now.since(at), order });
+                let owed = std::mem::take(&mut self.owed);
+                return Some(Found::Echo { after: now.since(at), order, owed });
             }
             Event::Reached { sequence_id, .. } => {
                 if let Some(underway) = &self.state.underway {

@@ -190,7 +190,7 @@ impl DriveTalk {
             return None;
         }
         self.sent = None;
-        Some(Found::Echo { after: now.since(sent), order: Some(order) })
+        Some(Found::Echo { after: now.since(sent), order: Some(order), owed: false })
     }
 
     /// The place that it has reached last, and whether that is where it stands: between two places it needs both.

@@ -174,6 +174,8 @@ pub struct SiteFleet {
     pub(crate) bystanders: Vec<Bystander>,
     /// The last words of persons about loads that were heeded, each by its name: none is heeded twice.
     pub(crate) heeded: Vec<u64>,
+    /// A vehicle has taken what kept it from being told of its order.
+    step_wanted: bool,
     /// Memory for states.
     scratch: Option<FleetState>,
     way: Way,
@@ -225,6 +227,7 @@ impl SiteFleet {
             lost: Vec::new(),
             bystanders: Vec::new(),
             heeded: Vec::new(),
+            step_wanted: false,
             scratch: None,
             way: Way::default(),
         })
@@ -272,6 +275,7 @@ impl SiteFleet {
         let Some(Talk::Vda(conversation)) = self.talks.get_mut(at) else { return };
         match conversation.hear(now, kind, text, &self.places) {
             Ok(found) => {
+                self.step_wanted |= matches!(found, Some(Found::Echo { owed: true, .. }));
                 self.take_echo(now, found);
                 if kind == Topic::State {
                     self.take_report(at);
@@ -429,6 +433,7 @@ impl SiteFleet {
             return Step::default();
         }
         self.steps += 1;
+        self.step_wanted = false;
         if let Some(said) = self.settle(now, wall) {
             return said;
         }
@@ -453,13 +458,35 @@ impl SiteFleet {
                 step.say(at, told);
             }
         }
-        step.messages.extend(self.due(now, wall));
+        step.messages.extend(self.seals(now, wall));
         step
     }
 
-    /// What vehicles have not echoed in time, and what makes them refuse another master.
-    pub(crate) fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
-        self.talks.iter_mut().flat_map(|talk| talk.due(now, wall)).collect()
+    /// Whether a step has more to say now than it would have had before: a vehicle has an order, and has just taken
+    /// what it was told before that.
+    #[must_use]
+    pub fn is_step_wanted(&self) -> bool {
+        self.leads && self.step_wanted
+    }
+
+    /// What makes vehicles refuse another master.
+    pub(crate) fn seals(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        self.talks.iter_mut().filter_map(|talk| talk.seal(now, wall)).collect()
+    }
+
+    /// When [`SiteFleet::resend`] has something to say, if nothing comes before.
+    #[must_use]
+    pub fn next_resend(&self) -> Option<Instant> {
+        if self.leads { self.talks.iter().filter_map(Talk::next_resend).min() } else { None }
+    }
+
+    /// What vehicles have not echoed in time. It is to be said between steps, once all that they have brought about has left:
+    /// whoever would go on knows it then.
+    pub fn resend(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        if !self.leads {
+            return Vec::new();
+        }
+        self.talks.iter_mut().flat_map(|talk| talk.resend(now, wall)).collect()
     }
 
     /// The granted way of a vehicle, into the scratch; false if it has none.

@@ -171,10 +171,26 @@ impl Talk {
         }
     }
 
-    /// What has waited too long for its echo. A route cannot be lost.
-    pub(crate) fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+    /// What makes a vehicle refuse another master.
+    pub(crate) fn seal(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
         match self {
-            Self::Vda(conversation) => conversation.due(now, wall),
+            Self::Vda(conversation) => conversation.seal(now, wall),
+            Self::Drive(_) => None,
+        }
+    }
+
+    /// See [`Conversation::next_resend`]. A route cannot be lost.
+    pub(crate) fn next_resend(&self) -> Option<Instant> {
+        match self {
+            Self::Vda(conversation) => conversation.next_resend(),
+            Self::Drive(_) => None,
+        }
+    }
+
+    /// See [`Conversation::resend`].
+    pub(crate) fn resend(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        match self {
+            Self::Vda(conversation) => conversation.resend(now, wall),
             Self::Drive(_) => Vec::new(),
         }
     }

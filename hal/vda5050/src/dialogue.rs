@@ -39,6 +39,13 @@ pub(crate) struct Course {
     pub(crate) arrived: bool,
 }
 
+impl Course {
+    /// Whether its last message waits for its echo.
+    pub(crate) fn waits(&self) -> bool {
+        self.echoed != Some(self.order.order_update_id)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Waiting {
     pub(crate) action: Action,
@@ -126,7 +133,7 @@ impl Dialogue {
     /// Whether the vehicle has the last message of the order under way.
     #[must_use]
     pub fn is_echoed(&self) -> bool {
-        self.course.as_ref().is_some_and(|course| course.echoed == Some(course.order.order_update_id))
+        self.course.as_ref().is_some_and(|course| !course.waits())
     }
 
     /// The order under way: the last message of it.
@@ -195,7 +202,7 @@ impl Dialogue {
         if self.instant.iter().any(|waiting| waiting.cancels) {
             return Err(Refusal::Cancelling);
         }
-        if course.echoed != Some(course.order.order_update_id) {
+        if course.waits() {
             return Err(Refusal::NotEchoed);
         }
         let stitch = course.order.last_released().ok_or(Refusal::Fault(OrderFault::NoNodes))?;

@@ -100,8 +100,6 @@ impl Dialogue {
     /// Whether whatever another master has sent of the order under way is refused by the vehicle.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        let echoed =
-            |course: &Course| course.echoed.is_some() && course.echoed == Some(course.order.order_update_id);
-        !self.unsealed && self.course.as_ref().is_none_or(echoed)
+        !self.unsealed && self.course.as_ref().is_none_or(|course| !course.waits())
     }
 }

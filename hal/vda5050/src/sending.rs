@@ -28,10 +28,15 @@ impl Sent {
     /// Another master has sent it, or nobody: it is due.
     pub(crate) const NOT_BY_US: Self = Self { at: Instant::ZERO, times: 0 };
 
+    /// When it has waited too long for its echo.
+    fn late_at(self, after: Duration) -> Instant {
+        let doublings = self.times.saturating_sub(EVEN_RESENDS).min(DOUBLINGS_MAX);
+        if self.times == 0 { self.at } else { self.at + after * (1 << doublings) }
+    }
+
     /// Whether it has waited too long for its echo.
     fn is_late(self, now: Instant, after: Duration) -> bool {
-        let doublings = self.times.saturating_sub(EVEN_RESENDS).min(DOUBLINGS_MAX);
-        self.times == 0 || now.since(self.at) >= after * (1 << doublings)
+        now >= self.late_at(after)
     }
 
     fn again(&mut self, now: Instant) {
@@ -41,19 +46,37 @@ impl Sent {
 
 impl Dialogue {
     /// What has waited too long for its echo, to be sent again, and what seals a takeover.
+    pub fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        self.seal(now, wall).into_iter().chain(self.resend(now, wall)).collect()
+    }
+
+    /// When [`Dialogue::resend`] has something to say, if nothing comes before.
+    #[must_use]
+    pub fn next_resend(&self) -> Option<Instant> {
+        if !self.connected {
+            return None;
+        }
+        let order_after = self.order_resend_after();
+        let course = self.course.as_ref().filter(|course| course.waits());
+        let order = course.map(|course| course.sent.late_at(order_after));
+        let actions = self.instant.iter().filter(|waiting| !waiting.seen).map(|waiting| waiting.sent);
+        let sets = self.zone_sets.iter().map(|unheld| unheld.sent);
+        order.into_iter().chain(actions.chain(sets).map(|sent| sent.late_at(self.resend_after))).min()
+    }
+
+    /// What has waited too long for its echo, to be sent again with a new header; nothing else of the conversation
+    /// changes.
     ///
     /// It is sent again at even intervals at first, then at longer and longer ones, up to 32 times as long:
     /// somebody who does not hear is not shouted at.
-    pub fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+    pub fn resend(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
         let mut due = Vec::new();
         if !self.connected {
             return due;
         }
-        due.extend(self.seal_if_due(now, wall));
-        let after = self.resend_after.max(self.limits.order_interval);
-        let waits = |course: &&mut Course| course.echoed != Some(course.order.order_update_id);
-        let late = |course: &&mut Course| course.sent.is_late(now, after);
-        if let Some(course) = self.course.as_mut().filter(waits).filter(late) {
+        let after = self.order_resend_after();
+        let late = |course: &&mut Course| course.waits() && course.sent.is_late(now, after);
+        if let Some(course) = self.course.as_mut().filter(late) {
             course.sent.again(now);
             let order = course.order.clone();
             due.push(self.order_message(wall, &order));
@@ -80,11 +103,14 @@ impl Dialogue {
         due
     }
 
+    fn order_resend_after(&self) -> Duration {
+        self.resend_after.max(self.limits.order_interval)
+    }
+
     /// The first update under a new master, if it has none of its own yet: it changes nothing but the number.
-    fn seal_if_due(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
-        let course = self.course.as_ref().filter(|course| {
-            self.unsealed && self.takes_orders && course.echoed == Some(course.order.order_update_id)
-        })?;
+    pub fn seal(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
+        let is_due = self.unsealed && self.takes_orders();
+        let course = self.course.as_ref().filter(|course| is_due && !course.waits())?;
         if self.instant.iter().any(|waiting| waiting.cancels) {
             return None;
         }

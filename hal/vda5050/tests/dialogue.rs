@@ -351,6 +351,23 @@ fn somebody_who_does_not_hear_is_not_shouted_at() {
 }
 
 #[test]
+fn a_conversation_says_when_it_will_have_to_repeat_itself() {
+    let (mut dialogue, mut vehicle) = conversation(Version::V2, "a");
+    assert_eq!(dialogue.next_resend(), None);
+    let order = begin(&mut dialogue);
+    for due in [500, 1_000, 1_500, 2_500] {
+        assert_eq!(dialogue.next_resend(), Some(at(due)));
+        assert!(dialogue.resend(at(due - 1), wall()).is_empty());
+        assert_eq!(dialogue.resend(at(due), wall()).len(), 1);
+    }
+    vehicle.hears(&order);
+    dialogue.on_state(&vehicle.state()).unwrap();
+    assert_eq!(dialogue.next_resend(), None);
+    dialogue.cancel(at(3_000), wall()).unwrap();
+    assert_eq!(dialogue.next_resend(), Some(at(3_500)));
+}
+
+#[test]
 fn a_vehicle_is_not_sent_orders_faster_than_its_factsheet_says() {
     let limits = Limits { order_interval: Duration::from_secs(2), ..Limits::default() };
     let mut dialogue = Dialogue::new(address(Version::V2), limits, support::RESEND);

@@ -157,6 +157,8 @@ struct FleetLoop {
     fresh: Vec<FleetAnswer>,
     stepped: Instant,
     next_step: Instant,
+    /// When something may have to be said again, as after the last step.
+    resend_at: Option<Instant>,
     next_report: Instant,
     gone: bool,
 }
@@ -195,6 +197,7 @@ impl FleetLoop {
             unanswered: VecDeque::new(),
             fresh: Vec::new(),
             stepped: Instant::ZERO,
+            resend_at: None,
             next_step: Instant::ZERO,
             next_report: Instant::ZERO,
             gone: false,
@@ -226,7 +229,8 @@ impl FleetLoop {
     fn wait(&self) {
         let at = now();
         let next = if self.term.is_some() { self.next_step } else { at + STEP_PAUSE };
-        let wanted = if self.fresh.is_empty() { next } else { next.min(self.stepped + STEP_PAUSE) };
+        let wanted = if self.is_asked() { next.min(self.stepped + STEP_PAUSE) } else { next };
+        let wanted = self.next_resend(at).map_or(wanted, |resend| wanted.min(resend));
         let wanted = if self.drives.is_empty() { wanted } else { wanted.min(at + LOOK_INTERVAL) };
         let mut ready = Select::new();
         ready.recv(&self.requests);
@@ -265,6 +269,7 @@ impl FleetLoop {
         self.unanswered.clear();
         self.drives.forget();
         self.fresh.clear();
+        self.resend_at = None;
         self.term = term;
         match term {
             Some(epoch) => {
@@ -372,17 +377,41 @@ impl FleetLoop {
 
     fn lead(&mut self) {
         let at = now();
-        let asked = !self.fresh.is_empty() && at.since(self.stepped) >= STEP_PAUSE;
+        let asked = self.is_asked() && at.since(self.stepped) >= STEP_PAUSE;
         if at >= self.next_step || asked {
             self.step(at);
         }
         self.release();
+        self.resend();
+    }
+
+    /// Whether somebody waits for a step.
+    fn is_asked(&self) -> bool {
+        !self.fresh.is_empty() || self.fleet.is_step_wanted()
+    }
+
+    /// When something may have to be said again. What a step has brought about goes first.
+    fn next_resend(&self, at: Instant) -> Option<Instant> {
+        self.resend_at.filter(|_| self.pending.is_empty() && self.office.may_write(at))
+    }
+
+    /// Says again what the air has lost, when it is time and not at the next step only.
+    fn resend(&mut self) {
+        let at = now();
+        if self.next_resend(at).is_none_or(|due| at < due) {
+            return;
+        }
+        for Outgoing { topic, text } in self.fleet.resend(at, Timestamp::now()) {
+            self.link.send(&topic, text);
+        }
+        self.resend_at = self.fleet.next_resend();
     }
 
     fn step(&mut self, at: Instant) {
         self.stepped = at;
         self.next_step = at + self.rhythm;
         let said = self.fleet.step(at, Timestamp::now());
+        self.resend_at = self.fleet.next_resend();
         for (order, fault) in self.fleet.take_lost() {
             match fault {
                 Fault::Lost => tracing::error!(order, "its load is somewhere on its way: look for it"),

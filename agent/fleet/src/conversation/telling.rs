@@ -108,9 +108,19 @@ impl Conversation {
         underway.follow(order.order_update_id, first.sequence_id);
     }
 
-    /// What has waited too long for its echo.
-    pub(crate) fn due(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
-        self.dialogue.due(now, wall)
+    /// What makes the vehicle refuse another master.
+    pub(crate) fn seal(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
+        self.dialogue.seal(now, wall)
+    }
+
+    /// When [`Conversation::resend`] has something to say.
+    pub(crate) fn next_resend(&self) -> Option<Instant> {
+        self.dialogue.next_resend()
+    }
+
+    /// What has waited too long for its echo, and changes nothing that another node would have to know.
+    pub(crate) fn resend(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
+        self.dialogue.resend(now, wall)
     }
 
     fn cancel(&mut self, now: Instant, wall: Timestamp) -> Option<Outgoing> {
@@ -209,7 +219,10 @@ impl Conversation {
                 self.note_sent(next);
                 Some(outgoing)
             }
-            Err(refusal) => self.note_refusal(refusal),
+            Err(refusal) => {
+                self.owed = announces && refusal == Refusal::NotEchoed;
+                self.note_refusal(refusal)
+            }
         }
     }
 

@@ -83,6 +83,38 @@ fn takeovers_lose_and_double_nothing_of_vehicles_on_the_bus() {
 }
 
 #[test]
+fn an_order_that_the_air_has_lost_is_said_again_in_time_and_not_at_the_next_step() {
+    for after in 0..4 {
+        let mut site = Site::with_vehicles(1).over_a_radio(Duration::from_millis(20), 0);
+        site.seconds(3);
+        (0..after).for_each(|_| site.tick());
+        site.loss_percent = 100;
+        site.order();
+        (0..4).for_each(|_| site.tick());
+        site.loss_percent = 0;
+        site.seconds(1);
+        let echo = site.fleet.report("hall.json", true).echo;
+        // 55 ms until it is said again, 20 ms each way, and what the ticks of 10 ms add.
+        assert!(echo.samples == 1 && echo.max_us <= 120e3, "{echo:?}");
+    }
+}
+
+#[test]
+fn a_vehicle_that_had_not_echoed_yet_what_it_was_told_before_is_told_of_its_order_when_it_has() {
+    let mut site = Site::with_vehicles(1).over_a_radio(Duration::from_millis(90), 0);
+    site.seconds(3);
+    for round in 0..30 {
+        site.order();
+        let done = site.done();
+        site.until_done(done + 1, 300);
+        // On its way to where it waits.
+        (0..20 + 5 * round).for_each(|_| site.tick());
+    }
+    assert!(site.steps_asked > 0);
+    site.assert_in_order();
+}
+
+#[test]
 fn what_an_order_waits_for_a_vehicle_and_what_its_echo_takes_are_told_apart() {
     let mut site = Site::with_vehicles(1).over_a_radio(Duration::from_millis(20), 0);
     site.seconds(3);

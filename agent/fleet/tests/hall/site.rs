@@ -70,6 +70,8 @@ pub(crate) struct Site {
     pub(crate) delay: Duration,
     pub(crate) loss_percent: u64,
     ordered: u64,
+    /// Steps that were made earlier than the rhythm says.
+    pub(crate) steps_asked: u64,
     /// States that could be handed on, with the messages that had not left yet.
     pub(crate) last_state: Vec<u8>,
     /// It drives on, and nobody hears what it says.
@@ -130,6 +132,7 @@ impl Site {
             delay: Duration::ZERO,
             loss_percent: 0,
             ordered: 0,
+            steps_asked: 0,
             last_state: Vec::new(),
             mute: None,
         };
@@ -203,11 +206,16 @@ impl Site {
             let message = self.to_fleet.pop_front().unwrap();
             self.fleet.hear(self.now, "uagv", &message.topic, message.text.as_bytes());
         }
-        if self.now >= self.next_step {
+        if self.now >= self.next_step || self.fleet.is_step_wanted() {
+            self.steps_asked += u64::from(self.now < self.next_step);
             self.next_step = self.now + STEP;
             let step = self.fleet.step(self.now, wall);
             self.last_state = self.fleet.state();
             self.tell(step);
+        }
+        if self.fleet.next_resend().is_some_and(|due| due <= self.now) {
+            let messages = self.fleet.resend(self.now, wall);
+            self.tell(Step { messages, ..Step::default() });
         }
         while self.to_vehicles.front().is_some_and(|message| message.at <= self.now) {
             let OnItsWay { vehicle, topic, text, .. } = self.to_vehicles.pop_front().unwrap();
