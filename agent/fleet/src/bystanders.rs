@@ -26,12 +26,16 @@ pub(crate) struct Bystander {
     way: Vec<Node>,
     /// Its position when that was found, in metres; none if it has not said it.
     position: Option<[f64; 2]>,
+    /// Where it is sent on to: barred until it takes part.
+    next: Option<Node>,
+    /// The step in which it was.
+    pub(crate) sent_on: Option<u64>,
 }
 
 impl Bystander {
     /// One that may be anywhere on this way.
     pub(crate) fn on_way(vehicle: u16, way: Vec<Node>) -> Self {
-        Self { vehicle, nodes: way.clone(), way, position: None }
+        Self { vehicle, nodes: way.clone(), way, position: None, next: None, sent_on: None }
     }
 }
 
@@ -40,7 +44,7 @@ impl SiteFleet {
     pub(crate) fn can_take_part(&mut self, at: usize) -> bool {
         let vehicle = Vehicle(at as u16);
         let Some(talk) = self.talks.get(at) else { return false };
-        let known = self.bystanders.iter().position(|bystander| bystander.vehicle == vehicle.0);
+        let known = self.bystanders.iter().position(|bystander| usize::from(bystander.vehicle) == at);
         if self.controller.standing(vehicle) != Some(Standing::Absent) || talk.stands().is_some() {
             if let Some(bystander) = known.map(|known| self.bystanders.swap_remove(known)) {
                 self.bar(&bystander.nodes, &[]);
@@ -59,8 +63,9 @@ impl SiteFleet {
             }
             now.position = Some(position);
             now.nodes = self.places.near(position);
-            let way = now.way.iter().filter(|node| !now.nodes.contains(node)).copied();
-            now.nodes.extend(way.collect::<Vec<_>>());
+            let way = now.way.iter().copied().chain(now.next);
+            let way: Vec<_> = way.filter(|node| !now.nodes.contains(node)).collect();
+            now.nodes.extend(way);
             self.bar(before.as_ref().map_or(&[], |before| &before.nodes), &now.nodes);
         }
         self.bystanders.push(now);
@@ -71,6 +76,24 @@ impl SiteFleet {
     pub(crate) fn keep_clear_of(&mut self, bystander: Bystander) {
         self.bar(&[], &bystander.nodes);
         self.bystanders.push(bystander);
+    }
+
+    pub(crate) fn bystander(&self, at: usize) -> Option<&Bystander> {
+        self.bystanders.iter().find(|bystander| usize::from(bystander.vehicle) == at)
+    }
+
+    pub(crate) fn bystander_mut(&mut self, at: usize) -> Option<&mut Bystander> {
+        self.bystanders.iter_mut().find(|bystander| usize::from(bystander.vehicle) == at)
+    }
+
+    /// Bars the place to which a bystander is to be sent on.
+    pub(crate) fn keep_clear_for(&mut self, at: usize, next: Node) {
+        let Some(bystander) = self.bystander_mut(at) else { return };
+        bystander.next = Some(next);
+        if !bystander.nodes.contains(&next) {
+            bystander.nodes.push(next);
+            self.bar(&[], &[next]);
+        }
     }
 
     /// Bars these nodes instead of those; what is in both stays as it is, since each change makes others plan anew.

@@ -444,8 +444,11 @@ impl SiteFleet {
         let mut step = Step::default();
         for at in 0..self.talks.len() {
             let vehicle = Vehicle(at as u16);
-            if self.bystanders.iter().any(|bystander| bystander.vehicle == vehicle.0) {
+            if self.bystander(at).is_some() {
                 step.messages.extend(self.talks.get_mut(at).and_then(|talk| talk.settle(now, wall)));
+                if let Some(told) = self.send_bystander_on(now, wall, at) {
+                    step.say(at, told);
+                }
                 continue;
             }
             self.count_work(vehicle);

@@ -23,7 +23,7 @@ impl Conversation {
         next: Node,
         places: &Places,
     ) -> Option<Outgoing> {
-        let (last, _) = self.node?;
+        let (last, _) = self.node.filter(|_| now >= self.rejected.1)?;
         let id = self.next_name(wall);
         let nodes = [last.0, next.0];
         let parts = OrderParts {

@@ -2,6 +2,7 @@
 
 use agent_fleet::Fault;
 use hal_units::Duration;
+use hal_vda5050::EmergencyStop;
 use sim_vehicles::Happening;
 
 use crate::site::Site;
@@ -140,7 +141,6 @@ fn a_vehicle_on_the_bus_that_is_stopped_when_the_fleet_begins_is_not_driven_into
 
 #[test]
 fn a_vehicle_on_the_air_that_is_stopped_when_the_fleet_begins_is_not_driven_into() {
-    use hal_vda5050::EmergencyStop;
     for at in 0..6 {
         one_is_stopped_from_the_start(Site::with_vehicles(6), |site, stopped| {
             let stop = if stopped { EmergencyStop::Manual } else { EmergencyStop::None };
@@ -243,6 +243,55 @@ fn vehicles_that_stand_between_two_places_are_sent_on_before_anybody_takes_part(
         site.seconds(300);
         assert_eq!(site.yard.collisions(), 0, "after {after} s: {:?}", site.yard.nearest());
     }
+}
+
+/// One is stopped while a node begins anew, and released when the others take part already. Whether it stood between two
+/// places.
+fn one_is_released_late(mut site: Site, at: usize, after: u32, stop: impl Fn(&mut Site, bool)) -> bool {
+    site.seconds(3);
+    (0..20).for_each(|_| site.order());
+    site.seconds(after);
+    stop(&mut site, true);
+    site.seconds(2);
+    let state = site.last_state.clone();
+    site.begins_anew(&state);
+    site.seconds(40);
+    let here = site.truth(at);
+    let place = site.hall.nearest([here.x, here.y]).unwrap();
+    stop(&mut site, false);
+    site.seconds(60);
+    let report = site.fleet.report("hall.json", true);
+    assert!(report.degraded.is_empty(), "all take part, {after} s: {:?}", report.degraded);
+    site.seconds(300);
+    assert_eq!(site.yard.collisions(), 0, "after {after} s: {:?}", site.yard.nearest());
+    place.1 > 0.3
+}
+
+#[test]
+fn a_vehicle_on_the_air_that_stood_between_two_places_takes_part_when_it_is_released() {
+    let between = (5..25).map(|after| {
+        one_is_released_late(Site::with_vehicles(6), 2, after, |site, stopped| {
+            let stop = if stopped { EmergencyStop::Manual } else { EmergencyStop::None };
+            site.vehicles[2].happen(Happening::EmergencyStop(stop));
+        })
+    });
+    let between = between.filter(|between| *between).count();
+    assert!(between >= 3, "{between} stood between two places");
+}
+
+#[test]
+fn a_vehicle_on_the_bus_that_stood_between_two_places_takes_part_when_it_is_released() {
+    let between = (5..25).map(|after| {
+        one_is_released_late(Site::with_mixed(3, 3), 4, after, |site, stopped| {
+            site.on_bus[1].protective_stop = stopped;
+            if !stopped {
+                site.seconds(1);
+                site.on_bus[1].reset();
+            }
+        })
+    });
+    let between = between.filter(|between| *between).count();
+    assert!(between >= 3, "{between} stood between two places");
 }
 
 #[test]

@@ -244,6 +244,12 @@ impl Site {
         self.yard.see(truths);
     }
 
+    /// Where a vehicle truly is.
+    pub(crate) fn truth(&self, at: usize) -> Truth {
+        let on_bus = |at: usize| self.on_bus[at - self.vehicles.len()].truth();
+        *self.vehicles.get(at).map_or_else(|| on_bus(at), Vehicle::truth)
+    }
+
     pub(crate) fn seconds(&mut self, seconds: u32) {
         for _ in 0..seconds * 100 {
             self.tick();
