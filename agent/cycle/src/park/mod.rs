@@ -132,8 +132,8 @@ impl ParkSide {
             sums.complete &= power.is_some();
             let power = power.unwrap_or_default();
             *report = TurbineReport { available, power, weight, wear: unit.share().given_j / rated.max(1.0) };
-            sums.available = sums.available + available;
-            sums.given = sums.given + power;
+            sums.available += available;
+            sums.given += power;
         }
         self.sums = sums;
     }
