@@ -17,7 +17,7 @@ use crate::vehicle::{Cart, Duty, Standing};
 
 /// Most chargers and parking places.
 const PLACES_MAX: usize = 256;
-/// Distances kept beyond those of the orders that are looked at together.
+/// Distances kept beyond those of the places and of the orders that are looked at together.
 const DISTANCES_SPARE: usize = 16;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
@@ -30,10 +30,8 @@ pub struct FleetController {
     pub(crate) book: Book,
     pub(crate) places: Box<[Place]>,
     pub(crate) traffic: Traffic,
-    /// To where orders begin.
+    /// To where orders begin, and to chargers and parking places.
     pub(crate) distances: Distances,
-    /// To chargers and parking places.
-    pub(crate) place_distances: Distances,
     pub(crate) matching: Matching,
     pub(crate) events: Events,
     pub(crate) clock: Clock,
@@ -93,8 +91,7 @@ impl FleetController {
         let traffic_setup = control_loops_fleet::Setup { rings: false, ..setup.traffic };
         let planner = Planner::with_absent(graph, &starts, traffic_setup).map_err(SetupError::Planner)?;
         let window = setup.window_orders.min(setup.orders_max);
-        let distances = Distances::new(&planner, 2 * window + DISTANCES_SPARE);
-        let place_distances = Distances::new(&planner, places.len().max(1));
+        let distances = Distances::new(&planner, 2 * window + places.len() + DISTANCES_SPARE);
         Ok(Self {
             setup,
             fixed: vehicles.into(),
@@ -102,7 +99,6 @@ impl FleetController {
             book: Book::new(setup.orders_max),
             places,
             distances,
-            place_distances,
             matching: Matching::new(2 * window, vehicles.len()),
             traffic: Traffic::new(planner, setup.ahead, setup.patience, setup.stall_after),
             events: Events::new(4 * vehicles.len() + 2 * setup.orders_max),

@@ -131,8 +131,8 @@ impl FleetController {
             if place.kind != kind || taken {
                 continue;
             }
-            let Self { place_distances, traffic, .. } = self;
-            let Some(steps) = place_distances.from_vehicle(traffic.planner(), vehicle, place.node) else {
+            let Self { distances, traffic, .. } = self;
+            let Some(steps) = distances.from_vehicle(traffic.planner(), vehicle, place.node) else {
                 continue;
             };
             if best.is_none_or(|best| (steps, index) < best) {

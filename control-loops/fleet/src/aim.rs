@@ -1,13 +1,13 @@
 //! Where one vehicle wants to be now, and what it still costs from a state.
 
-use crate::field::UNREACHABLE;
+use crate::field::{Field, UNREACHABLE};
 use crate::graph::{Node, UNIT};
 use crate::search::Scene;
 use crate::yard::Yard;
 
 /// A vehicle's goal; for one in a dead end that is not its own, the way out; for an idle one, anywhere.
 pub(crate) struct Aim<'a> {
-    field: &'a [u16],
+    field: Field<'a>,
     yard: &'a Yard,
     goal: Option<Node>,
     leaves: bool,
@@ -40,7 +40,7 @@ impl<'a> Aim<'a> {
         if self.goal.is_none() {
             return Some(0);
         }
-        let cost = self.field.get(state as usize).copied().unwrap_or(UNREACHABLE);
+        let cost = self.field.at(state);
         (cost != UNREACHABLE).then_some(u32::from(cost))
     }
 }

@@ -20,6 +20,8 @@ pub struct Distances {
     /// One for each slot, and a last one for questions beyond what is closed because of vehicles.
     fields: Fields,
     slots: Store<Slot>,
+    /// Where the distances to each node are if they are there.
+    slot_of: Store<u16>,
     clock: u32,
 }
 
@@ -30,7 +32,8 @@ impl Distances {
         let empty = Slot { to: None, closings: 0, used: 0 };
         let count = count.clamp(1, u16::MAX as usize - 1);
         let fields = Fields::new(&planner.graph, planner.setup.motion, count + 1);
-        Self { fields, slots: Store::new(count, empty), clock: 0 }
+        let slot_of = Store::new(planner.graph.nodes(), 0);
+        Self { fields, slots: Store::new(count, empty), slot_of, clock: 0 }
     }
 
     /// Steps from where a vehicle will be at the end of its released way to a node; `None` if no way leads
@@ -78,7 +81,8 @@ impl Distances {
             return None;
         }
         self.clock = self.clock.wrapping_add(1);
-        let known = (0..self.slots.len()).find(|slot| self.slots.at(*slot).to == Some(to));
+        let known = usize::from(self.slot_of.at(to.0 as usize));
+        let known = Some(known).filter(|slot| self.slots.at(*slot).to == Some(to));
         let age = |slot: &usize| {
             let kept = self.slots.at(*slot);
             (kept.to.is_none(), self.clock.wrapping_sub(kept.used))
@@ -88,6 +92,7 @@ impl Distances {
         if !fresh {
             self.fields.compute(&planner.graph, slot as u16, to, |arc, _| planner.arc_cost.at(arc as usize));
         }
+        self.slot_of.put(to.0 as usize, slot as u16);
         self.slots.put(slot, Slot { to: Some(to), closings: planner.closings, used: self.clock });
         Some(slot as u16)
     }

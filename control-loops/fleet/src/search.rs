@@ -39,12 +39,16 @@ pub(crate) struct Question<'a> {
     pub(crate) fixed: &'a dyn Fn(u16) -> bool,
 }
 
+/// What a search knows of a key.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    round: u32,
+    key: u32,
     cost: u32,
     before: u32,
+    closed: bool,
 }
+
+const UNSEEN: Seen = Seen { key: NONE, cost: NONE, before: NONE, closed: false };
 
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -53,13 +57,20 @@ struct Open {
     next: u32,
 }
 
+/// Most keys that one search comes to: what an expanded node offers, and the first one.
+const OFFERS_MAX: usize = EXPANSIONS_MAX as usize * (DEGREE_MAX + 3) + 16;
+const _: () = assert!(OFFERS_MAX <= u16::MAX as usize + 1);
+
 /// Memory of the search.
+///
+/// What is known of keys is a sparse set (Briggs and Torczon 1993, doi:10.1145/176454.176484): a search comes to a few
+/// of all keys, so for each there is only where it would stand among those that were seen, and nothing has to be cleared.
 #[derive(Debug, Clone)]
 pub(crate) struct Search {
-    round: u32,
     states: u32,
+    place: Store<u16>,
     seen: Store<Seen>,
-    closed: Store<u32>,
+    seen_len: usize,
     heads: Store<u32>,
     open: Store<Open>,
     used: u32,
@@ -75,15 +86,12 @@ impl Search {
         let states = graph.spots() as u32 * headings;
         let keys = states as usize * (steps + 1) * 2;
         Self {
-            round: 0,
             states,
-            seen: Store::new(keys, Seen { round: 0, cost: 0, before: NONE }),
-            closed: Store::new(keys, 0),
+            place: Store::new(keys, 0),
+            seen: Store::new(OFFERS_MAX, UNSEEN),
+            seen_len: 0,
             heads: Store::new(BUCKETS, NONE),
-            open: Store::new(
-                EXPANSIONS_MAX as usize * (DEGREE_MAX + 3) + 16,
-                Open { key: 0, cost: 0, next: NONE },
-            ),
+            open: Store::new(OFFERS_MAX, Open { key: 0, cost: 0, next: NONE }),
             used: 0,
             lowest: 0,
             highest: 0,
@@ -102,10 +110,11 @@ impl Search {
         self.offer(scene, &aim, 0, ask.start, reached, 0, NONE);
         let mut expansions = 0;
         while let Some((key, cost)) = self.next() {
-            if self.closed.at(key as usize) == self.round {
+            let seen = self.seen(key);
+            if seen.closed {
                 continue;
             }
-            self.closed.put(key as usize, self.round);
+            self.see(Seen { closed: true, ..seen });
             let state = (key / 2) % self.states;
             let step = (key / 2 / self.states) as usize;
             if step == steps {
@@ -123,18 +132,34 @@ impl Search {
     }
 
     fn begin(&mut self) {
-        if self.round == u32::MAX {
-            self.seen.fill(Seen { round: 0, cost: 0, before: NONE });
-            self.closed.fill(0);
-            self.round = 0;
-        }
-        self.round += 1;
+        self.seen_len = 0;
         for bucket in self.lowest..=self.highest.min(BUCKETS - 1) {
             self.heads.put(bucket, NONE);
         }
         self.used = 0;
         self.lowest = BUCKETS - 1;
         self.highest = 0;
+    }
+
+    /// What is known of a key; [`UNSEEN`] if nothing is.
+    #[inline]
+    fn seen(&self, key: u32) -> Seen {
+        let place = self.place.at(key as usize) as usize;
+        if place >= self.seen_len {
+            return UNSEEN;
+        }
+        let seen = self.seen.at(place);
+        if seen.key == key { seen } else { UNSEEN }
+    }
+
+    #[inline]
+    fn see(&mut self, seen: Seen) {
+        let key = seen.key as usize;
+        if self.seen(seen.key).key != seen.key {
+            self.place.put(key, self.seen_len as u16);
+            self.seen_len += 1;
+        }
+        self.seen.put(self.place.at(key) as usize, seen);
     }
 
     #[inline]
@@ -207,15 +232,15 @@ impl Search {
             return;
         }
         let key = ((step as u32 * self.states) + state) * 2 + u32::from(done);
-        let seen = self.seen.at(key as usize);
-        if seen.round == self.round && seen.cost <= cost {
+        let seen = self.seen(key);
+        if seen.key == key && seen.cost <= cost {
             return;
         }
         let bucket = (cost + to_go).saturating_sub(self.base) as usize;
         if bucket >= BUCKETS || self.used as usize >= self.open.len() {
             return;
         }
-        self.seen.put(key as usize, Seen { round: self.round, cost, before });
+        self.see(Seen { key, cost, before, ..seen });
         self.open.put(self.used as usize, Open { key, cost, next: self.heads.at(bucket) });
         self.heads.put(bucket, self.used);
         self.used += 1;
@@ -233,7 +258,7 @@ impl Search {
             }
             let Open { key, cost, next } = self.open.at(entry as usize);
             self.heads.put(self.lowest, next);
-            if self.seen.at(key as usize).cost == cost {
+            if self.seen(key).cost == cost {
                 return Some((key, cost));
             }
         }
@@ -248,7 +273,7 @@ impl Search {
                 break;
             }
             path.put((key / 2 / self.states) as usize, (key / 2) % self.states);
-            key = self.seen.at(key as usize).before;
+            key = self.seen(key).before;
         }
         path
     }
