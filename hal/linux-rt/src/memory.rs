@@ -146,6 +146,15 @@ pub fn check_group_limit(plan: &MemoryPlan, limit_bytes: Option<u64>) -> Result<
     if needed_bytes <= limit_bytes { Ok(()) } else { Err(MemoryError::Group { limit_bytes, needed_bytes }) }
 }
 
+/// Tells the allocator what it shall keep and what not. [`lock`] does the same; but large blocks that were taken before
+/// are in the heap, and stay there as locked holes when they are freed. Call it before the first of them.
+///
+/// # Errors
+/// None is known. False with a C library that has no such options.
+pub fn prepare_allocator(plan: &MemoryPlan) -> Result<bool, MemoryError> {
+    keep_memory_in_allocator(plan).map_err(with_limits)
+}
+
 /// Locks present and future memory, prefaults heap and stack, and reads the result back.
 ///
 /// Call it before the threads start: they inherit the locking of their stacks.
@@ -153,7 +162,7 @@ pub fn check_group_limit(plan: &MemoryPlan, limit_bytes: Option<u64>) -> Result<
 /// # Errors
 /// If the kernel refuses, or if what it did cannot be proved from `/proc/self/status`.
 pub fn lock(plan: &MemoryPlan) -> Result<MemoryReport, MemoryError> {
-    let allocator_keeps_memory = keep_memory_in_allocator(plan).map_err(with_limits)?;
+    let allocator_keeps_memory = prepare_allocator(plan)?;
     sys::lock_all_memory().map_err(with_limits)?;
     prefault_heap(plan.heap_bytes);
     prefault_stack(plan.stack_bytes);
