@@ -2,7 +2,8 @@
 //!
 //! A command is answered as accepted only after [`Journal::accept`] returned: the disk has it. One that is
 //! concluded is told to its issuer only after [`Journal::conclude`] returned. The log is rewritten from the
-//! gate's memory when it has doubled; what the gate has forgotten goes by that.
+//! gate's memory when it has doubled; what the gate has forgotten goes by that. A rewrite takes several times as long as
+//! a record, so it comes after an outcome: a command that is to be carried out does not wait for it.
 
 use jiff::Timestamp;
 
@@ -18,6 +19,8 @@ use crate::wire::{Reader, Writer};
 
 /// Bytes that the log may grow by, beyond doubling, before it is rewritten.
 const SLACK_BYTES: u64 = 64 * 1024;
+/// So many times what it may grow by is too much even before a command, as where none is ever concluded.
+const OVERGROWN: u64 = 4;
 
 const KIND_FLOOR: u8 = 1;
 const KIND_ISSUER: u8 = 2;
@@ -74,7 +77,8 @@ impl<S: Storage> Journal<S> {
         record: &CommandRecord,
         gate: &CommandGate,
     ) -> Result<(), LogError> {
-        let result = self.write(&encode_command(number, record, None), gate);
+        let overgrown = self.is_grown(OVERGROWN);
+        let result = self.write(&encode_command(number, record, None), gate, overgrown);
         if result.is_err() {
             // The disk may have it all the same: write what is true, without it.
             self.mend(gate).ok();
@@ -93,15 +97,22 @@ impl<S: Storage> Journal<S> {
         gate: &CommandGate,
     ) -> Result<(), LogError> {
         let record = write_outcome(Writer::of_kind(KIND_CONCLUDED).u64(number.0), Some(outcome)).finish();
-        self.write(&record, gate)
+        self.write(&record, gate, false)?;
+        if self.is_grown(1) { self.mend(gate) } else { Ok(()) }
     }
 
-    fn write(&mut self, record: &[u8], gate: &CommandGate) -> Result<(), LogError> {
-        if self.log.is_broken() || self.log.total_bytes() > 2 * self.bytes_after_rewrite + self.slack_bytes {
+    fn write(&mut self, record: &[u8], gate: &CommandGate, rewrites: bool) -> Result<(), LogError> {
+        if self.log.is_broken() || rewrites {
             self.mend(gate)?;
         }
         self.log.append(record)?;
         self.log.commit(Sync::Disk)
+    }
+
+    /// Whether the log has grown by so many times what it may.
+    const fn is_grown(&self, times: u64) -> bool {
+        let by = self.log.total_bytes().saturating_sub(self.bytes_after_rewrite);
+        by > times * (self.bytes_after_rewrite + self.slack_bytes)
     }
 
     /// Whether a write failed.

@@ -18,7 +18,12 @@ fn a_long_life_leaves_a_small_journal() {
         let judged =
             gate.judge(after_noon(issued_s), order.unit, order.name, order.payload().as_bytes(), reply());
         let Ok(Judgement::Admissible(record)) = judged else { panic!("{judged:?}") };
+        let segments = disk.clone().segments().unwrap();
         journal.accept(gate.next_number(), &record, &gate).unwrap();
+        assert!(
+            seq == 1 || disk.clone().segments().unwrap() == segments,
+            "command {seq} waits for a rewrite"
+        );
         let number = gate.admit(record);
         gate.conclude(number, Outcome::Executed(None)).unwrap();
         journal.conclude(number, &Outcome::Executed(None), &gate).unwrap();
