@@ -4,8 +4,8 @@ use crate::Failure;
 use crate::process::{cargo, run};
 use crate::workspace::Workspace;
 
-/// The package that measures.
-const PACKAGE: &str = "latency-tests-cli";
+/// The program that measures.
+const PROGRAM: &str = "takt-latency";
 
 /// Builds the instrument in release mode and runs all its probes with the given arguments; the report lies in
 /// `target/latency` afterwards.
@@ -16,10 +16,11 @@ pub fn latency(workspace: &Workspace, arguments: &[String]) -> Result<(), Failur
     let folder = workspace.root.join("target/latency");
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::new(format!("{}: {error}", folder.display()), ""))?;
-    // One of the probes starts the demo, and that the programs beside it.
-    run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    // One of the probes starts the demo, and that the programs beside it. Without a package's name both commands mean
+    // the whole workspace, with the same features: nothing is built twice.
+    run(cargo().args(["build", "--release", "--bins"]))?;
     run(cargo()
-        .args(["run", "--release", "--package", PACKAGE, "--", "all"])
+        .args(["run", "--release", "--bin", PROGRAM, "--", "all"])
         .arg("--html")
         .arg(folder.join("report.html"))
         .arg("--json")

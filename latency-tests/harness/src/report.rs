@@ -57,7 +57,7 @@ pub fn table(comparison: &Comparison) -> String {
     let stalls = compared.host_stalls_over_1ms;
     let _ = match stalls {
         Some(count) => writeln!(text, "stalls of the host over 1 ms: {count}"),
-        None => writeln!(text, "stalls of the host: not seen, no real-time probe ran"),
+        None => writeln!(text, "stalls of the host: not looked for, no real-time probe ran"),
     };
     text
 }
@@ -146,7 +146,7 @@ fn section(page: &mut String, comparison: &Comparison) {
         escaped(&comparison.title),
         escaped(&compared.load),
         compared.rounds,
-        compared.host_stalls_over_1ms.map_or_else(|| "not seen".to_owned(), |count| count.to_string())
+        compared.host_stalls_over_1ms.map_or_else(|| "not looked for".to_owned(), |count| count.to_string())
     );
     for turns in &comparison.contenders {
         let peer = compared.peers.get(&turns.name);
