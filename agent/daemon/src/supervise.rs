@@ -423,7 +423,7 @@ impl Watch<'_> {
                 let trips = record.plant.held_by();
                 tracing::info!(unit = name, mode = record.plant.mode(), ?trips, "unit");
                 if !trips.is_empty() {
-                    control.collector.note_trip(now(), name, &trips);
+                    control.collector.note_trip(name, &trips);
                 }
             }
         }
@@ -436,7 +436,7 @@ impl Watch<'_> {
         let asked = self.trace_asked.swap(false, Ordering::Relaxed);
         for control in &mut self.controls {
             if asked {
-                control.collector.ask_for_trace(now());
+                control.collector.ask_for_trace();
             }
             if let Some(trace) = control.collector.take_trace(now(), &self.site.name, end) {
                 traces.keep(trace);

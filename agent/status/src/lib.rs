@@ -52,7 +52,7 @@ pub struct Traces {
     pub folder: String,
     /// Written since the start.
     pub written: u64,
-    /// Occasions that were not written, because the last was too short ago or the disk too slow.
+    /// Occasions that were not written, because their cycles were gone before or the disk is too slow.
     pub passed_over: u64,
     /// The newest file.
     pub last: Option<String>,

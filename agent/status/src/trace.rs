@@ -87,6 +87,9 @@ pub struct KernelCounts {
     pub faults_major: u64,
     /// Time that the host gave the thread's core to somebody else, in steps of 10 ms.
     pub stolen_us: f64,
+    /// Time that the thread's core was in interrupts, in steps of 10 ms.
+    #[serde(default)]
+    pub interrupts_us: f64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

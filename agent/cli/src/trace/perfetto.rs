@@ -52,6 +52,7 @@ fn of_cycle(cycle: &TracedCycle, deadline_us: u64) -> Vec<Value> {
     }
     if let Some(kernel) = &cycle.kernel {
         events.push(counter("time on the run queue", kernel.run_queue_us));
+        events.push(counter("in interrupts", kernel.interrupts_us));
         events.push(counter("taken by the host", kernel.stolen_us));
     }
     events

@@ -163,6 +163,7 @@ fn worst(trace: &Trace) -> String {
         "QUEUE us",
         "SWITCHES",
         "FAULTS",
+        "IRQ us",
         "STOLEN us",
         "LATE",
     ];
@@ -173,6 +174,7 @@ fn worst(trace: &Trace) -> String {
                 format!("{:.0}", kernel.run_queue_us),
                 kernel.switches_involuntary.to_string(),
                 (kernel.faults_minor + kernel.faults_major).to_string(),
+                format!("{:.0}", kernel.interrupts_us),
                 format!("{:.0}", kernel.stolen_us),
             ]
         });

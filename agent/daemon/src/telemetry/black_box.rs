@@ -5,7 +5,8 @@
 //! A ring of fixed size takes every cycle. On an occasion (an overrun, the safe state, a trip, a request) it waits
 //! for what comes shortly after, then gives all that it holds. Occasions in the meantime belong to the same
 //! trace. A second trace comes at the earliest [`PAUSE`] after the first: who misses every deadline must not fill
-//! the disk.
+//! the disk. What happens before waits for it. At 100 Hz the ring holds as much as the pause is long, so nothing is
+//! without a trace; of faster cycles an occasion may be gone from the ring by then, and is counted.
 
 use std::collections::VecDeque;
 
@@ -17,8 +18,8 @@ use jiff::Timestamp;
 use super::collector::GroupFacts;
 use super::kernel::Counts;
 
-/// Cycles that are kept: 10 s at 100 Hz.
-const CYCLES: usize = 1_000;
+/// Cycles that are kept: 10 s at 100 Hz, and what passes until somebody looks.
+const CYCLES: usize = 1_024;
 /// Cycles that a trace waits for after its occasion.
 const CYCLES_AFTER: u32 = 100;
 /// Further occasions that are named in a trace.
@@ -60,8 +61,23 @@ struct Pending {
     why: String,
     cycle: u64,
     at: Timestamp,
-    more: Vec<String>,
+    /// Further occasions, each with its cycle.
+    more: Vec<(u64, String)>,
     cycles_left: u32,
+    /// Not complete before this.
+    not_before: Option<Instant>,
+}
+
+impl Pending {
+    fn is_complete(&self, now: Instant) -> bool {
+        self.cycles_left == 0 && self.not_before.is_none_or(|at| now >= at)
+    }
+
+    /// Occasions of which the cycles are gone that came before this one.
+    fn gone_before(&self, oldest: u64) -> u64 {
+        let cycles = self.more.iter().map(|(cycle, _)| *cycle).chain([self.cycle]);
+        cycles.filter(|cycle| *cycle < oldest).count() as u64
+    }
 }
 
 /// See the module's head.
@@ -79,7 +95,7 @@ impl BlackBox {
         Self { kept: VecDeque::with_capacity(CYCLES), pending: None, next_at: None, passed_over: 0 }
     }
 
-    /// Occasions of which there is no trace.
+    /// Occasions whose cycles were gone before a trace was made.
     pub(super) const fn passed_over(&self) -> u64 {
         self.passed_over
     }
@@ -110,17 +126,21 @@ impl BlackBox {
     }
 
     /// Something happened of which a trace is to be made.
-    pub(super) fn note(&mut self, now: Instant, occasion: Occasion, why: String) {
+    pub(super) fn note(&mut self, occasion: Occasion, why: String) {
+        let cycle = self.kept.back().map_or(0, |kept| kept.record.cycle);
+        let (at, more) = (Timestamp::now(), Vec::new());
+        let not_before = self.next_at.filter(|_| occasion != Occasion::Asked);
         match &mut self.pending {
-            Some(pending) if pending.more.len() < MORE_MAX => pending.more.push(why),
-            Some(_) => {}
-            None if occasion != Occasion::Asked && self.next_at.is_some_and(|at| now < at) => {
-                self.passed_over += 1;
+            Some(pending) => {
+                // Who asks does not wait.
+                pending.not_before = pending.not_before.and(not_before);
+                if pending.more.len() < MORE_MAX {
+                    pending.more.push((cycle, why));
+                }
             }
             None => {
-                let cycle = self.kept.back().map_or(0, |kept| kept.record.cycle);
-                let (at, more) = (Timestamp::now(), Vec::new());
-                self.pending = Some(Pending { occasion, why, cycle, at, more, cycles_left: CYCLES_AFTER });
+                let cycles_left = CYCLES_AFTER;
+                self.pending = Some(Pending { occasion, why, cycle, at, more, cycles_left, not_before });
             }
         }
     }
@@ -133,9 +153,10 @@ impl BlackBox {
         facts: &GroupFacts,
         end: bool,
     ) -> Option<Trace> {
-        let is_complete = |pending: &mut Pending| end || pending.cycles_left == 0;
-        let pending = self.pending.take_if(is_complete)?;
+        let pending = self.pending.take_if(|pending| end || pending.is_complete(now))?;
         self.next_at = Some(now + PAUSE);
+        let oldest = self.kept.front().map_or(0, |kept| kept.record.cycle);
+        self.passed_over += pending.gone_before(oldest);
         let origin = self.kept.front().map_or(Instant::ZERO, |kept| kept.record.scheduled_at);
         Some(Trace {
             format: FORMAT,
@@ -149,7 +170,7 @@ impl BlackBox {
             why: pending.why,
             at: pending.at.to_string(),
             cycle: pending.cycle,
-            more: pending.more,
+            more: pending.more.into_iter().map(|(_, why)| why).collect(),
             records_dropped: self.kept.back().map_or(0, |kept| kept.record.records_dropped),
             cycles: self.kept.iter().map(|kept| traced(kept, origin)).collect(),
         })
@@ -175,6 +196,7 @@ fn traced(kept: &Kept, origin: Instant) -> TracedCycle {
             faults_minor: counts.faults_minor,
             faults_major: counts.faults_major,
             stolen_us: us(counts.stolen),
+            interrupts_us: us(counts.interrupts),
         }),
         story: kept.story.clone(),
     }
@@ -230,13 +252,13 @@ mod tests {
         let mut black_box = BlackBox::new();
         run(&mut black_box, 0..5_000);
         black_box.tell(4_999, "cycle 4999: slow");
-        black_box.note(at_s(50), Occasion::Overrun, "cycle 4999: slow".to_owned());
+        black_box.note(Occasion::Overrun, "cycle 4999: slow".to_owned());
         run(&mut black_box, 5_000..5_099);
         assert_eq!(trace_of(&mut black_box, 51), None, "more is to come");
         run(&mut black_box, 5_099..5_100);
         let trace = trace_of(&mut black_box, 51).unwrap();
         let numbers: Vec<u64> = trace.cycles.iter().map(|cycle| cycle.cycle).collect();
-        assert_eq!(numbers, (4_100..5_100).collect::<Vec<_>>());
+        assert_eq!(numbers, (4_076..5_100).collect::<Vec<_>>());
         let told: Vec<u64> =
             trace.cycles.iter().filter(|cycle| cycle.story.is_some()).map(|cycle| cycle.cycle).collect();
         assert_eq!((trace.cycle, told), (4_999, vec![4_999]));
@@ -244,23 +266,48 @@ mod tests {
     }
 
     #[test]
-    fn who_misses_every_deadline_does_not_fill_the_disk() {
+    fn who_misses_every_deadline_does_not_fill_the_disk_and_every_miss_is_told() {
         let mut black_box = BlackBox::new();
+        let mut told = Vec::new();
         let mut traces = 0;
         for second in 0..60 {
-            run(&mut black_box, second * 100..(second + 1) * 100);
-            black_box.note(at_s(second), Occasion::Overrun, format!("second {second}"));
-            traces += u32::from(trace_of(&mut black_box, second).is_some());
+            let late = second * 100 + 50;
+            run(&mut black_box, second * 100..late + 1);
+            black_box.tell(late, &format!("second {second}"));
+            black_box.note(Occasion::Overrun, format!("second {second}"));
+            run(&mut black_box, late + 1..(second + 1) * 100);
+            if let Some(trace) = trace_of(&mut black_box, second + 1) {
+                traces += 1;
+                told.extend(trace.cycles.into_iter().filter_map(|cycle| cycle.story));
+            }
         }
+        told.dedup();
         assert!((5..=6).contains(&traces), "{traces}");
-        assert!(black_box.passed_over() > 40, "and it is said how many there were");
+        assert_eq!(told, (0..told.len()).map(|second| format!("second {second}")).collect::<Vec<_>>());
+        assert!(told.len() > 50, "{told:?}");
+        assert_eq!(black_box.passed_over(), 0);
+    }
+
+    #[test]
+    fn what_is_gone_from_the_ring_before_the_pause_is_over_is_counted() {
+        let mut black_box = BlackBox::new();
+        run(&mut black_box, 0..100);
+        black_box.note(Occasion::Overrun, "the first".to_owned());
+        run(&mut black_box, 100..200);
+        assert!(trace_of(&mut black_box, 1).is_some());
+        black_box.note(Occasion::Overrun, "the second".to_owned());
+        run(&mut black_box, 200..2_000);
+        assert_eq!(trace_of(&mut black_box, 10), None, "the pause is not over");
+        assert_eq!(trace_of(&mut black_box, 11).unwrap().why, "the second");
+        assert_eq!(black_box.passed_over(), 1);
     }
 
     #[test]
     fn who_asks_gets_a_trace_at_any_time() {
         let mut black_box = BlackBox::new();
         for second in 0..3 {
-            black_box.note(at_s(second), Occasion::Asked, "asked".to_owned());
+            black_box.note(Occasion::Overrun, "in the pause".to_owned());
+            black_box.note(Occasion::Asked, "asked".to_owned());
             run(&mut black_box, second * 100..(second + 1) * 100);
             assert!(trace_of(&mut black_box, second).is_some());
         }

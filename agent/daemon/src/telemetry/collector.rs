@@ -141,19 +141,19 @@ impl Collector {
         let is_safe = |record: &CycleRecord| matches!(record.mode, GroupMode::Safe { .. });
         if is_safe(&record) && !self.last.as_ref().is_some_and(is_safe) {
             let why = format!("cycle {}: safe state after too many misses in a row", record.cycle);
-            self.black_box.note(record.finished_at, Occasion::SafeState, why);
+            self.black_box.note(Occasion::SafeState, why);
         }
         self.last = Some(record);
     }
 
     /// Has a trace made of the last cycles and those that come now.
-    pub fn ask_for_trace(&mut self, now: Instant) {
-        self.black_box.note(now, Occasion::Asked, "somebody asked for it".to_owned());
+    pub fn ask_for_trace(&mut self) {
+        self.black_box.note(Occasion::Asked, "somebody asked for it".to_owned());
     }
 
     /// A unit was stopped by its interlocks.
-    pub fn note_trip(&mut self, now: Instant, unit: &str, trips: &[&str]) {
-        self.black_box.note(now, Occasion::Trip, format!("unit {unit} tripped: {}", trips.join(", ")));
+    pub fn note_trip(&mut self, unit: &str, trips: &[&str]) {
+        self.black_box.note(Occasion::Trip, format!("unit {unit} tripped: {}", trips.join(", ")));
     }
 
     /// The trace that is complete; at the `end` of the agent also one that is not.
@@ -161,7 +161,7 @@ impl Collector {
         self.black_box.take_trace(now, site, &self.facts, end)
     }
 
-    /// Occasions of which there is no trace.
+    /// Occasions whose cycles were gone before a trace was made.
     #[must_use]
     pub const fn traces_passed_over(&self) -> u64 {
         self.black_box.passed_over()
@@ -185,7 +185,7 @@ impl Collector {
         let sentence = miss::sentence(record, cause, skipped_after);
         tracing::warn!(group = %self.facts.name, "deadline missed: {sentence}");
         self.black_box.tell(record.cycle, &sentence);
-        self.black_box.note(record.finished_at, Occasion::Overrun, sentence.clone());
+        self.black_box.note(Occasion::Overrun, sentence.clone());
         if self.misses.len() == MISSES_KEPT {
             self.misses.remove(0);
         }

@@ -20,6 +20,8 @@ pub(super) struct Counts {
     pub(super) faults_major: u64,
     /// Time that the host gave its core to somebody else.
     pub(super) stolen: Duration,
+    /// Time that its core was in interrupts.
+    pub(super) interrupts: Duration,
 }
 
 impl Counts {
@@ -27,13 +29,15 @@ impl Counts {
     pub(super) fn now(thread_id: i32, core: Option<usize>) -> Self {
         let task = |file: &str| read_to_string(format!("/proc/self/task/{thread_id}/{file}")).ok();
         let (faults_minor, faults_major) = task("stat").and_then(|text| faults(&text)).unwrap_or_default();
-        let stolen = core.and_then(|core| stolen(&read_to_string("/proc/stat").ok()?, core));
+        let taken = core.and_then(|core| taken(&read_to_string("/proc/stat").ok()?, core));
+        let (interrupts, stolen) = taken.unwrap_or_default();
         Self {
             run_queue: task("schedstat").and_then(|text| run_queue(&text)).unwrap_or(Duration::ZERO),
             switches_involuntary: task("status").and_then(|text| switches(&text)).unwrap_or(0),
             faults_minor,
             faults_major,
-            stolen: stolen.unwrap_or(Duration::ZERO),
+            stolen,
+            interrupts,
         }
     }
 
@@ -45,6 +49,7 @@ impl Counts {
             faults_minor: self.faults_minor.saturating_sub(before.faults_minor),
             faults_major: self.faults_major.saturating_sub(before.faults_major),
             stolen: self.stolen.saturating_sub(before.stolen),
+            interrupts: self.interrupts.saturating_sub(before.interrupts),
         }
     }
 
@@ -56,6 +61,7 @@ impl Counts {
             faults_minor: self.faults_minor + other.faults_minor,
             faults_major: self.faults_major + other.faults_major,
             stolen: self.stolen.saturating_add(other.stolen),
+            interrupts: self.interrupts.saturating_add(other.interrupts),
         }
     }
 }
@@ -78,12 +84,13 @@ fn faults(stat: &str) -> Option<(u64, u64)> {
     Some((minor, major))
 }
 
-/// The eighth number of a core's line in `/proc/stat`.
-fn stolen(stat: &str, core: usize) -> Option<Duration> {
+/// In interrupts, hard and soft, and stolen: the sixth to the eighth number of a core's line in `/proc/stat`.
+fn taken(stat: &str, core: usize) -> Option<(Duration, Duration)> {
     let name = format!("cpu{core}");
     let line = stat.lines().find(|line| line.split_whitespace().next() == Some(name.as_str()))?;
-    let ticks: u32 = line.split_whitespace().nth(8)?.parse().ok()?;
-    Some(TICK * ticks)
+    let mut ticks = line.split_whitespace().skip(6).map(|ticks| ticks.parse::<u32>().ok());
+    let (hard, soft, stolen) = (ticks.next()??, ticks.next()??, ticks.next()??);
+    Some((TICK * hard.saturating_add(soft), TICK * stolen))
 }
 
 #[cfg(test)]
@@ -100,8 +107,8 @@ mod tests {
             Some(4)
         );
         let cores = "cpu  9 9 9 9 9 9 9 90 0 0\ncpu0 1 2 3 4 5 6 7 8 9 10\ncpu1 1 2 3 4 5 6 7 21 0 0\n";
-        assert_eq!(stolen(cores, 1), Some(Duration::from_millis(210)));
-        assert_eq!(stolen(cores, 7), None);
+        assert_eq!(taken(cores, 1), Some((Duration::from_millis(130), Duration::from_millis(210))));
+        assert_eq!(taken(cores, 7), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! A cycle's time since its grid point falls into two parts: the wake-up delay, until its thread ran,
 //! and the cycle itself, until the last output was handed over. The longer part names the suspect. The
 //! kernel's counters for the thread, sampled around the miss, tell who took the time: another task on
-//! the core (time on the run queue, involuntary switches), or nobody that this kernel knows of, which
-//! leaves its host or its hardware.
+//! the core (time on the run queue, involuntary switches), interrupts, or nobody that this kernel knows of, which
+//! leaves its host, its hardware, or whoever stopped the whole process.
 
 use agent_cycle::CycleRecord;
 use hal_units::Duration;
@@ -18,7 +18,9 @@ use super::kernel::Counts;
 pub(super) enum Cause {
     /// Woken late: another task, or real-time throttling, held the core.
     CoreBusyAtWakeUp,
-    /// Woken late though the core was free: interrupts, or the host held the processor.
+    /// Interrupts had the core.
+    Interrupts,
+    /// Woken late though nobody had the core: the host, or the hardware, held the processor.
     WakeUpHeld,
     /// Taken off the core in the middle of a cycle.
     Preempted,
@@ -34,7 +36,8 @@ impl Cause {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::CoreBusyAtWakeUp => "core busy at wake-up",
-            Self::WakeUpHeld => "wake-up held by interrupts or the host",
+            Self::Interrupts => "interrupts had the core",
+            Self::WakeUpHeld => "wake-up held by the host or the hardware",
             Self::Preempted => "preempted in the cycle",
             Self::PageFault => "page fault in the cycle",
             Self::HostTookCore => "the host took the core away",
@@ -51,6 +54,8 @@ pub(super) fn cause(record: &CycleRecord, around: Counts) -> Cause {
     let longer = wake_up.max(run);
     if around.stolen > Duration::ZERO && around.stolen * 2 >= longer {
         Cause::HostTookCore
+    } else if around.interrupts * 2 >= longer && !core_taken {
+        Cause::Interrupts
     } else if wake_up >= run {
         if core_taken { Cause::CoreBusyAtWakeUp } else { Cause::WakeUpHeld }
     } else if around.faults_major > 0 {
@@ -132,11 +137,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn interrupts_are_named_where_they_had_the_core_for_so_long() {
+        let storm = Counts { interrupts: MS * 10, ..Counts::default() };
+        assert_eq!(cause(&cycle_woken_after_and_run_for(MS * 12, MS), storm), Cause::Interrupts);
+        assert_eq!(cause(&cycle_woken_after_and_run_for(MS / 10, MS * 12), storm), Cause::Interrupts);
+        assert_eq!(cause(&cycle_woken_after_and_run_for(MS * 40, MS), storm), Cause::WakeUpHeld);
+    }
+
+    #[test]
     fn the_sentence_has_the_numbers() {
         let late = cycle_woken_after_and_run_for(MS * 12, MS);
         assert_eq!(
             sentence(&late, Cause::WakeUpHeld, 1),
-            "cycle 7: wake-up held by interrupts or the host: woken 12000 us after its grid point, \
+            "cycle 7: wake-up held by the host or the hardware: woken 12000 us after its grid point, \
              ran for 1000 us; 1 grid point passed without a cycle"
         );
     }
