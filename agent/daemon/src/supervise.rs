@@ -10,6 +10,7 @@ use agent_status::{Phase, Thread, Traces};
 use failover_protocol::Role;
 use hal_diagnostics::Diagnostic;
 use hal_linux_rt::clock::now;
+use hal_linux_rt::memory::{self, MemoryPlan};
 use hal_linux_rt::signal::{Signal, Signals};
 use hal_linux_rt::thread::{self, Priority, RtThread, SpawnError, ThreadReport, ThreadSpec};
 use hal_modbus::Office;
@@ -135,6 +136,9 @@ pub fn run(
     report_file: Option<&Path>,
     charge: Option<Charge>,
 ) -> Result<Outcome, StartError> {
+    if let Err(error) = memory::prepare_allocator(&MemoryPlan::default()) {
+        tracing::warn!(%error, "the agent will hold more memory than it has to");
+    }
     let responses = admission::admit(site)?;
     std::fs::create_dir_all(&site.state_dir)
         .map_err(|error| StartError::StateDir { path: site.state_dir.clone(), error })?;
@@ -380,20 +384,16 @@ impl Watch<'_> {
         }
     }
 
-    /// One round: telemetry, commands, report.
+    /// One round: commands, telemetry, report. Commands first: each waits for the next cycle, and what comes after may
+    /// wait for the disk.
     fn turn(&mut self, phase: Phase) {
         self.take_news();
+        self.pass_commands();
         self.take_telemetry();
         self.keep_traces(false);
         let health = self.health();
         if let Some(plans) = &mut self.plans {
             plans.note_health(health);
-        }
-        let outlives = |cycle, since| self.pair.as_ref().is_none_or(|pair| pair.outlives(cycle, since));
-        let of_fleet = self.operators.turn(self.site, &mut self.controls, self.fleet.as_ref(), outlives);
-        if let Some(pair) = self.pair.as_ref().filter(|_| !of_fleet.is_empty()) {
-            // If it is not taken the successor finds the orders in the fleet's state.
-            let _ = pair.order(Order::Tell(of_fleet));
         }
         let now = now();
         if now >= self.next_report {
@@ -409,6 +409,16 @@ impl Watch<'_> {
             report.realtime.degraded.extend(self.groups.look(now));
             self.operators.publish(self.site, &self.controls);
             self.report.set(report);
+        }
+    }
+
+    /// Commands to the cycles and to the fleet, and what became of them back.
+    fn pass_commands(&mut self) {
+        let outlives = |cycle, since| self.pair.as_ref().is_none_or(|pair| pair.outlives(cycle, since));
+        let of_fleet = self.operators.turn(self.site, &mut self.controls, self.fleet.as_ref(), outlives);
+        if let Some(pair) = self.pair.as_ref().filter(|_| !of_fleet.is_empty()) {
+            // If it is not taken the successor finds the orders in the fleet's state.
+            let _ = pair.order(Order::Tell(of_fleet));
         }
     }
 
