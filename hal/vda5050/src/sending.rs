@@ -12,10 +12,22 @@ use crate::zone::ZoneSet;
 
 /// Most instant actions that wait for their echo.
 const INSTANT_MAX: usize = 16;
+/// A message is sent again for the first time after this part of the interval: where a round trip takes longer, so that it
+/// is under way twice and one of the two may be lost.
+const FIRST_RESEND_DIVISOR: u32 = 2;
 /// A message is sent so often in even intervals; from then on the interval doubles.
 const EVEN_RESENDS: u32 = 3;
 /// Doublings of the interval, at most.
 const DOUBLINGS_MAX: u32 = 5;
+
+/// How soon a message is sent again.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// For the first time.
+    first: Duration,
+    /// After that.
+    then: Duration,
+}
 
 /// When a message was sent last, and how often it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +41,17 @@ impl Sent {
     pub(crate) const NOT_BY_US: Self = Self { at: Instant::ZERO, times: 0 };
 
     /// When it has waited too long for its echo.
-    fn late_at(self, after: Duration) -> Instant {
-        let doublings = self.times.saturating_sub(EVEN_RESENDS).min(DOUBLINGS_MAX);
-        if self.times == 0 { self.at } else { self.at + after * (1 << doublings) }
+    fn late_at(self, pace: Pace) -> Instant {
+        match self.times {
+            0 => self.at,
+            1 => self.at + pace.first,
+            times => self.at + pace.then * (1 << times.saturating_sub(EVEN_RESENDS).min(DOUBLINGS_MAX)),
+        }
     }
 
     /// Whether it has waited too long for its echo.
-    fn is_late(self, now: Instant, after: Duration) -> bool {
-        now >= self.late_at(after)
+    fn is_late(self, now: Instant, pace: Pace) -> bool {
+        now >= self.late_at(pace)
     }
 
     fn again(&mut self, now: Instant) {
@@ -56,35 +71,34 @@ impl Dialogue {
         if !self.connected {
             return None;
         }
-        let order_after = self.order_resend_after();
+        let (pace, order_pace) = (self.pace(), self.order_pace());
         let course = self.course.as_ref().filter(|course| course.waits());
-        let order = course.map(|course| course.sent.late_at(order_after));
+        let order = course.map(|course| course.sent.late_at(order_pace));
         let actions = self.instant.iter().filter(|waiting| !waiting.seen).map(|waiting| waiting.sent);
         let sets = self.zone_sets.iter().map(|unheld| unheld.sent);
-        order.into_iter().chain(actions.chain(sets).map(|sent| sent.late_at(self.resend_after))).min()
+        order.into_iter().chain(actions.chain(sets).map(|sent| sent.late_at(pace))).min()
     }
 
     /// What has waited too long for its echo, to be sent again with a new header; nothing else of the conversation
     /// changes.
     ///
-    /// It is sent again at even intervals at first, then at longer and longer ones, up to 32 times as long:
+    /// It is sent again after half an interval, at even intervals then, then at longer and longer ones, up to 32 times as long:
     /// somebody who does not hear is not shouted at.
     pub fn resend(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
         let mut due = Vec::new();
         if !self.connected {
             return due;
         }
-        let after = self.order_resend_after();
-        let late = |course: &&mut Course| course.waits() && course.sent.is_late(now, after);
+        let (pace, order_pace) = (self.pace(), self.order_pace());
+        let late = |course: &&mut Course| course.waits() && course.sent.is_late(now, order_pace);
         if let Some(course) = self.course.as_mut().filter(late) {
             course.sent.again(now);
             let order = course.order.clone();
             due.push(self.order_message(wall, &order));
         }
         let mut actions = Vec::new();
-        let after = self.resend_after;
         for waiting in
-            self.instant.iter_mut().filter(|waiting| !waiting.seen && waiting.sent.is_late(now, after))
+            self.instant.iter_mut().filter(|waiting| !waiting.seen && waiting.sent.is_late(now, pace))
         {
             waiting.sent.again(now);
             actions.push(waiting.action.clone());
@@ -93,7 +107,7 @@ impl Dialogue {
             due.push(self.instant_message(wall, action));
         }
         let mut sets = Vec::new();
-        for unheld in self.zone_sets.iter_mut().filter(|unheld| unheld.sent.is_late(now, after)) {
+        for unheld in self.zone_sets.iter_mut().filter(|unheld| unheld.sent.is_late(now, pace)) {
             unheld.sent.again(now);
             sets.push(unheld.zone_set.clone());
         }
@@ -103,8 +117,15 @@ impl Dialogue {
         due
     }
 
-    fn order_resend_after(&self) -> Duration {
-        self.resend_after.max(self.limits.order_interval)
+    fn pace(&self) -> Pace {
+        Pace { first: self.resend_after / FIRST_RESEND_DIVISOR, then: self.resend_after }
+    }
+
+    /// No vehicle is sent orders faster than it says.
+    fn order_pace(&self) -> Pace {
+        let Pace { first, then } = self.pace();
+        let least = self.limits.order_interval;
+        Pace { first: first.max(least), then: then.max(least) }
     }
 
     /// The first update under a new master, if it has none of its own yet: it changes nothing but the number.

@@ -45,8 +45,8 @@ fn an_order_is_taken_carried_on_and_done() {
 fn what_is_not_echoed_is_sent_again_unchanged_but_for_the_header() {
     let (mut dialogue, mut vehicle) = conversation(Version::V2, "a");
     let first = begin(&mut dialogue);
-    assert!(dialogue.due(at(499), wall()).is_empty());
-    let again = dialogue.due(at(500), wall());
+    assert!(dialogue.due(at(249), wall()).is_empty());
+    let again = dialogue.due(at(250), wall());
     let fields = |text: &str| {
         let mut json: Json = serde_json::from_str(text).unwrap();
         let header = json["headerId"].take();
@@ -347,7 +347,7 @@ fn somebody_who_does_not_hear_is_not_shouted_at() {
     let (mut dialogue, _) = conversation(Version::V2, "a");
     begin(&mut dialogue);
     let sent: Vec<u64> = (0..60_000).filter(|ms| !dialogue.due(at(*ms), wall()).is_empty()).collect();
-    assert_eq!(sent, [500, 1_000, 1_500, 2_500, 4_500, 8_500, 16_500, 32_500, 48_500]);
+    assert_eq!(sent, [250, 750, 1_250, 2_250, 4_250, 8_250, 16_250, 32_250, 48_250]);
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn a_conversation_says_when_it_will_have_to_repeat_itself() {
     let (mut dialogue, mut vehicle) = conversation(Version::V2, "a");
     assert_eq!(dialogue.next_resend(), None);
     let order = begin(&mut dialogue);
-    for due in [500, 1_000, 1_500, 2_500] {
+    for due in [250, 750, 1_250, 2_250] {
         assert_eq!(dialogue.next_resend(), Some(at(due)));
         assert!(dialogue.resend(at(due - 1), wall()).is_empty());
         assert_eq!(dialogue.resend(at(due), wall()).len(), 1);
@@ -364,7 +364,7 @@ fn a_conversation_says_when_it_will_have_to_repeat_itself() {
     dialogue.on_state(&vehicle.state()).unwrap();
     assert_eq!(dialogue.next_resend(), None);
     dialogue.cancel(at(3_000), wall()).unwrap();
-    assert_eq!(dialogue.next_resend(), Some(at(3_500)));
+    assert_eq!(dialogue.next_resend(), Some(at(3_250)));
 }
 
 #[test]
