@@ -9,7 +9,11 @@ use hal_units::Watts;
 use libfuzzer_sys::fuzz_target;
 
 fn site() -> SiteFacts {
-    let unit = |name: &str| UnitLimits { unit: name.to_owned(), rated_power: Watts::from_kilowatts(5_000.0), through: None };
+    let unit = |name: &str| UnitLimits {
+        unit: name.to_owned(),
+        rated_power: Watts::from_kilowatts(5_000.0),
+        through: None,
+    };
     SiteFacts {
         site: "north-field".to_owned(),
         units: vec![unit("WT01"), unit("WT02")],
