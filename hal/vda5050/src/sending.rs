@@ -12,10 +12,10 @@ use crate::zone::ZoneSet;
 
 /// Most instant actions that wait for their echo.
 const INSTANT_MAX: usize = 16;
-/// A message is sent again for the first time after this part of the interval: where a round trip takes longer, so that it
+/// A message is sent again for the first two times after this part of the interval: where a round trip takes longer, so that it
 /// is under way twice and one of the two may be lost.
 const FIRST_RESEND_DIVISOR: u32 = 2;
-/// A message is sent so often in even intervals; from then on the interval doubles.
+/// From so many times on the interval doubles.
 const EVEN_RESENDS: u32 = 3;
 /// Doublings of the interval, at most.
 const DOUBLINGS_MAX: u32 = 5;
@@ -23,7 +23,7 @@ const DOUBLINGS_MAX: u32 = 5;
 /// How soon a message is sent again.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// For the first time.
+    /// For the first two times.
     first: Duration,
     /// After that.
     then: Duration,
@@ -44,7 +44,7 @@ impl Sent {
     fn late_at(self, pace: Pace) -> Instant {
         match self.times {
             0 => self.at,
-            1 => self.at + pace.first,
+            1 | 2 => self.at + pace.first,
             times => self.at + pace.then * (1 << times.saturating_sub(EVEN_RESENDS).min(DOUBLINGS_MAX)),
         }
     }
@@ -82,7 +82,7 @@ impl Dialogue {
     /// What has waited too long for its echo, to be sent again with a new header; nothing else of the conversation
     /// changes.
     ///
-    /// It is sent again after half an interval, at even intervals then, then at longer and longer ones, up to 32 times as long:
+    /// It is sent again twice after half an interval, then after a whole one and after longer and longer ones, up to 32 times as long:
     /// somebody who does not hear is not shouted at.
     pub fn resend(&mut self, now: Instant, wall: Timestamp) -> Vec<Outgoing> {
         let mut due = Vec::new();

@@ -347,7 +347,7 @@ fn somebody_who_does_not_hear_is_not_shouted_at() {
     let (mut dialogue, _) = conversation(Version::V2, "a");
     begin(&mut dialogue);
     let sent: Vec<u64> = (0..60_000).filter(|ms| !dialogue.due(at(*ms), wall()).is_empty()).collect();
-    assert_eq!(sent, [250, 750, 1_250, 2_250, 4_250, 8_250, 16_250, 32_250, 48_250]);
+    assert_eq!(sent, [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 48_000]);
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn a_conversation_says_when_it_will_have_to_repeat_itself() {
     let (mut dialogue, mut vehicle) = conversation(Version::V2, "a");
     assert_eq!(dialogue.next_resend(), None);
     let order = begin(&mut dialogue);
-    for due in [250, 750, 1_250, 2_250] {
+    for due in [250, 500, 1_000, 2_000] {
         assert_eq!(dialogue.next_resend(), Some(at(due)));
         assert!(dialogue.resend(at(due - 1), wall()).is_empty());
         assert_eq!(dialogue.resend(at(due), wall()).len(), 1);
