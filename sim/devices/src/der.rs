@@ -17,18 +17,13 @@ use hal_units::{Duration, Instant, Watts};
 
 use crate::farm::FieldDevice;
 use crate::modbus::{self, Exception, Header, Registers};
+use crate::sunspec::{FIRST, Map};
 
 /// One scan.
 pub const SCAN: Duration = Duration::from_millis(50);
-/// First register.
-const START: u16 = 40000;
-/// `SunS`, the common model, 701, 704, 715 and the end.
-const COUNT: usize = 2 + 68 + 155 + 67 + 9 + 2;
-const COMMON: u16 = 40002;
-const MEASUREMENT: u16 = 40070;
-const CONTROLS: u16 = 40225;
-const CONTROL: u16 = 40292;
-const END: u16 = 40301;
+const MEASUREMENT: u16 = FIRST;
+const CONTROLS: u16 = MEASUREMENT + 155;
+const CONTROL: u16 = CONTROLS + 67;
 
 const ST: u16 = MEASUREMENT + 3;
 const ALRM: u16 = MEASUREMENT + 6;
@@ -51,7 +46,6 @@ const ALARM_RESET: u16 = CONTROL + 7;
 /// 715 OpCtl: 1 stop, 2 start.
 pub const OPERATION: u16 = CONTROL + 8;
 
-const NOT_IMPLEMENTED: u16 = 0xffff;
 /// 701 Alrm: MANUFACTURER_ALRM.
 const CONTROLLER_LOST: u32 = 1 << 16;
 /// Hundredths of a percent.
@@ -105,7 +99,7 @@ pub struct DerTruth {
 #[derive(Debug, Clone)]
 pub struct DerDevice {
     config: DerConfig,
-    words: Vec<u16>,
+    map: Map,
     truth: DerTruth,
     running: bool,
     reverts_at: Option<Instant>,
@@ -119,7 +113,7 @@ impl DerDevice {
     #[must_use]
     pub fn new(config: DerConfig) -> Self {
         let mut device = Self {
-            words: vec![NOT_IMPLEMENTED; COUNT],
+            map: Map::of(&[(701, 153), (704, 65), (715, 7)]),
             truth: DerTruth { power: config.available, ..DerTruth::default() },
             config,
             running: true,
@@ -128,30 +122,19 @@ impl DerDevice {
             due: Instant::ZERO + SCAN,
         };
         let fixed = [
-            (START, 0x5375),
-            (START + 1, 0x6e53),
-            (COMMON, 1),
-            (COMMON + 1, 66),
-            (MEASUREMENT, 701),
-            (MEASUREMENT + 1, 153),
             (W_SF, 3),
-            (CONTROLS, 704),
-            (CONTROLS + 1, 65),
             (LIMIT_ENABLE, 0),
             (LIMIT, WHOLE as u16),
             (REVERT_LIMIT, WHOLE as u16),
             (REVERT_ENABLE, 0),
             (LIMIT_SF, -2_i16 as u16),
-            (CONTROL, 715),
-            (CONTROL + 1, 7),
             (LOCAL, 0),
             (ALARM_RESET, 0),
             (OPERATION, 2),
-            (END + 1, 0),
         ];
-        fixed.into_iter().for_each(|(address, word)| device.set(address, word));
+        fixed.into_iter().for_each(|(address, word)| device.map.set(address, word));
         for address in [ALRM, REVERT_AFTER, REVERT_REMAINING, HEARTBEAT, CONTROLLER_HEARTBEAT] {
-            device.set_u32(address, 0);
+            device.map.set_u32(address, 0);
         }
         device.measure();
         device
@@ -159,7 +142,7 @@ impl DerDevice {
 
     /// Somebody turns the switch at the machine.
     pub fn set_local(&mut self, local: bool) {
-        self.set(LOCAL, local.into());
+        self.map.set(LOCAL, local.into());
     }
 
     /// What happened so far.
@@ -171,13 +154,13 @@ impl DerDevice {
     /// The word at this address.
     #[must_use]
     pub fn word(&self, address: u16) -> u16 {
-        self.words.get(usize::from(address - START)).copied().unwrap_or(NOT_IMPLEMENTED)
+        self.map.word(address)
     }
 
     /// Whether it holds an alarm.
     #[must_use]
     pub fn is_alarmed(&self) -> bool {
-        self.word_u32(ALRM) != 0
+        self.map.word_u32(ALRM) != 0
     }
 
     /// The registers as a master meets them at `now`.
@@ -185,24 +168,9 @@ impl DerDevice {
         DerAtTime { device: self, now }
     }
 
-    fn word_u32(&self, address: u16) -> u32 {
-        u32::from(self.word(address)) << 16 | u32::from(self.word(address + 1))
-    }
-
-    fn set(&mut self, address: u16, word: u16) {
-        if let Some(place) = self.words.get_mut(usize::from(address - START)) {
-            *place = word;
-        }
-    }
-
-    fn set_u32(&mut self, address: u16, value: u32) {
-        self.set(address, (value >> 16) as u16);
-        self.set(address + 1, value as u16);
-    }
-
     fn scan(&mut self) {
         let now = self.due;
-        self.set_u32(HEARTBEAT, now.since(Instant::ZERO).as_secs() as u32);
+        self.map.set_u32(HEARTBEAT, now.since(Instant::ZERO).as_secs() as u32);
         if self.reverts_at.is_some_and(|at| now >= at) {
             self.truth.timer_reversions += 1;
             self.revert(now);
@@ -211,7 +179,7 @@ impl DerDevice {
         if silent && !self.is_alarmed() {
             self.truth.controllers_lost += 1;
             self.truth.lost_at = Some(now);
-            self.set_u32(ALRM, CONTROLLER_LOST);
+            self.map.set_u32(ALRM, CONTROLLER_LOST);
             self.revert(now);
         }
         let whole = if self.is_alarmed() {
@@ -226,20 +194,20 @@ impl DerDevice {
         let share = SCAN.as_secs_f64() / LAG.as_secs_f64();
         self.truth.power = self.truth.power + (wanted - self.truth.power) * share;
         let remaining = self.reverts_at.map_or(0, |at| at.since(now).as_secs() as u32);
-        self.set_u32(REVERT_REMAINING, remaining);
+        self.map.set_u32(REVERT_REMAINING, remaining);
         self.measure();
     }
 
     fn revert(&mut self, now: Instant) {
         self.truth.reverted_at = Some(now);
         self.reverts_at = None;
-        self.set(LIMIT, self.word(REVERT_LIMIT));
-        self.set(LIMIT_ENABLE, self.word(REVERT_ENABLE));
+        self.map.set(LIMIT, self.word(REVERT_LIMIT));
+        self.map.set(LIMIT_ENABLE, self.word(REVERT_ENABLE));
     }
 
     fn measure(&mut self) {
-        self.set(ST, if self.running { 2 } else { 1 });
-        self.set(W, (self.truth.power.as_kilowatts().round() as i16) as u16);
+        self.map.set(ST, if self.running { 2 } else { 1 });
+        self.map.set(W, (self.truth.power.as_kilowatts().round() as i16) as u16);
     }
 
     fn write(&mut self, now: Instant, address: u16, words: &[u16]) -> Result<(), Exception> {
@@ -255,7 +223,7 @@ impl DerDevice {
         }
         let before = self.clone();
         for (at, word) in (address..).zip(words) {
-            self.set(at, *word);
+            self.map.set(at, *word);
         }
         let percent = [LIMIT, REVERT_LIMIT].iter().all(|at| f64::from(self.word(*at)) <= WHOLE);
         let flags = [LIMIT_ENABLE, REVERT_ENABLE, ALARM_RESET].iter().all(|at| self.word(*at) <= 1);
@@ -266,14 +234,14 @@ impl DerDevice {
         self.truth.writes += 1;
         self.truth.last_write_at = Some(now);
         if controls && (address..).zip(words).any(|(at, word)| at == LIMIT_ENABLE && *word == 1) {
-            let after = self.word_u32(REVERT_AFTER);
+            let after = self.map.word_u32(REVERT_AFTER);
             self.reverts_at = (after > 0).then(|| now + Duration::from_secs(u64::from(after)));
         }
-        if self.word_u32(CONTROLLER_HEARTBEAT) != before.word_u32(CONTROLLER_HEARTBEAT) {
+        if self.map.word_u32(CONTROLLER_HEARTBEAT) != before.map.word_u32(CONTROLLER_HEARTBEAT) {
             self.heard_at = Some(now);
         }
         if self.word(ALARM_RESET) == 1 && now.since(self.heard_at.unwrap_or(Instant::ZERO)) < SCAN * 40 {
-            self.set_u32(ALRM, 0);
+            self.map.set_u32(ALRM, 0);
         }
         let runs = self.word(OPERATION) == 2;
         self.truth.starts += u64::from(runs && !self.running);
@@ -306,14 +274,11 @@ pub struct DerAtTime<'a> {
 
 impl Registers for DerAtTime<'_> {
     fn can_read(&self, address: u16, count: u16) -> bool {
-        address >= START && usize::from(address - START) + usize::from(count) <= COUNT
+        self.device.map.can_read(address, count)
     }
 
     fn read(&mut self, address: u16, out: &mut [u16]) -> Result<(), Exception> {
-        let from = address.checked_sub(START).map(usize::from).ok_or(Exception::IllegalDataAddress)?;
-        let words = self.device.words.get(from..from + out.len()).ok_or(Exception::IllegalDataAddress)?;
-        out.copy_from_slice(words);
-        Ok(())
+        self.device.map.read(address, out)
     }
 
     fn write(&mut self, address: u16, words: &[u16]) -> Result<(), Exception> {
@@ -337,23 +302,11 @@ mod tests {
     }
 
     #[test]
-    fn models_follow_each_other_as_their_lengths_say() {
-        let device = DerDevice::new(DerConfig::default());
-        assert_eq!((device.word(START), device.word(START + 1)), (0x5375, 0x6e53));
-        let (mut address, mut models) = (COMMON, Vec::new());
-        while device.word(address) != NOT_IMPLEMENTED {
-            models.push(device.word(address));
-            address += 2 + device.word(address + 1);
-        }
-        assert_eq!((models, address), (vec![1, 701, 704, 715], END));
-    }
-
-    #[test]
     fn a_limit_that_nobody_repeats_is_reverted_when_its_time_is_over() {
         let mut device = limited();
         device.advance_to(at(15));
         assert!((device.truth().power.get() - 1.5e6).abs() < 1e4);
-        assert_eq!(device.word_u32(REVERT_REMAINING), 5);
+        assert_eq!(device.map.word_u32(REVERT_REMAINING), 5);
         device.at(at(15)).write(LIMIT_ENABLE, &[1]).unwrap();
         device.advance_to(at(34));
         assert_eq!((device.word(LIMIT), device.truth().timer_reversions), (3000, 0));

@@ -29,6 +29,7 @@ pub mod meter;
 pub mod modbus;
 pub mod plc;
 pub mod registers;
+mod sunspec;
 pub mod write_log;
 
 pub use arbiter::Arbiter;

@@ -9,13 +9,10 @@ use hal_units::{Duration, Instant, Watts};
 
 use crate::farm::FieldDevice;
 use crate::modbus::{self, Exception, Header, Registers};
+use crate::sunspec::{FIRST, Map};
 
-/// First register.
-const START: u16 = 40000;
-const COMMON: u16 = 40002;
-const METER: u16 = 40070;
-const END: u16 = 40196;
-const COUNT: usize = 198;
+const METER: u16 = FIRST;
+const LENGTH: u16 = 124;
 /// 213 Hz, 32 bits of floating point.
 pub const FREQUENCY: u16 = METER + 26;
 /// 213 W, likewise.
@@ -24,7 +21,7 @@ pub const POWER: u16 = METER + 28;
 /// A meter.
 #[derive(Debug, Clone)]
 pub struct MeterDevice {
-    words: Vec<u16>,
+    map: Map,
 }
 
 impl Default for MeterDevice {
@@ -37,40 +34,18 @@ impl MeterDevice {
     /// A meter at a grid of 50 Hz into which nobody feeds.
     #[must_use]
     pub fn new() -> Self {
-        let mut device = Self { words: vec![0; COUNT] };
-        for at in (METER + 2..END).step_by(2) {
-            device.set_f32(at, f32::NAN);
+        let mut device = Self { map: Map::of(&[(213, LENGTH)]) };
+        for at in (METER + 2..METER + 2 + LENGTH).step_by(2) {
+            device.map.set_u32(at, f32::NAN.to_bits());
         }
-        let fixed = [
-            (START, 0x5375),
-            (START + 1, 0x6e53),
-            (COMMON, 1),
-            (COMMON + 1, 66),
-            (METER, 213),
-            (METER + 1, 124),
-            (END, 0xffff),
-            (END + 1, 0),
-        ];
-        fixed.into_iter().for_each(|(address, word)| device.set(address, word));
         device.show(Watts::ZERO, 50.0);
         device
     }
 
     /// Shows this power that is fed in, and this frequency in Hz.
     pub fn show(&mut self, power: Watts, frequency_hz: f64) {
-        self.set_f32(POWER, power.get() as f32);
-        self.set_f32(FREQUENCY, frequency_hz as f32);
-    }
-
-    fn set(&mut self, address: u16, word: u16) {
-        if let Some(place) = self.words.get_mut(usize::from(address - START)) {
-            *place = word;
-        }
-    }
-
-    fn set_f32(&mut self, address: u16, value: f32) {
-        self.set(address, (value.to_bits() >> 16) as u16);
-        self.set(address + 1, value.to_bits() as u16);
+        self.map.set_u32(POWER, (power.get() as f32).to_bits());
+        self.map.set_u32(FREQUENCY, (frequency_hz as f32).to_bits());
     }
 }
 
@@ -86,14 +61,11 @@ impl FieldDevice for MeterDevice {
 
 impl Registers for MeterDevice {
     fn can_read(&self, address: u16, count: u16) -> bool {
-        address >= START && usize::from(address - START) + usize::from(count) <= COUNT
+        self.map.can_read(address, count)
     }
 
     fn read(&mut self, address: u16, out: &mut [u16]) -> Result<(), Exception> {
-        let from = address.checked_sub(START).map(usize::from).ok_or(Exception::IllegalDataAddress)?;
-        let words = self.words.get(from..from + out.len()).ok_or(Exception::IllegalDataAddress)?;
-        out.copy_from_slice(words);
-        Ok(())
+        self.map.read(address, out)
     }
 
     fn write(&mut self, _: u16, _: &[u16]) -> Result<(), Exception> {
@@ -104,23 +76,6 @@ impl Registers for MeterDevice {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn word(device: &mut MeterDevice, address: u16) -> u16 {
-        let mut word = [0];
-        device.read(address, &mut word).unwrap();
-        word[0]
-    }
-
-    #[test]
-    fn models_follow_each_other_as_their_lengths_say() {
-        let mut device = MeterDevice::new();
-        let (mut address, mut models) = (COMMON, Vec::new());
-        while word(&mut device, address) != 0xffff {
-            models.push(word(&mut device, address));
-            address += 2 + word(&mut device, address + 1);
-        }
-        assert_eq!((models, address), (vec![1, 213], END));
-    }
 
     #[test]
     fn it_shows_power_and_frequency_and_takes_no_writes() {
