@@ -1,27 +1,24 @@
 //! A loop group on a field that answers as told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod support;
+
 use std::sync::atomic::Ordering;
 
 use agent_cycle::{
-    Between, Bus, Command, CommandAction, ControlPorts, CycleRecord, Executive, GroupMode, GroupSettings,
-    LastSeen, NextPlan, Overrides, PlanDemand, PlanMessage, PlanPorts, PlanTable, PlantRecord, Record,
-    RuleTable, Source, Tick, TurbineBinding, TurbineRecord, Unit, UnitRecord, UnitSchedule, ports,
+    Between, Bus, Command, CommandAction, ControlPorts, CycleRecord, Executive, GroupMode, LastSeen,
+    NextPlan, PlanDemand, PlanMessage, PlanPorts, PlanTable, PlantRecord, Record, RuleTable, Source, Tick,
+    TurbineRecord, UnitRecord, UnitSchedule, ports,
 };
 use agent_plan::Request;
-use control_loops_controllers::turbine::{ModeName, TurbineController, TurbineParameters};
-use hal_diagnostics::Document;
+use control_loops_controllers::turbine::ModeName;
 use hal_field_bus::DeviceProfile;
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
 use hal_units::{Duration, Instant, Watts};
+use support::{AT_RATED_POWER, profile, settings, turbine_at};
 
 const PERIOD: Duration = Duration::from_millis(10);
 const RUN: PlanDemand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
-
-fn profile() -> DeviceProfile {
-    DeviceProfile::parse(&Document::new("profile", include_str!("../../../profiles/nrel5mw-plc.toml")))
-        .unwrap()
-}
 
 /// A turbine at 18 m/s and rated power that acknowledges every write with its next scan.
 struct Field {
@@ -34,24 +31,8 @@ struct Field {
 }
 
 impl Field {
-    const AT_RATED_POWER: [(&'static str, f64); 13] = [
-        ("generator_speed", 122.9096),
-        ("rotor_speed", 122.9096 / 97.0),
-        ("pitch_1", 0.2537),
-        ("pitch_2", 0.2537),
-        ("pitch_3", 0.2537),
-        ("generator_torque", 43_093.55),
-        ("power", 5e6),
-        ("wind_speed", 18.0),
-        ("yaw_error", 0.0),
-        ("cable_twist", 0.0),
-        ("tower_acceleration", 0.0),
-        ("grid_ok", 1.0),
-        ("plc_state", 0.0),
-    ];
-
     fn scan(&mut self) {
-        for (tag, value) in Self::AT_RATED_POWER {
+        for (tag, value) in AT_RATED_POWER {
             self.inputs.set(self.profile.input(tag).unwrap(), value, Quality::Good);
         }
         let grid = self.profile.input("grid_ok").unwrap();
@@ -102,33 +83,19 @@ impl Bus for Shared {
 
 impl Site {
     fn with_plan(plan: PlanDemand) -> Self {
-        let profile = profile();
-        let unit = Unit::turbine(
-            0,
-            TurbineBinding::of(&profile, false).unwrap(),
-            TurbineController::new(TurbineParameters::NREL_5MW),
-            Overrides::default(),
-            profile.initial_outputs(),
-        );
         let field = std::rc::Rc::new(std::cell::RefCell::new(Field {
-            profile,
+            profile: profile(),
             now: Instant::ZERO,
             answers: true,
             grid_ok: true,
             inputs: DeviceInputs::NEVER,
             written: Vec::new(),
         }));
-        let settings = GroupSettings {
-            period: PERIOD,
-            deadline: PERIOD,
-            output_validity: PERIOD * 3,
-            consecutive_misses_max: 5,
-            epoch: 7,
-        };
         let (cycle_ports, control, plans) = ports();
         let table = Box::new(PlanTable::new(1, Box::new([plan])));
         let bus = Shared(std::rc::Rc::clone(&field), DeviceInputs::NEVER);
-        let executive = Executive::new(settings, bus, Box::new([unit]), table, cycle_ports);
+        let executive =
+            Executive::new(settings(PERIOD, 7), bus, Box::new([turbine_at(0)]), table, cycle_ports);
         Self { executive, field, control, plans, cycle: 0, records: Vec::new(), units: Vec::new() }
     }
 

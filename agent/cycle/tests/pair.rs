@@ -1,26 +1,22 @@
 //! Two groups that run one turbine as a pair: one writes, the other follows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod support;
+
 use agent_cycle::{
-    Activated, Bus, Command, CommandAction, ControlPair, ControlPorts, Executive, GroupSettings, GroupState,
-    NextPlan, Overrides, PlanDemand, PlanMessage, PlanPorts, PlanTable, PlantState, Tick, TurbineBinding,
-    TurbineUnitState, Unit, UnitParameters, ports,
+    Activated, Bus, Command, CommandAction, ControlPair, ControlPorts, Executive, GroupState, NextPlan,
+    PlanDemand, PlanMessage, PlanPorts, PlanTable, PlantState, Tick, TurbineUnitState, UnitParameters, ports,
 };
 use agent_plan::Request;
-use control_loops_controllers::turbine::{TurbineController, TurbineParameters};
-use hal_diagnostics::Document;
+use control_loops_controllers::turbine::TurbineParameters;
 use hal_field_bus::DeviceProfile;
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
 use hal_units::{Duration, Instant, Watts};
+use support::{profile, settings, turbine_at};
 
 const PARAMETERS: UnitParameters = UnitParameters::Turbine(TurbineParameters::NREL_5MW);
 const PERIOD: Duration = Duration::from_millis(10);
 const RUN: PlanDemand = PlanDemand { request: Request::Run, power_limit: Watts(5e6) };
-
-fn profile() -> DeviceProfile {
-    DeviceProfile::parse(&Document::new("profile", include_str!("../../../profiles/nrel5mw-plc.toml")))
-        .unwrap()
-}
 
 /// A turbine above rated wind whose speed wanders, as one node sees it.
 struct View {
@@ -102,33 +98,19 @@ impl Bus for SharedView {
 
 impl Node {
     fn new(offset_radps: f64, first: u64) -> Self {
-        let profile = profile();
-        let unit = Unit::turbine(
-            0,
-            TurbineBinding::of(&profile, false).unwrap(),
-            TurbineController::new(TurbineParameters::NREL_5MW),
-            Overrides::default(),
-            profile.initial_outputs(),
-        );
         let view = View {
-            profile,
+            profile: profile(),
             inputs: DeviceInputs::NEVER,
             written: DeviceOutputs::NEVER,
             acknowledges: false,
             offset_radps,
         };
         let view = std::rc::Rc::new(std::cell::RefCell::new(view));
-        let settings = GroupSettings {
-            period: PERIOD,
-            deadline: PERIOD,
-            output_validity: PERIOD * 3,
-            consecutive_misses_max: 5,
-            epoch: 1,
-        };
         let (cycle_ports, control, plans) = ports();
         let table = Box::new(PlanTable::new(1, Box::new([RUN])));
         let bus = SharedView(std::rc::Rc::clone(&view), DeviceInputs::NEVER);
-        let executive = Executive::new(settings, bus, Box::new([unit]), table, cycle_ports);
+        let executive =
+            Executive::new(settings(PERIOD, 1), bus, Box::new([turbine_at(0)]), table, cycle_ports);
         let (executive, pair) = executive.in_pair();
         Self { executive, view, control, plans, pair, first, activated: Vec::new() }
     }

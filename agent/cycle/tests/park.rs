@@ -1,21 +1,22 @@
 //! A park in a loop group: turbines on a field that answers as told, and a meter.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod support;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use agent_cycle::{
-    Bus, Command, CommandAction, ControlPair, ControlPorts, Executive, GroupSettings, GroupState, Overrides,
-    ParkBinding, PlanDemand, PlanPorts, PlanTable, PlantRecord, Record, Tick, TurbineBinding, Unit,
-    UnitParameters, WakeTable, ports,
+    Bus, Command, CommandAction, ControlPair, ControlPorts, Executive, GroupState, Overrides, ParkBinding,
+    PlanDemand, PlanPorts, PlanTable, PlantRecord, Record, Tick, Unit, UnitParameters, WakeTable, ports,
 };
 use agent_plan::Request;
 use control_loops_controllers::park::{ParkController, ParkParameters, ParkPhase};
-use control_loops_controllers::turbine::{ModeName, TurbineController, TurbineParameters};
-use hal_diagnostics::Document;
+use control_loops_controllers::turbine::{ModeName, TurbineParameters};
 use hal_field_bus::DeviceProfile;
 use hal_process_image::{DeviceInputs, DeviceOutputs, Quality};
 use hal_units::{Duration, Instant, Radians, Watts};
+use support::{AT_RATED_POWER, profile, profile_of, settings, turbine_at};
 
 const PERIOD: Duration = Duration::from_millis(20);
 const TURBINES: usize = 3;
@@ -27,16 +28,8 @@ fn parameters() -> ParkParameters {
     ParkParameters { rise_per_s: 1.0, fall_per_s: 1.0, trim_per_s: 0.0, ..ParkParameters::usual(Watts(15e6)) }
 }
 
-fn profile(text: &str) -> DeviceProfile {
-    DeviceProfile::parse(&Document::new("profile", text)).unwrap()
-}
-
-fn turbine_profile() -> DeviceProfile {
-    profile(include_str!("../../../profiles/nrel5mw-plc.toml"))
-}
-
 fn meter_profile() -> DeviceProfile {
-    profile(include_str!("../../../profiles/sunspec-meter.toml"))
+    profile_of(include_str!("../../../profiles/sunspec-meter.toml"))
 }
 
 /// Turbines at rated power and 18 m/s whatever they are told, and a meter that adds them up.
@@ -62,25 +55,11 @@ impl Field {
                 show(&meter, "frequency", self.frequency_hz);
             }
         } else {
-            let turbine = turbine_profile();
-            for (tag, value) in [
-                ("generator_speed", 122.9096),
-                ("rotor_speed", 122.9096 / 97.0),
-                ("pitch_1", 0.2537),
-                ("pitch_2", 0.2537),
-                ("pitch_3", 0.2537),
-                ("generator_torque", 43_093.55),
-                ("power", 5e6),
-                ("wind_speed", 18.0),
-                ("yaw_error", 0.0),
-                ("nacelle_yaw", self.wind_from_deg.to_radians()),
-                ("cable_twist", 0.0),
-                ("tower_acceleration", 0.0),
-                ("grid_ok", 1.0),
-                ("plc_state", 0.0),
-            ] {
+            let turbine = profile();
+            for (tag, value) in AT_RATED_POWER {
                 show(&turbine, tag, value);
             }
+            show(&turbine, "nacelle_yaw", self.wind_from_deg.to_radians());
             inputs.outputs_acknowledged = self.acknowledged[device];
         }
         inputs.acquired_at = self.now - Duration::from_millis(1);
@@ -117,16 +96,6 @@ struct Site {
 
 impl Site {
     fn under(plan: PlanTable) -> Self {
-        let turbine = |device| {
-            let profile = turbine_profile();
-            Unit::turbine(
-                device,
-                TurbineBinding::of(&profile, false).unwrap(),
-                TurbineController::new(TurbineParameters::NREL_5MW),
-                Overrides::default(),
-                profile.initial_outputs(),
-            )
-        };
         let meter = meter_profile();
         let park = Unit::park(
             PARK,
@@ -136,7 +105,7 @@ impl Site {
             Overrides::default(),
             meter.initial_outputs(),
         );
-        let units: Box<[Unit]> = (0..TURBINES).map(turbine).chain([park]).collect();
+        let units: Box<[Unit]> = (0..TURBINES).map(turbine_at).chain([park]).collect();
         let field = Rc::new(RefCell::new(Field {
             now: Instant::ZERO,
             meter_answers: true,
@@ -145,16 +114,9 @@ impl Site {
             sequence: 0,
             acknowledged: [0; TURBINES],
         }));
-        let settings = GroupSettings {
-            period: PERIOD,
-            deadline: PERIOD,
-            output_validity: PERIOD * 3,
-            consecutive_misses_max: 5,
-            epoch: 1,
-        };
         let (cycle_ports, control, plans) = ports();
         let bus = Shared(Rc::clone(&field), DeviceInputs::NEVER);
-        let executive = Executive::new(settings, bus, units, Box::new(plan), cycle_ports);
+        let executive = Executive::new(settings(PERIOD, 1), bus, units, Box::new(plan), cycle_ports);
         let (executive, pair) = executive.in_pair();
         pair.set_office(Some(1));
         Self { executive, field, control, pair, _plans: plans, cycle: 0, records: [None; TURBINES + 1] }
