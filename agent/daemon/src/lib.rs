@@ -43,6 +43,7 @@ mod sparkplug;
 mod supervise;
 pub mod telemetry;
 pub mod unit_state;
+mod watch;
 
 pub use fleet::FleetStartError;
 pub use pair::{Charge, PairError, WireError};

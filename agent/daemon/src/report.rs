@@ -13,8 +13,8 @@ use hal_units::{Instant, Watts};
 use crate::config::{DeviceConfig, PlantConfig, SiteConfig};
 use crate::operators::Operators;
 use crate::plans::PlansReport;
-use crate::supervise::GroupControl;
 use crate::unit_state::{ValueNames, standard_values};
+use crate::watch::GroupControl;
 
 /// What the report needs besides the groups' collectors.
 pub(crate) struct Reporter<'a> {

@@ -25,8 +25,8 @@ use crate::config::{FLEET, MqttConfig, PlantConfig, SiteConfig};
 use crate::fleet::{FleetAnswer, FleetRequest, FleetThread};
 use crate::overrides::OverrideStore;
 use crate::sparkplug::{Session, SessionNumbers};
-use crate::supervise::GroupControl;
 use crate::unit_state::{ValueNames, state_filter, state_values};
+use crate::watch::GroupControl;
 
 /// Commands under way at a time; further ones wait in the client, which refuses them as busy when full.
 const UNDER_WAY_MAX: usize = 64;

@@ -29,7 +29,7 @@ use crate::config::SiteConfig;
 use crate::fleet::FleetThread;
 use crate::overrides::{Condition, OverrideStore};
 use crate::pair::Learned;
-use crate::supervise::GroupControl;
+use crate::watch::GroupControl;
 use link::{Link, wall_ms};
 
 /// Why the command interface cannot be opened.
