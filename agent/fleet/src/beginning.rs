@@ -18,7 +18,8 @@ use jiff::Timestamp;
 
 use crate::aboard::{Aboard, Resumption};
 use crate::bystanders::Bystander;
-use crate::site::{Handed, SiteFleet, SiteState, Step, controller};
+use crate::handed::{Handed, SiteState};
+use crate::site::{SiteFleet, Step, controller};
 use crate::talk::Talk;
 use crate::whereabouts::{ON_NODE_METERS, meters_off};
 

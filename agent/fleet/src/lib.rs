@@ -21,6 +21,7 @@ mod bystanders;
 mod conversation;
 mod drive;
 mod figures;
+mod handed;
 pub mod handover;
 mod orders;
 mod places;
@@ -32,4 +33,5 @@ mod way;
 mod whereabouts;
 
 pub use control_loops_dispatch::{Fault, Resolution};
-pub use site::{FleetError, NotRestored, SiteFleet, Step, VehicleLink, VehicleSpec};
+pub use handed::NotRestored;
+pub use site::{FleetError, SiteFleet, Step, VehicleLink, VehicleSpec};
