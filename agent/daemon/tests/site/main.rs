@@ -17,6 +17,7 @@ mod operator;
 mod pair;
 mod park;
 mod plans;
+mod rules;
 mod sparkplug;
 mod traces;
 
