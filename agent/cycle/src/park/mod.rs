@@ -27,7 +27,7 @@ pub use binding::ParkBinding;
 pub use share::Share;
 pub use wake::WakeTable;
 
-use wake::WindDirection;
+use wake::mean_direction;
 
 /// All that is to be known of a park after a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Schema)]
@@ -117,18 +117,16 @@ impl ParkSide {
 
     /// Adds up what the turbines say, shared out by the plan's table for this direction of the wind.
     fn hear(&mut self, units: &[Unit], wake: Option<&WakeTable>) {
-        let mut direction = WindDirection::default();
-        let members = || self.members.iter().filter_map(|at| units.get(*at));
-        for blows_from in members().filter_map(Unit::wind_direction) {
-            direction.add(blows_from);
-        }
-        let direction = direction.mean();
+        let wake = wake.and_then(|wake| {
+            let seen = self.members.iter().filter_map(|at| units.get(*at)?.wind_direction());
+            Some((wake, mean_direction(seen)?))
+        });
         let rated = self.controller.parameters().rated_power.get() / self.members.len().max(1) as f64;
         let mut sums = ParkSums { complete: true, ..ParkSums::default() };
         for (at, report) in self.members.iter().zip(&mut self.reports) {
             let Some(unit) = units.get(*at) else { continue };
             let (available, power) = unit.producing();
-            let weight = wake.zip(direction).map_or(1.0, |(wake, from)| wake.weight(*at, from));
+            let weight = wake.map_or(1.0, |(wake, from)| wake.weight(*at, from));
             sums.complete &= power.is_some();
             let power = power.unwrap_or_default();
             *report = TurbineReport { available, power, weight, wear: unit.share().given_j / rated.max(1.0) };

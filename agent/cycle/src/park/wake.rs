@@ -31,24 +31,15 @@ impl WakeTable {
     }
 }
 
-/// The mean of what several turbines see, as a direction on the circle.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct WindDirection {
-    north: f64,
-    east: f64,
-}
-
-impl WindDirection {
-    pub(super) fn add(&mut self, from: Radians) {
-        self.north += from.get().cos();
-        self.east += from.get().sin();
+/// The mean of the directions that several turbines see, on the circle; none if nobody sees one, or all see another.
+pub(super) fn mean_direction(seen: impl Iterator<Item = Radians>) -> Option<Radians> {
+    const NONE_BELOW: f64 = 1e-6;
+    let (mut north, mut east) = (0.0_f64, 0.0_f64);
+    for from in seen {
+        let (sin, cos) = from.get().sin_cos();
+        (north, east) = (north + cos, east + sin);
     }
-
-    /// None if nobody sees it, or all see another.
-    pub(super) fn mean(&self) -> Option<Radians> {
-        const NONE_BELOW: f64 = 1e-6;
-        (self.north.hypot(self.east) > NONE_BELOW).then(|| Radians(self.east.atan2(self.north)))
-    }
+    (north.hypot(east) > NONE_BELOW).then(|| Radians(east.atan2(north)))
 }
 
 #[cfg(test)]
@@ -94,11 +85,11 @@ mod tests {
 
     #[test]
     fn the_mean_direction_is_that_of_the_circle() {
-        let mut direction = WindDirection::default();
-        assert_eq!(direction.mean(), None);
-        [350.0, 20.0].map(Radians::from_degrees).into_iter().for_each(|from| direction.add(from));
-        assert!((direction.mean().unwrap().as_degrees() - 5.0).abs() < 1e-9);
-        direction.add(Radians::from_degrees(185.0));
-        assert!((direction.mean().unwrap().as_degrees() - 5.0).abs() < 1e-9);
+        let mean_deg = |seen: &[f64]| {
+            mean_direction(seen.iter().copied().map(Radians::from_degrees)).map(Radians::as_degrees)
+        };
+        assert_eq!((mean_deg(&[]), mean_deg(&[0.0, 120.0, 240.0])), (None, None));
+        assert!((mean_deg(&[350.0, 20.0]).unwrap() - 5.0).abs() < 1e-9);
+        assert!((mean_deg(&[350.0, 20.0, 185.0]).unwrap() - 5.0).abs() < 1e-9);
     }
 }
