@@ -227,6 +227,6 @@ impl SiteFleet {
             self.talks.iter_mut().filter_map(|talk| talk.settle(now, wall)).collect();
         messages.extend(self.seals(now, wall));
         let recall_drives = self.talks.iter().any(|talk| matches!(talk, Talk::Drive(_)));
-        Some(Step { messages, routes: Vec::new(), recall_drives })
+        Some(Step { messages, recall_drives, ..Step::default() })
     }
 }

@@ -46,9 +46,11 @@ impl SiteFleet {
         now < *since + SENT_ON_WITHIN && sent.any(|talk| talk.stands().is_none())
     }
 
-    /// Sends a bystander that stands between two places and may drive again on to the next one.
+    /// Sends a bystander that may drive again on to the next place, if it stands between two or on a way that a node has
+    /// granted it that leads no more.
     pub(crate) fn send_bystander_on(&mut self, now: Instant, wall: Timestamp, at: usize) -> Option<Told> {
-        let next = self.talks.get(at)?.next_place(&self.places)?;
+        let talk = self.talks.get(at)?;
+        let next = talk.next_place(&self.places).or_else(|| talk.forsaken_place(&self.places))?;
         let patience = (SENT_ON_WITHIN.as_nanos() / self.size.1.as_nanos().max(1)) as u64;
         let was_sent = self.bystander(at)?.sent_on.is_some_and(|step| self.steps < step + patience);
         if was_sent || self.is_taken(next, at) {

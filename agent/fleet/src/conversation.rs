@@ -193,6 +193,10 @@ impl Conversation {
         self.state.stops
     }
 
+    pub(crate) const fn task_told(&self) -> u32 {
+        self.state.task_sent
+    }
+
     /// Goes on from what the other node of the pair has said.
     pub(crate) fn restore(&mut self, state: &ConversationState) {
         self.dialogue = Dialogue::new(self.address.clone(), Limits::default(), RESEND_AFTER);

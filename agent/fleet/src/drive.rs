@@ -75,6 +75,8 @@ pub(crate) struct DriveTalk {
     at_place: bool,
     /// It is known that the vehicle moves for nobody else.
     settled: bool,
+    /// It is taking a load, or putting one down.
+    handles: bool,
     /// What was told is to be told again: this node has taken over.
     adopt: bool,
     /// The last thing that it has done to its load or its battery, by its number.
@@ -90,6 +92,10 @@ impl DriveTalk {
 
     pub(crate) fn stops(&self) -> u64 {
         self.state.stops
+    }
+
+    pub(crate) const fn task_told(&self) -> u32 {
+        self.state.task_told
     }
 
     pub(crate) fn is_unsettled(&self) -> bool {
@@ -157,7 +163,10 @@ impl DriveTalk {
         self.state.course = self.state.course.max(sight.course);
         self.state.handling = self.state.handling.max(sight.handled.0);
         (self.handled, self.began) = (Some(sight.handled), (sight.course, sight.began));
-        self.settled |= sight.standing && (sight.gave_up == Some(sight.course) || sight.told.0 == 0);
+        self.handles = sight.phase == Phase::Handling;
+        let given_up = sight.gave_up == Some(sight.course) || sight.told.0 == 0;
+        let arrived = (sight.course, sight.passed) == (sight.told.0, sight.told.1);
+        self.settled |= sight.standing && (given_up || (arrived && sight.phase == Phase::Standing));
         self.note_place(sight, places);
         self.take_progress(sight);
         if sight.phase == Phase::Manual {
@@ -263,6 +272,12 @@ impl DriveTalk {
     /// See [`crate::conversation::Conversation::stands_between`].
     pub(crate) fn stands_between(&self) -> bool {
         self.is_ready() && self.node.is_none() && self.said.position.is_some()
+    }
+
+    /// Whether it stands on a way that somebody else has granted it and that nobody leads it on.
+    pub(crate) fn is_forsaken(&self) -> bool {
+        let stands = self.said.mode == Some(Mode::Automatic) && !self.said.driving && !self.handles;
+        self.said.connected && stands && !self.settled
     }
 
     fn is_ready(&self) -> bool {

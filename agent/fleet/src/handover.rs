@@ -81,6 +81,12 @@ impl Leading {
         }
     }
 
+    /// Whether the peer holds the state under this mark, or a newer one.
+    #[must_use]
+    pub fn is_held(&self, mark: Mark) -> bool {
+        self.held.is_some_and(|(_, held)| held >= mark)
+    }
+
     /// What the next state has to carry.
     #[must_use]
     pub fn echo(&self) -> Option<Mark> {

@@ -61,6 +61,9 @@ pub struct Step {
     pub routes: Vec<(usize, Route)>,
     /// All drive loops are to give up the routes that they have.
     pub recall_drives: bool,
+    /// A vehicle is told to take a load or to put one down. Whoever begins anew finds loads from a state in which no more
+    /// than one of that is missing for each vehicle: the state after this step has to outlive everybody who leads.
+    pub moves_loads: bool,
 }
 
 impl Step {
@@ -412,11 +415,12 @@ impl SiteFleet {
             if !self.fill_way(vehicle) {
                 continue;
             }
-            if let Some(told) =
-                self.talks.get_mut(at).and_then(|talk| talk.tell(now, wall, &self.way, &self.places))
-            {
+            let Some(talk) = self.talks.get_mut(at) else { continue };
+            let before = talk.task_told();
+            if let Some(told) = talk.tell(now, wall, &self.way, &self.places) {
                 step.say(at, told);
             }
+            step.moves_loads |= talk.task_told() != before && self.way.moves_load();
         }
         step.messages.extend(self.seals(now, wall));
         step

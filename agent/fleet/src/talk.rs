@@ -133,6 +133,14 @@ impl Talk {
         }
     }
 
+    /// The place to which a vehicle is to be sent on that stands on a way that another node has granted it: that ends then.
+    /// One that speaks VDA 5050 is asked to give it up.
+    pub(crate) fn forsaken_place(&self, places: &Places) -> Option<Node> {
+        let Self::Drive(drive) = self else { return None };
+        let here = drive.said.position.filter(|_| drive.is_forsaken())?;
+        places.hall.nearest(here).map(|(node, _)| node)
+    }
+
     /// Sends a vehicle that stands between two places on to the next one.
     pub(crate) fn send_on(
         &mut self,
@@ -160,6 +168,14 @@ impl Talk {
         match self {
             Self::Vda(conversation) => conversation.tell(now, wall, way, places).map(Told::Message),
             Self::Drive(drive) => drive.tell(now, way, places).map(Told::Route),
+        }
+    }
+
+    /// The number of the last task that the vehicle was told of.
+    pub(crate) fn task_told(&self) -> u32 {
+        match self {
+            Self::Vda(conversation) => conversation.task_told(),
+            Self::Drive(drive) => drive.task_told(),
         }
     }
 

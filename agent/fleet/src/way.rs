@@ -22,6 +22,11 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Whether a load is taken or put down at its end.
+    pub(crate) fn moves_load(&self) -> bool {
+        self.task.is_some_and(|task| matches!(task.kind, TaskKind::Pick | TaskKind::Drop))
+    }
+
     /// A task that the vehicle was not told of yet.
     pub(crate) fn new_task(&self, told: u32) -> Option<Task> {
         self.task.filter(|task| task.number > told && is_sent(*task))

@@ -32,8 +32,8 @@ use tokio::net::TcpSocket;
 use front::Front;
 use sniff::Version;
 
-/// The most simultaneous clients.
-pub const CLIENTS_MAX: usize = 256;
+/// The most simultaneous clients: 500 vehicles, and whoever leads and watches them.
+pub const CLIENTS_MAX: usize = 640;
 /// The largest packet that is accepted, in bytes.
 pub const PACKET_BYTES_MAX: usize = 256 * 1024;
 

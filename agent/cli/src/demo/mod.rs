@@ -164,11 +164,14 @@ pub(crate) fn run(arguments: &Args) -> ExitCode {
 fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
     let signals = Signals::block_and_watch(&[Signal::Terminate, Signal::Interrupt])?;
     let temporary;
+    let kept;
     let folder = match &arguments.keep {
         Some(folder) => {
-            std::fs::create_dir_all(folder)
+            // Sites name their files in full: a path there counts from the site's own folder.
+            kept = std::fs::create_dir_all(folder)
+                .and_then(|()| folder.canonicalize())
                 .map_err(|error| DemoError::File { path: folder.clone(), why: error.to_string() })?;
-            folder.as_path()
+            kept.as_path()
         }
         None => {
             temporary = tempfile::tempdir()

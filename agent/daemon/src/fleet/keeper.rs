@@ -2,9 +2,10 @@
 //!
 //! # Model
 //!
-//! A write to the disk takes as long as the disk likes, and vehicles do not wait for it: what they are told leaves when
-//! the other node holds it. Only answers to operators wait until the state with their effect is kept. A state that
-//! comes while another one is being written replaces all that wait.
+//! A write to the disk takes as long as the disk likes, and vehicles do not wait for it while another node follows: what
+//! they are told leaves when that one holds it. Answers to operators wait until the state with their effect is kept; so
+//! do, of a node that nobody follows, words that move loads. A state that comes while another one is being written
+//! replaces all that wait.
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;

@@ -31,6 +31,8 @@ use crate::setup::drop_capabilities;
 const STEP_PAUSE: Duration = Duration::from_millis(5);
 /// How often the state is kept on disk when nothing new was accepted.
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A write to the disk that takes longer is told of.
+const SLOW_DISK: Duration = Duration::from_secs(1);
 /// How often vehicles on the field bus are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How often the report for people is renewed.
@@ -422,7 +424,7 @@ impl FleetLoop {
         }
         let mark = Mark::new(mark_epoch(self.term.unwrap_or(self.epoch)), self.fleet.steps());
         let answers = std::mem::take(&mut self.fresh);
-        let keeps = !answers.is_empty() || at >= self.keep_at;
+        let keeps = !answers.is_empty() || (said.moves_loads && !self.is_followed()) || at >= self.keep_at;
         if self.pair.is_some() || keeps {
             let bytes = self.fleet.state();
             if keeps && self.keeper.keep(mark, bytes.clone()) {
@@ -467,8 +469,8 @@ impl FleetLoop {
     fn release(&mut self) {
         while let Some(first) = self.pending.front() {
             let at = now();
-            let may_go = self.office.may_write(at) && self.outlives(first.mark, first.since, at);
-            if !may_go {
+            let outlives = self.outlives(first.mark, first.since, at) && !self.waits_for_disk(first);
+            if !(self.office.may_write(at) && outlives) {
                 break;
             }
             let Some(Pending { since, said, .. }) = self.pending.pop_front() else { break };
@@ -485,8 +487,10 @@ impl FleetLoop {
     fn answer(&mut self) {
         while let Some(first) = self.unanswered.front() {
             let at = now();
-            let is_kept = self.kept.is_some_and(|kept| kept >= first.mark);
-            if !(is_kept && self.office.may_write(at) && self.outlives(first.mark, first.since, at)) {
+            if !(self.is_kept(first.mark)
+                && self.office.may_write(at)
+                && self.outlives(first.mark, first.since, at))
+            {
                 return;
             }
             let Some(Unanswered { answers, .. }) = self.unanswered.pop_front() else { return };
@@ -507,6 +511,23 @@ impl FleetLoop {
         self.leading.may_leave(at, mark, since, near)
     }
 
+    /// Whether the other node holds this node's states.
+    fn is_followed(&self) -> bool {
+        self.pair.as_ref().is_some_and(|pair| pair.peer_near.load(Ordering::Acquire))
+            && self.leading.echo().is_some()
+    }
+
+    /// Whether the state under this mark is on the disk, or cannot be put there, which is shown.
+    fn is_kept(&self, mark: Mark) -> bool {
+        self.kept.is_some_and(|kept| kept >= mark)
+    }
+
+    /// A node that nobody follows finds loads again from what is on its disk: no vehicle takes one or puts one down that
+    /// is not told of there.
+    fn waits_for_disk(&self, pending: &Pending) -> bool {
+        pending.said.moves_loads && !self.leading.is_held(pending.mark) && !self.is_kept(pending.mark)
+    }
+
     fn show(&mut self, at: Instant) {
         if at < self.next_report {
             return;
@@ -520,6 +541,13 @@ impl FleetLoop {
             report
                 .degraded
                 .push(format!("fleet: its state cannot be kept in {}: {why}", self.keep.display()));
+        }
+        let waiting = self.pending.front().filter(|first| self.waits_for_disk(first));
+        if waiting.is_some_and(|first| at.since(first.since) > SLOW_DISK) {
+            report.degraded.push(format!(
+                "fleet: vehicles wait until {} is written, which takes long",
+                self.keep.display()
+            ));
         }
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }

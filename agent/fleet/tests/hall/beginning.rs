@@ -188,6 +188,23 @@ fn loads_are_found_from_a_state_that_is_a_second_old() {
     (5..40).step_by(3).for_each(|after| orders_outlive_a_beginning_anew(Site::with_mixed(3, 3), after, 100));
 }
 
+/// A disk has at least the state with each accepted order, and with each word that moved a load before that word left.
+#[test]
+fn loads_are_found_from_the_least_that_is_on_a_disk() {
+    for after in (3..60).step_by(3) {
+        for mut site in [Site::with_mixed(3, 3), Site::with_mixed(0, 3)] {
+            site.seconds(3);
+            (0..20).for_each(|_| site.order());
+            site.seconds(after);
+            let state = site.kept_state.clone();
+            site.begins_anew(&state);
+            site.until_done(20, 900);
+            site.seconds(5);
+            site.assert_in_order();
+        }
+    }
+}
+
 #[test]
 fn an_order_that_is_over_is_not_begun_again_by_a_node_that_begins_anew() {
     let mut site = Site::with_vehicles(6);
@@ -292,6 +309,21 @@ fn a_vehicle_on_the_bus_that_stood_between_two_places_takes_part_when_it_is_rele
     });
     let between = between.filter(|between| *between).count();
     assert!(between >= 3, "{between} stood between two places");
+}
+
+#[test]
+fn a_vehicle_on_the_bus_that_is_sent_on_while_the_leading_node_changes_takes_part() {
+    for (after, ticks) in (5..25).step_by(2).flat_map(|after| [0, 40, 250].map(|ticks| (after, ticks))) {
+        one_is_released_late(Site::with_mixed(3, 3), 4, after, |site, stopped| {
+            site.on_bus[1].protective_stop = stopped;
+            if !stopped {
+                site.seconds(1);
+                site.on_bus[1].reset();
+                (0..ticks).for_each(|_| site.tick());
+                site.takeover();
+            }
+        });
+    }
 }
 
 #[test]

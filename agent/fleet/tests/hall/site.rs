@@ -74,6 +74,9 @@ pub(crate) struct Site {
     pub(crate) steps_asked: u64,
     /// States that could be handed on, with the messages that had not left yet.
     pub(crate) last_state: Vec<u8>,
+    /// The least that is on the disk of a node that nobody follows.
+    pub(crate) kept_state: Vec<u8>,
+    accepted: bool,
     /// It drives on, and nobody hears what it says.
     pub(crate) mute: Option<usize>,
 }
@@ -134,6 +137,8 @@ impl Site {
             ordered: 0,
             steps_asked: 0,
             last_state: Vec::new(),
+            kept_state: Vec::new(),
+            accepted: false,
             mute: None,
         };
         for at in 0..speaking {
@@ -196,6 +201,7 @@ impl Site {
         let (from, to) = (name(from), name(to));
         self.ordered += 1;
         self.fleet.submit(self.now, self.ordered, (&from, &to), 4, None).unwrap();
+        self.accepted = true;
     }
 
     /// Lets 10 ms pass.
@@ -211,6 +217,9 @@ impl Site {
             self.next_step = self.now + STEP;
             let step = self.fleet.step(self.now, wall);
             self.last_state = self.fleet.state();
+            if step.moves_loads || std::mem::take(&mut self.accepted) {
+                self.kept_state.clone_from(&self.last_state);
+            }
             self.tell(step);
         }
         if self.fleet.next_resend().is_some_and(|due| due <= self.now) {
