@@ -32,6 +32,7 @@ mod field;
 mod graph;
 mod guard;
 mod improve;
+mod options;
 mod place;
 mod planner;
 mod random;

@@ -294,11 +294,13 @@ impl Planner {
             self.weight.put(vehicle, PLAIN_WEIGHT + AGE_WEIGHT * age);
         }
         let mut order = core::mem::take(&mut self.order);
-        let (age, best) = (&self.age, &self.best);
+        let Self { age, best, yard, window, .. } = &*self;
         order.sort_unstable_by_key(|vehicle| {
             let slot = *vehicle as usize;
             let to_go = i64::from(best.at(slot)) * i64::from(AGE_PER_STEP);
-            (to_go - i64::from(age.at(slot)) * i64::from(UNIT), *vehicle)
+            // Whoever is in a dead end lets others in by leaving it.
+            let inside = yard.in_branch(window.node(*vehicle, 0));
+            (!inside, to_go - i64::from(age.at(slot)) * i64::from(UNIT), *vehicle)
         });
         self.begin_anew(&order);
         for vehicle in order.iter().copied() {
@@ -310,7 +312,7 @@ impl Planner {
         self.order = order;
     }
 
-    fn is_delayed(&self, vehicle: u16) -> bool {
+    pub(crate) fn is_delayed(&self, vehicle: u16) -> bool {
         let slot = vehicle as usize;
         self.cost.at(slot) > self.best.at(slot) && !self.held.at(slot)
     }

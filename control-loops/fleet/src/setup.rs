@@ -27,7 +27,7 @@ impl Setup {
     pub const fn usual(motion: Motion) -> Self {
         let (window, effort) = match motion {
             Motion::Pebble => (10, 20_000),
-            Motion::Turning => (6, 100_000),
+            Motion::Turning => (6, 20_000),
         };
         Self { motion, window, rings: false, effort, guard_age: 300, seed: 0 }
     }

@@ -5,109 +5,174 @@
 //! The method is EPIBT (Yukhnevich and Andreychuk 2025, arXiv:2511.09193). An option is a sequence of
 //! [`LENGTH`] actions: forward, a quarter turn, or a wait. A vehicle takes its best option that conflicts
 //! with nobody; if one other vehicle is in the way that has not decided yet, that one inherits the right of
-//! way and looks for another option first. If it finds none, the next option is tried. Everybody always has
-//! a valid plan to fall back to: the one that it had. Work is bounded by a number of tries.
+//! way and looks for another option first. If it finds none, the next option is tried; options that ask the
+//! same vehicle to be gone as early or earlier are passed over. Everybody always has a valid plan to fall back
+//! to: the one that it had.
+//!
+//! Afterwards vehicles drawn at random do the same once more, whoever has decided before, and what comes of it
+//! stays if all whom it concerns gain by their weights together. Work is bounded by numbers of tries.
 
 use alloc::boxed::Box;
 use alloc::vec;
-use alloc::vec::Vec;
 
 use crate::aim::Aim;
-use crate::field::CLOSED;
-use crate::graph::UNIT;
+use crate::options::{LENGTH, OPTIONS_MAX, Sequence, Step};
 use crate::planner::Planner;
-use crate::search::{Scene, conflicts};
+use crate::search::conflicts;
 use crate::store::Store;
 use crate::window::{NOBODY, Path};
 
-/// Actions of one option.
-const LENGTH: usize = 5;
-/// Most options of one vehicle: sequences that turn there and back are left out.
-const OPTIONS_MAX: usize = 512;
 /// How far the right of way is inherited.
 const DEPTH_MAX: usize = 48;
-/// Options tried for one vehicle, with all that it pushes.
-const TRIES_MAX: u32 = 20_000;
-/// How often one vehicle can be pushed while one other decides.
-const VISITS_MAX: u8 = 10;
+/// Options tried for one vehicle, with all that it pushes: when it has the right of way, and when it only
+/// may have a better plan if that pays for all.
+const TRIES_MAX: u32 = 5_000;
+const TRIES_PAID_MAX: u32 = 100;
+/// How often one vehicle can be pushed while one other decides, in either case.
+const VISITS_MAX: u8 = 20;
+const VISITS_PAID_MAX: u8 = 2;
+/// Vehicles drawn to look for a better plan, for each vehicle of the fleet.
+const DRAWS: u64 = 4;
+/// Options of the same worth are tried in an order drawn at random, of so many bits.
+const DRAWN_BITS: u32 = 3;
+/// The weight of the vehicle that decides first is about this.
+const WEIGHT_MAX: u32 = 64;
+
+/// Most pushes of one vehicle that are remembered: each of four neighbours by each step.
+const PUSHES_MAX: usize = 4 * LENGTH;
 
 /// A sequence of actions by the states after each.
 #[derive(Debug, Clone, Copy)]
 struct Choice {
+    /// Its worth, and below that what was drawn.
     key: u32,
     states: [u32; LENGTH],
-    keep: bool,
 }
 
-const NO_CHOICE: Choice = Choice { key: u32::MAX, states: [0; LENGTH], keep: true };
+const NO_CHOICE: Choice = Choice { key: u32::MAX, states: [0; LENGTH] };
 
+/// A vehicle that is looking for an option.
 #[derive(Debug, Clone, Copy)]
 struct Level {
     vehicle: u16,
     tried: usize,
     count: usize,
+    /// What its old plan is worth.
+    worth: u32,
+    /// What those before lose, by weight.
+    loss: i64,
+    /// Who could not make way, and by which step.
+    barred: [(u16, usize); PUSHES_MAX],
+    pushed: usize,
     old: Path,
+}
+
+const NO_LEVEL: Level = Level {
+    vehicle: NOBODY,
+    tried: 0,
+    count: 0,
+    worth: 0,
+    loss: 0,
+    barred: [(NOBODY, 0); PUSHES_MAX],
+    pushed: 0,
+    old: Path::resting(0),
+};
+
+impl Level {
+    /// Whether that one could not even make way by a later step.
+    fn is_barred(&self, other: u16, step: usize) -> bool {
+        self.barred.iter().take(self.pushed).any(|(vehicle, by)| *vehicle == other && step <= *by)
+    }
 }
 
 /// Memory of the method.
 #[derive(Debug, Clone)]
 pub(crate) struct Yielding {
     levels: Box<[Level]>,
+    /// The options of each vehicle, best first, and how many there are; none if they are not listed yet.
     choices: Store<Choice>,
+    counts: Store<u16>,
     sequences: Box<[Sequence]>,
+    weights: Store<u32>,
     visits: Store<u8>,
     decided: Store<bool>,
     tries: u32,
+    visits_max: u8,
 }
 
 /// What stands in the way of a path.
 enum Way {
     Free,
-    One(u16),
+    One(u16, usize),
     Barred,
 }
 
 impl Yielding {
     pub(crate) fn new(vehicles: usize) -> Self {
-        let level = Level { vehicle: NOBODY, tried: 0, count: 0, old: Path::resting(0) };
         Self {
-            levels: vec![level; DEPTH_MAX].into_boxed_slice(),
-            choices: Store::new(DEPTH_MAX * OPTIONS_MAX, NO_CHOICE),
+            levels: vec![NO_LEVEL; DEPTH_MAX].into_boxed_slice(),
+            choices: Store::new(vehicles * OPTIONS_MAX, NO_CHOICE),
+            counts: Store::new(vehicles, 0),
             sequences: Sequence::all(),
+            weights: Store::new(vehicles, 1),
             visits: Store::new(vehicles, 0),
             decided: Store::new(vehicles, false),
             tries: 0,
+            visits_max: VISITS_MAX,
         }
     }
 
     fn level(&self, depth: usize) -> Level {
-        let nobody = Level { vehicle: NOBODY, tried: 0, count: 0, old: Path::resting(0) };
-        self.levels.get(depth).copied().unwrap_or(nobody)
+        self.levels.get(depth).copied().unwrap_or(NO_LEVEL)
+    }
+
+    fn weight(&self, vehicle: u16) -> i64 {
+        i64::from(self.weights.at(vehicle as usize))
+    }
+
+    /// Those that decide first count more, by the square of their place.
+    fn weigh(&mut self, order: &[u16]) {
+        let count = order.len() as u32;
+        for (place, vehicle) in (0_u32..).zip(order) {
+            let part = (count - place) * WEIGHT_MAX / count;
+            self.weights.put(*vehicle as usize, 1 + part * part / WEIGHT_MAX);
+        }
     }
 }
 
 impl Planner {
-    /// All vehicles decide, in this order.
+    /// All vehicles decide, in this order; then some drawn at random look for what is better for all.
     pub(crate) fn give_way(&mut self, order: &[u16], memory: &mut Yielding) {
+        memory.counts.fill(0);
         memory.decided.fill(false);
+        memory.weigh(order);
         for vehicle in order.iter().copied() {
-            let slot = vehicle as usize;
-            if self.cost.at(slot) > self.best.at(slot) && !self.held.at(slot) {
-                memory.visits.fill(0);
-                memory.tries = 0;
-                self.decide(vehicle, memory);
+            if self.is_delayed(vehicle) {
+                self.decide(vehicle, memory, false);
             }
-            memory.decided.put(slot, true);
+            memory.decided.put(vehicle as usize, true);
+        }
+        memory.decided.fill(false);
+        for _ in 0..DRAWS * order.len() as u64 {
+            let drawn = self.random.below(order.len() as u64) as usize;
+            if let Some(vehicle) = order.get(drawn).copied().filter(|vehicle| self.is_delayed(*vehicle)) {
+                self.decide(vehicle, memory, true);
+            }
         }
         self.evaluate_all();
     }
 
-    fn decide(&mut self, first: u16, memory: &mut Yielding) {
+    /// A vehicle takes its best option that others can make way for; `pays`: only if all together gain.
+    fn decide(&mut self, first: u16, memory: &mut Yielding, pays: bool) {
+        let tries_max = if pays { TRIES_PAID_MAX } else { TRIES_MAX };
+        memory.visits.fill(0);
+        memory.tries = 0;
+        memory.visits_max = if pays { VISITS_PAID_MAX } else { VISITS_MAX };
         let mut depth = 0;
-        self.enter(first, 0, memory);
-        while memory.tries < TRIES_MAX || depth > 0 {
-            let Level { vehicle, tried, count, old } = memory.level(depth);
-            if tried >= count || memory.tries >= TRIES_MAX {
+        self.enter(first, 0, 0, memory);
+        loop {
+            let Level { vehicle, tried, count, worth, loss, old, .. } = memory.level(depth);
+            if tried >= count || memory.tries >= tries_max {
                 // Nothing fits: back to the old plan, and the one who pushed tries its next option.
                 if depth > 0 {
                     self.lift(memory.level(depth - 1).vehicle);
@@ -120,189 +185,144 @@ impl Planner {
                 continue;
             }
             memory.tries += 1;
+            let choice = memory.choices.at(vehicle as usize * OPTIONS_MAX + tried);
+            let after =
+                loss + memory.weight(vehicle) * (i64::from(choice.key >> DRAWN_BITS) - i64::from(worth));
+            let way = self.way(vehicle, &choice, memory, depth);
+            let is_dear = pays && matches!(way, Way::Free) && (after > 0 || (after == 0 && depth == 0));
             if let Some(level) = memory.levels.get_mut(depth) {
-                level.tried += 1;
+                // All that come after are dearer still.
+                level.tried = if is_dear { level.count } else { tried + 1 };
             }
-            let choice = memory.choices.at(depth * OPTIONS_MAX + tried);
-            let path = choice.path(&old);
-            match self.way(vehicle, &path, memory, depth) {
-                Way::Barred => {}
-                Way::Free => {
-                    self.lay(vehicle, &path);
+            match way {
+                Way::Free if !is_dear => {
+                    self.lay(vehicle, &choice.path(old.at(0)));
+                    for level in memory.levels.iter().take(depth + 1) {
+                        let cost = self.evaluate(level.vehicle);
+                        self.cost.put(level.vehicle as usize, cost);
+                    }
                     return;
                 }
-                Way::One(other) if depth + 1 < DEPTH_MAX => {
+                Way::One(other, step)
+                    if depth + 1 < DEPTH_MAX && !memory.level(depth).is_barred(other, step) =>
+                {
+                    if let Some(level) = memory.levels.get_mut(depth)
+                        && let Some(slot) = level.barred.get_mut(level.pushed)
+                    {
+                        *slot = (other, step);
+                        level.pushed += 1;
+                    }
                     memory.visits.put(other as usize, memory.visits.at(other as usize) + 1);
                     depth += 1;
-                    self.enter(other, depth, memory);
-                    self.lay(vehicle, &path);
+                    self.enter(other, depth, after, memory);
+                    self.lay(vehicle, &choice.path(old.at(0)));
                 }
-                Way::One(_) => {}
+                Way::Free | Way::One(..) | Way::Barred => {}
             }
         }
-        self.lay(first, &memory.level(0).old);
     }
 
-    /// Takes a vehicle out of the plan and lists its options, best first.
-    fn enter(&mut self, vehicle: u16, depth: usize, memory: &mut Yielding) {
-        let kept = Choice { key: self.evaluate(vehicle) * 4, ..NO_CHOICE };
-        let old = self.window.path(vehicle);
-        let jitter = self.random.bits();
-        let first = depth * OPTIONS_MAX;
-        memory.choices.put(first, kept);
-        let Yielding { choices, sequences, .. } = memory;
-        let options = choices.part_mut(first + 1, OPTIONS_MAX - 1);
-        let count = 1 + self.list_options(vehicle, jitter, sequences, options);
-        memory.choices.part_mut(first, count).sort_unstable_by_key(|choice| choice.key);
+    /// Takes a vehicle out of the plan, and lists its options if that has not been done in this step.
+    fn enter(&mut self, vehicle: u16, depth: usize, loss: i64, memory: &mut Yielding) {
+        let slot = vehicle as usize;
+        if memory.counts.at(slot) == 0 {
+            let drawn = self.random.bits();
+            let Yielding { choices, sequences, .. } = memory;
+            let options = choices.part_mut(slot * OPTIONS_MAX, OPTIONS_MAX);
+            let count = self.list_options(vehicle, drawn, sequences, options);
+            memory.choices.part_mut(slot * OPTIONS_MAX, count).sort_unstable_by_key(|choice| choice.key);
+            memory.counts.put(slot, count as u16);
+        }
+        let count = memory.counts.at(slot) as usize;
+        let (worth, old) = (self.worth(vehicle), self.window.path(vehicle));
         if let Some(level) = memory.levels.get_mut(depth) {
-            *level = Level { vehicle, tried: 0, count, old };
+            *level = Level { vehicle, count, worth, loss, old, ..NO_LEVEL };
         }
         self.lift(vehicle);
     }
 
-    /// All sequences of actions that can be driven from here.
-    fn list_options(&self, vehicle: u16, jitter: u64, sequences: &[Sequence], into: &mut [Choice]) -> usize {
+    /// What the beginning of a vehicle's plan is worth: less is better.
+    fn worth(&self, vehicle: u16) -> u32 {
         let scene = self.scene();
         let start = self.window.state(vehicle, 0);
         let aim = Aim::new(&scene, vehicle, start / 4, self.goal.at(vehicle as usize));
-        let mut trail = [Some(Step { state: start, cost: 0, done: aim.reached(start) }); LENGTH + 1];
+        let mut step = Step::first(start, &aim);
+        for number in 1..=LENGTH {
+            let state = self.window.state(vehicle, number);
+            step = step.to(state, &aim).unwrap_or(step);
+        }
+        step.worth()
+    }
+
+    /// All sequences of actions that can be driven from here.
+    fn list_options(&self, vehicle: u16, drawn: u64, sequences: &[Sequence], into: &mut [Choice]) -> usize {
+        let scene = self.scene();
+        let start = self.window.state(vehicle, 0);
+        let aim = Aim::new(&scene, vehicle, start / 4, self.goal.at(vehicle as usize));
+        let mut trail = [Some(Step::first(start, &aim)); LENGTH + 1];
         let mut count = 0;
         for sequence in sequences {
             let mut step = trail.get(sequence.shared).copied().flatten();
             for (depth, action) in sequence.actions.iter().enumerate().skip(sequence.shared) {
-                step = step.and_then(|step| step.then(&scene, &aim, vehicle, *action));
+                step = step.and_then(|step| step.then(&scene, &aim, *action));
                 if let Some(slot) = trail.get_mut(depth + 1) {
                     *slot = step;
                 }
             }
-            let Some(last) = step else { continue };
-            let to_go = if last.done { Some(0) } else { aim.to_go(last.state) };
-            let (Some(to_go), Some(slot)) = (to_go, into.get_mut(count)) else { continue };
-            let preference = 1 + (jitter.rotate_right(count as u32) & 1) as u32;
+            let (Some(last), Some(slot)) = (step, into.get_mut(count)) else { continue };
+            let bits = drawn.rotate_right(DRAWN_BITS * count as u32) as u32 & ((1 << DRAWN_BITS) - 1);
             let mut states = [0; LENGTH];
             for (state, step) in states.iter_mut().zip(trail.iter().skip(1).flatten()) {
                 *state = step.state;
             }
-            *slot = Choice { key: (last.cost + to_go) * 4 + preference, states, keep: false };
+            *slot = Choice { key: (last.worth() << DRAWN_BITS) | bits, states };
             count += 1;
         }
         count
     }
 
-    fn way(&self, vehicle: u16, path: &Path, memory: &Yielding, depth: usize) -> Way {
+    fn way(&self, vehicle: u16, choice: &Choice, memory: &Yielding, depth: usize) -> Way {
         let scene = self.scene();
-        let mut found = NOBODY;
+        let (mut found, mut found_at) = (NOBODY, 0);
+        let mut from = self.window.node(vehicle, 0);
         for step in 0..self.window.steps() {
-            let (from, to) = (path.at(step) / 4, path.at(step + 1) / 4);
+            let to = choice.state(step) / 4;
+            if from != to && !scene.yard.may_pass(vehicle, from, to) {
+                return Way::Barred;
+            }
             for other in conflicts(&scene, from, to, step) {
                 if other == NOBODY || other == vehicle || other == found {
                     continue;
                 }
-                let asked = memory.levels.iter().take(depth).any(|level| level.vehicle == other);
                 let slot = other as usize;
                 let stays = self.held.at(slot) || memory.decided.at(slot);
-                if found != NOBODY || asked || stays || memory.visits.at(slot) >= VISITS_MAX {
+                let asked = || memory.levels.iter().take(depth).any(|level| level.vehicle == other);
+                if found != NOBODY || stays || memory.visits.at(slot) >= memory.visits_max || asked() {
                     return Way::Barred;
                 }
-                found = other;
+                (found, found_at) = (other, step);
             }
+            from = to;
         }
-        if found == NOBODY { Way::Free } else { Way::One(found) }
+        if found == NOBODY { Way::Free } else { Way::One(found, found_at) }
     }
 }
 
 impl Choice {
-    fn path(&self, old: &Path) -> Path {
-        let mut path = *old;
-        if !self.keep {
-            for (step, state) in self.states.iter().enumerate() {
-                path.put(step + 1, *state);
-            }
-            let [.., last] = self.states;
-            path.rest_from(LENGTH + 1, last);
+    /// The state after a step, from 0 on.
+    #[inline]
+    fn state(&self, step: usize) -> u32 {
+        let [.., last] = self.states;
+        self.states.get(step).copied().unwrap_or(last)
+    }
+
+    fn path(&self, start: u32) -> Path {
+        let [.., last] = self.states;
+        let mut path = Path::resting(last);
+        path.put(0, start);
+        for (step, state) in self.states.iter().enumerate() {
+            path.put(step + 1, *state);
         }
         path
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Forward,
-    Right,
-    Left,
-    Wait,
-}
-
-/// Actions, and how many of the first ones the sequence before has as well.
-#[derive(Debug, Clone, Copy)]
-struct Sequence {
-    actions: [Action; LENGTH],
-    shared: usize,
-}
-
-impl Sequence {
-    /// All that make sense, so that equal beginnings are neighbours.
-    fn all() -> Box<[Self]> {
-        const ACTIONS: [Action; 4] = [Action::Forward, Action::Right, Action::Left, Action::Wait];
-        let mut all: Vec<Self> = Vec::new();
-        for number in 0..ACTIONS.len().pow(LENGTH as u32) {
-            let mut actions = [Action::Wait; LENGTH];
-            for (place, action) in actions.iter_mut().rev().enumerate() {
-                let digit = number / ACTIONS.len().pow(place as u32) % ACTIONS.len();
-                *action = ACTIONS.get(digit).copied().unwrap_or(Action::Wait);
-            }
-            if makes_sense(&actions) && all.len() + 1 < OPTIONS_MAX {
-                let before = all.last().map(|before| before.actions);
-                let same = |before: [Action; LENGTH]| {
-                    before.iter().zip(&actions).take_while(|(a, b)| a == b).count()
-                };
-                all.push(Self { actions, shared: before.map_or(0, same) });
-            }
-        }
-        all.into_boxed_slice()
-    }
-}
-
-/// Turning there and back, three quarters one way, or waiting before a turn gains nothing.
-fn makes_sense(actions: &[Action; LENGTH]) -> bool {
-    use Action::{Left, Right, Wait};
-    let pair = |pair: &[Action]| {
-        !matches!(pair, [Right, Left] | [Left, Right] | [Left, Left] | [Wait, Right] | [Wait, Left])
-    };
-    actions.windows(2).all(pair) && actions.windows(3).all(|three| !matches!(three, [Right, Right, Right]))
-}
-
-/// A state on the way.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    state: u32,
-    cost: u32,
-    done: bool,
-}
-
-impl Step {
-    /// What an action leads to; `None` if it cannot be done.
-    fn then(self, scene: &Scene<'_>, aim: &Aim<'_>, vehicle: u16, action: Action) -> Option<Self> {
-        let (node, heading) = (self.state / 4, self.state % 4);
-        let unit = u32::from(UNIT);
-        let turned = |quarters: u32| {
-            let cost = self.cost + if self.done { 1 } else { unit };
-            Some(Self { state: node * 4 + (heading + quarters) % 4, cost, done: self.done })
-        };
-        match action {
-            Action::Forward => {
-                let link = scene.graph.out_of(node).iter().find(|link| u32::from(link.heading) == heading)?;
-                let price = scene.arc_cost.at(link.arc as usize);
-                if price == CLOSED || !scene.yard.may_pass(vehicle, node, link.node) {
-                    return None;
-                }
-                let state = link.node * 4 + heading;
-                let cost = self.cost + if self.done { 1 } else { u32::from(price) };
-                Some(Self { state, cost, done: self.done || aim.reached(state) })
-            }
-            Action::Right => turned(1),
-            Action::Left => turned(3),
-            Action::Wait => Some(Self { cost: self.cost + if self.done { 0 } else { unit }, ..self }),
-        }
     }
 }
