@@ -11,6 +11,7 @@
 
 pub mod ggo;
 pub mod grid;
+mod guidance;
 pub mod hall;
 pub mod lif;
 pub mod movingai;

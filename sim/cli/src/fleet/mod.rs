@@ -23,6 +23,8 @@ use report::{Plan, Report};
 const CONTINUOUS_STEPS: f64 = 10.0;
 /// How much the speeds of vehicles differ in the continuous model.
 const CONTINUOUS_SPREAD: f64 = 0.3;
+/// Vehicles that turn are led past each other where there is more than one on so many cells.
+const DENSE_CELLS: usize = 4;
 const STEPS_MAX: u64 = 100_000_000;
 
 const EXAMPLES: &str = "\
@@ -247,8 +249,13 @@ fn set_up(arguments: &Arguments) -> Result<Run, Failure> {
     let late = arguments.delay.is_some() || arguments.stop.is_some() || arguments.model == Model::Continuous;
     let setup = arguments.traffic(!late, Setup::usual(motion));
     let starts: Vec<(Node, Heading)> = starts.into_iter().map(|node| (node, Heading::East)).collect();
-    let planner = Planner::new(grid.graph(&file, arguments.lanes)?, &starts, setup)
-        .map_err(|error| input::no_traffic(&file, error))?;
+    let is_dense = starts.len() * DENSE_CELLS > grid.nodes();
+    let graph = if motion == Motion::Turning && is_dense {
+        grid.guided_graph(&file, arguments.lanes)?
+    } else {
+        grid.graph(&file, arguments.lanes)?
+    };
+    let planner = Planner::new(graph, &starts, setup).map_err(|error| input::no_traffic(&file, error))?;
     let turning = motion == Motion::Turning;
     let run = if late {
         let pace = match arguments.model {
