@@ -47,6 +47,43 @@ impl Planner {
         for vehicle in 0..self.vehicles {
             self.claim_at(vehicle, 0);
         }
+        self.keep_reserved_free();
+    }
+
+    /// The branch of the vehicle's goal is its own as soon as nobody is in it; that of whoever had one before is not.
+    pub(crate) fn reserve_for(&mut self, vehicle: Option<u16>) {
+        let branch = |vehicle: u16| {
+            let goal = self.goal.at(vehicle as usize)?;
+            Some((self.yard.branch_of(goal.0)?, vehicle))
+        };
+        let reserved = vehicle.and_then(branch);
+        let before = self.yard.reserved();
+        if before == reserved {
+            return;
+        }
+        self.yard.reserve(reserved);
+        if let Some((branch, vehicle)) = before
+            && self.yard.owner(branch) == vehicle
+            && self.yard.branch_of(self.window.node(vehicle, 0)) != Some(branch)
+        {
+            self.yard.free(branch);
+            self.claim(vehicle);
+        }
+        let Some((branch, vehicle)) = reserved else { return };
+        self.keep_reserved_free();
+        let inside = |other: u16| self.yard.branch_of(self.window.node(other, 0)) == Some(branch);
+        if self.yard.owner(branch) != vehicle && !(0..self.vehicles).any(inside) {
+            // Somebody only plans to enter it.
+            self.stop_all();
+        }
+    }
+
+    fn keep_reserved_free(&mut self) {
+        if let Some((branch, _)) =
+            self.yard.reserved().filter(|(branch, _)| self.yard.owner(*branch) == NOBODY)
+        {
+            self.yard.free(branch);
+        }
     }
 
     /// After that, the branches that somebody plans to enter.
@@ -77,7 +114,7 @@ impl Planner {
             let branch = self.yard.branch_of(self.window.node(vehicle, step));
             let only_planned = branch.filter(|branch| Some(*branch) != here);
             if let Some(branch) = only_planned.filter(|branch| self.yard.owner(*branch) == vehicle) {
-                self.yard.give(branch, NOBODY);
+                self.yard.free(branch);
             }
         }
     }
@@ -92,11 +129,11 @@ impl Planner {
             return;
         }
         if self.yard.owner(branch) == vehicle {
-            self.yard.give(branch, NOBODY);
+            self.yard.free(branch);
         } else if self.yard.owner(branch) == CROWD {
             let mut inside = (0..self.vehicles).filter(|other| stays(self, *other));
             match (inside.next(), inside.next()) {
-                (None, _) => self.yard.give(branch, NOBODY),
+                (None, _) => self.yard.free(branch),
                 (Some(last), None) => self.yard.give(branch, last),
                 (Some(_), Some(_)) => {}
             }

@@ -11,7 +11,8 @@
 //! on the shortest of these ways move on by one node; they turn first where they have to, and move at once.
 //! If `v` and `u` are in a branch, nobody else is between: it belongs to one vehicle, or those in it
 //! leave it from the outside inwards. If the goal's branch belongs to somebody who is in it, that one inherits
-//! the right of way.
+//! the right of way: to its own goal, if it had that before the other errand came of age, and then out. Nobody else
+//! enters meanwhile.
 //!
 //! The errand then ends after as many rounds as its way has nodes. Its vehicle starts anew with age zero, so
 //! each of the others is older than it at most once: see [`Planner::wait_max`].
@@ -66,6 +67,7 @@ impl Planner {
         (self.guard.oldest, self.guard.leader) = (None, None);
         let mut before = None;
         while let Some(oldest) = self.oldest(before) {
+            self.reserve_for(Some(oldest));
             let leader = self.leader(oldest);
             if !self.pinned.at(leader as usize) && self.gets_on(leader) {
                 (self.guard.oldest, self.guard.leader) = (Some(Vehicle(oldest)), Some(Vehicle(leader)));
@@ -74,6 +76,7 @@ impl Planner {
             // Who stands in its way stays: until that ends, the next one has the right of way.
             before = Some(self.seniority(oldest));
         }
+        self.reserve_for(None);
     }
 
     /// Whether a vehicle gets nearer to its goal, by its plan or by one that is made for it.
@@ -117,8 +120,10 @@ impl Planner {
         let outermost =
             (0..self.vehicles).filter(inside).min_by_key(|vehicle| self.yard.depth(here(self, *vehicle)));
         let Some(leader) = outermost else { return oldest };
-        if self.goal.at(leader as usize).is_none() && !self.pinned.at(leader as usize) {
-            // It has no reason to leave by itself.
+        let age = |vehicle: u16| self.age.at(vehicle as usize);
+        let began_late = leader != oldest && age(leader).saturating_add(self.setup.guard_age) < age(oldest);
+        let has_no_reason_to_leave = self.goal.at(leader as usize).is_none() || began_late;
+        if has_no_reason_to_leave && !self.pinned.at(leader as usize) {
             self.yard.give(branch, CROWD);
         }
         leader

@@ -271,10 +271,11 @@ impl Planner {
     /// The longest that an errand can take on this layout, in steps, for the goals given so far.
     ///
     /// An errand is the oldest after at most [`Setup::guard_age`] steps and the errands of all others; each
-    /// takes as many rounds as its way has nodes, and as many again for one that is in its branch.
+    /// takes as many rounds as its way has nodes, and twice as many for one that is in its branch, has to get to its own
+    /// goal there, and out.
     #[must_use]
     pub fn wait_max(&self) -> u64 {
-        let errand = u64::from(2 * self.hops_max) * u64::from(ROUND_MAX);
+        let errand = u64::from(3 * self.hops_max) * u64::from(ROUND_MAX);
         u64::from(self.setup.guard_age) + u64::from(self.vehicles) * errand
     }
 

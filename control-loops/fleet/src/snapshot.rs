@@ -217,6 +217,11 @@ impl Planner {
         self.random = Random::new(state.random);
         (self.guard.left, self.guard.oldest, self.guard.leader) =
             (state.guard_left, state.oldest, state.leader);
+        let branch = |oldest: Vehicle| {
+            let goal = self.goal.at(usize::from(oldest.0))?;
+            Some((self.yard.branch_of(goal.0)?, oldest.0))
+        };
+        self.yard.reserve(state.oldest.and_then(branch));
         self.hops_max = state.hops_max;
     }
 

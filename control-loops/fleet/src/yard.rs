@@ -30,6 +30,8 @@ pub(crate) struct Yard {
     depth: Store<u16>,
     owner: Store<u16>,
     aim: Store<u16>,
+    /// A branch that is the next one's as soon as it is free: whoever has the right of way and has to get in.
+    reserved: Option<(u16, u16)>,
     core_nodes: usize,
 }
 
@@ -66,6 +68,7 @@ impl Yard {
             depth: Store::new(graph.spots(), 0),
             owner: Store::new(0, NOBODY),
             aim: Store::new(vehicles, CORE),
+            reserved: None,
             core_nodes,
         };
         let branches = yard.find_branches(graph, &core)?;
@@ -107,6 +110,22 @@ impl Yard {
 
     pub(crate) fn give(&mut self, branch: u16, vehicle: u16) {
         self.owner.put(branch as usize, vehicle);
+    }
+
+    /// Nobody is in it or plans to enter it.
+    pub(crate) fn free(&mut self, branch: u16) {
+        let next = self.reserved.filter(|(reserved, _)| *reserved == branch);
+        self.give(branch, next.map_or(NOBODY, |(_, vehicle)| vehicle));
+    }
+
+    /// The branch that is kept free, and for whom.
+    pub(crate) fn reserved(&self) -> Option<(u16, u16)> {
+        self.reserved
+    }
+
+    /// Keeps a branch free for a vehicle, or none. Whose it is does not change before it is free.
+    pub(crate) fn reserve(&mut self, reserved: Option<(u16, u16)>) {
+        self.reserved = reserved;
     }
 
     pub(crate) fn branches(&self) -> u16 {

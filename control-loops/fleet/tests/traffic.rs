@@ -222,6 +222,34 @@ fn planning_allocates_nothing() {
     }
 }
 
+/// One had errand after errand in the part behind a bridge, which is one vehicle's at a time.
+#[test]
+fn nobody_keeps_a_branch_for_new_errands_while_older_ones_wait_for_it() {
+    let hall = Hall::drawn(&["....#..", ".......", "#.##..."]);
+    let seed = 9_255_157_890_125_885_370_u64;
+    let setup = Setup { rings: false, guard_age: 0, seed, effort: 1_000, ..Setup::usual(Motion::Pebble) };
+    let count = 3;
+    let starts: Vec<Node> = (0..count).map(|each| Node((each * hall.nodes() / count) as u32)).collect();
+    let mut fleet = Fleet::on(&hall, &starts, setup);
+    let goal = |vehicle: usize, round: usize| {
+        Node(((vehicle * 31 + round * 17 + seed as usize % 97) % hall.nodes()) as u32)
+    };
+    (0..count).for_each(|vehicle| fleet.send(vehicle as u16, goal(vehicle, 0)));
+    let mut rounds = vec![0; count];
+    for _ in 0..300 {
+        fleet.step();
+        for (vehicle, round) in rounds.iter_mut().enumerate() {
+            let age = u64::from(fleet.planner.age(Vehicle(vehicle as u16)));
+            assert!(age <= fleet.planner.wait_max(), "{vehicle} waits for {age} steps");
+            if fleet.has_arrived(vehicle as u16) {
+                *round += 1;
+                fleet.send(vehicle as u16, goal(vehicle, *round));
+            }
+        }
+    }
+    assert!(rounds.iter().all(|rounds| *rounds > 0), "{rounds:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -2,9 +2,10 @@
 //!
 //! Traffic from everywhere to everywhere is laid on its cheapest ways, again and again. After each round a way
 //! costs more the larger the share of its traffic is that comes from the other side, and the more traffic enters
-//! the place that it leads to; what was found before counts too, so that the costs settle (an assignment by
-//! successive averages, Sheffi 1985, Urban Transportation Networks, chapter 5). The costs depend on the grid alone.
-//! That they help vehicles which meet is the finding of Zhang et al. 2024 (arXiv:2402.01446).
+//! the place that it leads to; what was found before counts too, smoothed exponentially, so that the costs settle. The
+//! costs depend on the grid alone. That such costs help dense traffic is the finding of Zhang et al. 2024
+//! (arXiv:2402.01446), who search for them with simulations. The constants here were found by trial on one grid of 32 by 32
+//! cells, a fifth of them blocked, with 400 vehicles.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
