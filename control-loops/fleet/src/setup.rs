@@ -26,7 +26,7 @@ impl Setup {
     #[must_use]
     pub const fn usual(motion: Motion) -> Self {
         let (window, effort) = match motion {
-            Motion::Pebble => (10, 20_000),
+            Motion::Pebble => (10, 15_000),
             Motion::Turning => (6, 20_000),
         };
         Self { motion, window, rings: false, effort, guard_age: 300, seed: 0 }
