@@ -111,6 +111,15 @@ pub struct FileError {
     pub error: std::io::Error,
 }
 
+/// A folder for sites, made if it is not there, by its full path: in a site's files a path counts from the site's own folder.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn folder(path: &Path) -> Result<PathBuf, FileError> {
+    let made = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
+    made.map_err(|error| FileError { path: path.to_owned(), error })
+}
+
 /// Name of the turbine at this position, from 0.
 #[must_use]
 pub fn unit_name(at: usize) -> String {

@@ -167,10 +167,7 @@ fn demonstrate(arguments: &Args) -> Result<ExitCode, DemoError> {
     let kept;
     let folder = match &arguments.keep {
         Some(folder) => {
-            // Sites name their files in full: a path there counts from the site's own folder.
-            kept = std::fs::create_dir_all(folder)
-                .and_then(|()| folder.canonicalize())
-                .map_err(|error| DemoError::File { path: folder.clone(), why: error.to_string() })?;
+            kept = sim_lab::site::folder(folder)?;
             kept.as_path()
         }
         None => {

@@ -284,10 +284,10 @@ fn rig(arguments: &Args, folder: &Path) -> Result<Rig, DrillError> {
         }
         return Ok(Rig::running([a.clone(), b.clone()], write_log));
     }
-    // Sites name their files in full: a path there counts from the site's own folder.
-    let folder = &std::fs::create_dir_all(folder)
-        .and_then(|()| folder.canonicalize())
-        .map_err(|error| DrillError::File { path: folder.display().to_string(), why: error.to_string() })?;
+    let folder = &sim_lab::site::folder(folder).map_err(|error| DrillError::File {
+        path: error.path.display().to_string(),
+        why: error.error.to_string(),
+    })?;
     let wishes = ["required", "preferred", "off"];
     let gate = wishes.into_iter().find(|wish| *wish == arguments.gate).unwrap_or("preferred");
     let function = if arguments.no_fc23 { "fc6" } else { "fc23" };
