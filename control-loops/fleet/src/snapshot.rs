@@ -49,6 +49,8 @@ pub struct TrafficState {
     actions: Vec<ActionState>,
     /// Owners of the branches.
     owners: Vec<u16>,
+    /// The branch that is kept free, and for whom.
+    reserved: Option<(u16, u16)>,
     /// Arcs closed by name.
     shut: Vec<u32>,
     /// Closed nodes, with how often by name, and because of vehicles.
@@ -111,6 +113,7 @@ impl Traffic {
         }
         into.owners.clear();
         into.owners.extend((0..planner.yard.branches()).map(|branch| planner.yard.owner(branch)));
+        into.reserved = planner.yard.reserved();
         into.shut.clear();
         into.shut.extend((0..planner.graph.arcs() as u32).filter(|arc| planner.shut.at(*arc as usize)));
         into.node_shut.clear();
@@ -152,6 +155,9 @@ impl Traffic {
         let fits = state.vehicles.len() == vehicles
             && state.plan.len() == vehicles * row
             && state.owners.len() == usize::from(planner.yard.branches())
+            && state.reserved.is_none_or(|(branch, vehicle)| {
+                branch < planner.yard.branches() && vehicle < planner.vehicles
+            })
             && state.actions.len() == counted
             && state.plan.iter().all(|at| *at < states)
             && state.actions.iter().all(|action| action.node < nodes && action.heading < 4)
@@ -197,6 +203,7 @@ impl Planner {
         for (branch, owner) in (0_u16..).zip(&state.owners) {
             self.yard.give(branch, *owner);
         }
+        self.yard.reserve(state.reserved);
         self.shut.fill(false);
         state.shut.iter().for_each(|arc| self.shut.put(*arc as usize, true));
         self.node_shut.fill(0);
@@ -217,11 +224,6 @@ impl Planner {
         self.random = Random::new(state.random);
         (self.guard.left, self.guard.oldest, self.guard.leader) =
             (state.guard_left, state.oldest, state.leader);
-        let branch = |oldest: Vehicle| {
-            let goal = self.goal.at(usize::from(oldest.0))?;
-            Some((self.yard.branch_of(goal.0)?, oldest.0))
-        };
-        self.yard.reserve(state.oldest.and_then(branch));
         self.hops_max = state.hops_max;
     }
 
