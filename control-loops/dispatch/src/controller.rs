@@ -134,6 +134,8 @@ impl FleetController {
         self.watch_silence();
         self.let_enter();
         self.take_in_results();
+        // All that vehicles have closed and opened since the last step counts from here on.
+        self.traffic.renew_fields();
         self.watch_orders();
         self.watch_batteries();
         self.assign();

@@ -3,7 +3,8 @@
 //! While ways are closed the promise of `guard.rs` holds as far as the open layout allows: collisions
 //! stay impossible, and an errand whose goal cannot be reached keeps nobody else waiting.
 //!
-//! Only those whom it concerns plan anew. A field stays what it was if no state's cost to go rests on what is
+//! Only those whom it concerns plan anew, and once for all that has changed since the last plan: many vehicles may fail at
+//! once, and each closes its nodes. A field stays what it was if no state's cost to go rests on what is
 //! closed alone, or gets less by what is opened: looking at the ends of the arcs suffices, because costs are
 //! positive, so the nearest state that changes is always at such an end.
 
@@ -40,6 +41,7 @@ impl Planner {
         let arc = self.arc_between(from, to).ok_or(CloseError::NoArc)?;
         self.shut.put(arc as usize, closed);
         self.refresh(to.0);
+        self.renew_fields();
         Ok(self.count_cut_off())
     }
 
@@ -54,10 +56,12 @@ impl Planner {
         let after = counted(self.node_shut.at(node.0 as usize), closed)?;
         self.node_shut.put(node.0 as usize, after);
         self.refresh(node.0);
+        self.renew_fields();
         Ok(self.count_cut_off())
     }
 
-    /// As [`Planner::set_node_closed`], but because of a vehicle: it will open again by itself.
+    /// As [`Planner::set_node_closed`], but because of a vehicle: it will open again by itself. What others still have to go
+    /// follows from it with [`Planner::renew_fields`], at the latest with the next plan.
     ///
     /// # Errors
     /// If there is no such node, or it is not closed.
@@ -83,7 +87,20 @@ impl Planner {
         links.iter().find(|link| link.node == to.0).map(|link| link.arc)
     }
 
-    /// Brings costs, fields and plans into agreement with what is closed at the end of these arcs.
+    /// Computes anew what vehicles have to go where something was closed or opened on their ways; for how many.
+    pub fn renew_fields(&mut self) -> u16 {
+        let mut renewed = 0;
+        for vehicle in (0..self.vehicles).map(Vehicle) {
+            if let Some(goal) = self.goal(vehicle).filter(|_| self.stale.at(usize::from(vehicle.0))) {
+                self.compute_field(vehicle, goal);
+                renewed += 1;
+            }
+        }
+        renewed
+    }
+
+    /// Brings costs and plans into agreement with what is closed at the end of these arcs, and finds out whose fields do not
+    /// agree any more.
     fn refresh(&mut self, to: u32) {
         let (mut shuts, mut opens) = (false, false);
         for index in 0..self.graph.links_to(to).len() {
@@ -98,8 +115,9 @@ impl Planner {
         }
         self.closings = self.closings.wrapping_add(1);
         for vehicle in 0..self.vehicles {
-            if let Some(goal) = self.goal(Vehicle(vehicle)).filter(|_| self.is_touched(vehicle, to)) {
-                self.compute_field(Vehicle(vehicle), goal);
+            let heads_somewhere = self.goal(Vehicle(vehicle)).is_some();
+            if heads_somewhere && !self.stale.at(usize::from(vehicle)) {
+                self.stale.put(usize::from(vehicle), self.is_touched(vehicle, to));
             }
         }
         if shuts {

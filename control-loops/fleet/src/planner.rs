@@ -42,6 +42,8 @@ pub struct Planner {
     pub(crate) arc_cost: Store<u16>,
     pub(crate) search: Search,
     pub(crate) goal: Store<Option<Node>>,
+    /// Whose field is to be computed anew, because of what was closed or opened since.
+    pub(crate) stale: Store<bool>,
     pub(crate) age: Store<u32>,
     pub(crate) weight: Store<u32>,
     /// What each vehicle's path costs, and what it would cost without the others.
@@ -110,6 +112,7 @@ impl Planner {
             fields: Fields::new(&graph, setup.motion, count),
             search: Search::new(&graph, headings, window.steps()),
             goal: Store::new(count, None),
+            stale: Store::new(count, false),
             age: Store::new(count, 0),
             weight: Store::new(count, PLAIN_WEIGHT),
             cost: Store::new(count, 0),
@@ -266,6 +269,7 @@ impl Planner {
         let farthest = fields.compute(graph, vehicle.0, goal, |arc, _| arc_cost.at(arc as usize));
         let cheapest = (0..graph.arcs()).map(|arc| arc_cost.at(arc)).min().unwrap_or(UNIT).max(1);
         self.hops_max = self.hops_max.max(farthest / u32::from(cheapest));
+        self.stale.put(vehicle.0 as usize, false);
     }
 
     /// The longest that an errand can take on this layout, in steps, for the goals given so far.
@@ -288,6 +292,7 @@ impl Planner {
     /// Plans the window from here; then [`Planner::advance`] carries out its first step.
     pub fn plan(&mut self) {
         self.search.expansions = 0;
+        self.renew_fields();
         self.guard();
         self.evaluate_all();
         for vehicle in 0..self.vehicles as usize {

@@ -213,6 +213,7 @@ impl Planner {
             self.node_barred.put(*node as usize, *barred);
         }
         self.reprice();
+        self.stale.fill(false);
         for (vehicle, cart) in (0_u16..).zip(&state.vehicles) {
             self.goal.put(usize::from(vehicle), cart.goal);
             self.age.put(usize::from(vehicle), cart.age);

@@ -316,6 +316,11 @@ impl Traffic {
         Ok(())
     }
 
+    /// See [`Planner::renew_fields`].
+    pub fn renew_fields(&mut self) {
+        self.planner.renew_fields();
+    }
+
     /// Closes the nodes that a suspended vehicle holds for all others, or opens them.
     fn bar(&mut self, vehicle: Vehicle, closed: bool) {
         let ahead = self.release.promised(vehicle);

@@ -74,3 +74,19 @@ fn a_goal_behind_closed_ways_keeps_only_its_own_vehicle_waiting() {
     assert_eq!(fleet.planner.set_closed(hall.at(0, 0), hall.at(2, 2), true), Err(CloseError::NoArc));
     assert_eq!(fleet.planner.set_closed(Node(99), Node(0), true), Err(CloseError::NoArc));
 }
+
+#[test]
+fn what_many_vehicles_close_at_once_makes_each_other_one_look_for_its_way_once() {
+    let hall = Hall::drawn(&[".....", ".....", ".....", ".....", "....."]);
+    let mut fleet = fleet(&hall, &[hall.at(0, 0), hall.at(2, 0), hall.at(4, 4)]);
+    fleet.send(0, hall.at(0, 4));
+    fleet.send(1, hall.at(2, 4));
+    let row = || (0..4).map(|column| hall.at(column, 2));
+    row().for_each(|node| fleet.planner.set_node_barred(node, true).unwrap());
+    assert_eq!((fleet.planner.renew_fields(), fleet.planner.renew_fields()), (2, 0));
+    assert_eq!(fleet.planner.steps_to_goal(Vehicle(0)), Some(12), "by the one open column");
+    row().for_each(|node| fleet.planner.set_node_barred(node, false).unwrap());
+    fleet.planner.plan();
+    assert_eq!(fleet.planner.renew_fields(), 0, "a plan has done so");
+    assert_eq!(fleet.planner.steps_to_goal(Vehicle(0)), Some(4));
+}
